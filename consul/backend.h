@@ -1,0 +1,164 @@
+// The seam between meshgate and whatever holds the data: a real Consul (consul/http) or the embedded store
+// (consul/embedded). The comments are the contract; tests/integration/backend_conformance_test.cc holds both to it.
+#ifndef MESHGATE_CONSUL_BACKEND_H_
+#define MESHGATE_CONSUL_BACKEND_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "consul/types.h"
+
+namespace meshgate::consul {
+
+enum class ReadMode {
+  // The leader answers from its state.
+  kDefault,
+  // The leader asks a quorum first.
+  kConsistent,
+  // Any server; may be behind. Never used for watching.
+  kStale,
+};
+
+struct ReadOptions {
+  ReadMode mode = ReadMode::kDefault;
+  // Empty: the agent's own.
+  std::string datacenter;
+  // 0: answers at once. Otherwise a blocking query: answers when the index of what is read has passed this one, or when
+  // `wait` has passed (plus up to a sixteenth of it), or early for no reason.
+  uint64_t index = 0;
+  // Only with an index: at most 10 minutes, and zero means 5 minutes.
+  absl::Duration wait;
+  // For the whole call, on top of `wait`. The call then fails with DEADLINE_EXCEEDED.
+  absl::Duration timeout = absl::Seconds(10);
+};
+
+struct AnswerMeta {
+  // To block on next. Absent where the answer carried none, or one that must not be used.
+  std::optional<uint64_t> index;
+  bool known_leader = true;
+  // Age of a server's data when it is not the leader's.
+  absl::Duration last_contact;
+  // When the answer had arrived, on the Scheduler's clock.
+  absl::Time received;
+};
+
+template <typename T>
+struct Answer {
+  T value;
+  AnswerMeta meta;
+};
+
+struct WriteOptions {
+  std::string datacenter;
+  absl::Duration timeout = absl::Seconds(10);
+};
+
+// State of the store as a whole, for readiness and metrics.
+struct BackendHealth {
+  bool known_leader = false;
+  // How old the data of the server that answered may be.
+  absl::Duration last_contact;
+};
+
+// A call in progress. Dropping the handle does not cancel the call.
+class Call {
+ public:
+  virtual ~Call() = default;
+  // Best effort: the callback then runs soon, with CANCELLED unless an answer was already on its way. Thread-safe,
+  // idempotent. Cancelling a blocking query may cost Consul a connection slot until its wait ends: don't do it casually.
+  virtual void Cancel() = 0;
+};
+using CallHandle = std::shared_ptr<Call>;
+
+// Reads, watches and writes one Consul.
+//
+// Every method returns at once, never blocks and may be called from any thread. Its callback runs exactly once, on the
+// Scheduler that the backend was made with, never inside the call, concurrently with others; it must not block.
+//
+// Arguments are valid as consul/validate.h checks them. Errors are absl::Status with a reason of consul/base/errors.h:
+//   NOT_FOUND           no such instance, no such datacenter (a missing key or service is an empty answer, not an error)
+//   INVALID_ARGUMENT    the filter does not parse; the store refused an argument
+//   ABORTED             compare-and-set failed
+//   UNAUTHENTICATED, PERMISSION_DENIED
+//   RESOURCE_EXHAUSTED  the agent's limit of connections was hit
+//   UNAVAILABLE         the store is away or has no leader. For a write that was sent: WRITE_OUTCOME_UNKNOWN, it may have
+//                       been applied
+//   DEADLINE_EXCEEDED   `timeout` has passed. For a write that was sent the message says that it may have been applied
+//   INTERNAL            the answer was not one that Consul gives
+//   CANCELLED           Cancel(), or the backend is shutting down
+class Backend {
+ public:
+  template <typename T>
+  using Callback = absl::AnyInvocable<void(absl::StatusOr<T>)>;
+  using DoneCallback = absl::AnyInvocable<void(absl::Status)>;
+
+  virtual ~Backend() = default;
+
+  // Ends every call in progress with CANCELLED; later ones fail the same way. Returns when no callback of this backend
+  // is running or will run any more. Idempotent; not to be called from a callback.
+  virtual void Shutdown() = 0;
+
+  // ---- Reads. All may block on an index.
+
+  // One entry, or none.
+  virtual CallHandle ReadKey(const std::string& key, const ReadOptions& options,
+                             Callback<Answer<std::vector<KvEntry>>> done) = 0;
+
+  // Every entry whose key begins with `prefix` (a string prefix: "cfg/n" matches "cfg/new"; empty means all), in byte
+  // order of the keys.
+  virtual CallHandle ReadPrefix(const std::string& prefix, const ReadOptions& options,
+                                Callback<Answer<std::vector<KvEntry>>> done) = 0;
+
+  // Every instance of a service, healthy or not, for which `filter` holds (a Consul filter expression over the entries
+  // of its health endpoint; empty: all). Sorted by (node, id) or, where `near` is a node's name or "_agent", by network
+  // distance from it. A service that does not exist has no instances.
+  virtual CallHandle ReadService(const std::string& service, const std::string& filter, const std::string& near,
+                                 const ReadOptions& options, Callback<Answer<std::vector<Instance>>> done) = 0;
+
+  // The services of the catalog, by name.
+  virtual CallHandle ReadCatalog(const ReadOptions& options, Callback<Answer<std::vector<ServiceSummary>>> done) = 0;
+
+  // ---- Writes.
+
+  // Creates or replaces an entry. `if_modify_index`: absent writes always, 0 only creates, otherwise only if the entry's
+  // modify_index still equals it. Returns the entry without its value and with its indexes; both are 0 where somebody
+  // else had replaced it again before they could be read. Writing what is there already changes nothing.
+  virtual CallHandle PutKey(const KvEntry& entry, std::optional<uint64_t> if_modify_index, const WriteOptions& options,
+                            Callback<KvEntry> done) = 0;
+
+  // Succeeds where there is no such key, with `if_modify_index` too. 0 means "only if it does not exist" and so never
+  // deletes: an existing key then fails with ABORTED.
+  virtual CallHandle DeleteKey(const std::string& key, std::optional<uint64_t> if_modify_index,
+                               const WriteOptions& options, DoneCallback done) = 0;
+
+  // Deletes every key that begins with `prefix`, which is not empty, atomically.
+  virtual CallHandle DeletePrefix(const std::string& prefix, const WriteOptions& options, DoneCallback done) = 0;
+
+  // Adds an instance with its checks, or replaces the one with the same id and all its checks.
+  virtual CallHandle Register(const Registration& registration, const WriteOptions& options, DoneCallback done) = 0;
+
+  // NOT_FOUND (INSTANCE_NOT_FOUND) when there is no such instance.
+  virtual CallHandle Deregister(const std::string& id, const WriteOptions& options, DoneCallback done) = 0;
+
+  // Reports the health of an instance's TTL check; kMaintenance is not reportable this way. `note` is shown to humans.
+  // NOT_FOUND (INSTANCE_NOT_FOUND) when there is no such instance, which also happens after an agent's restart;
+  // FAILED_PRECONDITION (NO_TTL_CHECK) when it has no TTL check.
+  virtual CallHandle Heartbeat(const std::string& id, Health health, const std::string& note,
+                               const WriteOptions& options, DoneCallback done) = 0;
+
+  // ---- The store itself.
+
+  // Whether it answers and has a leader.
+  virtual CallHandle CheckHealth(absl::Duration timeout, Callback<BackendHealth> done) = 0;
+};
+
+}  // namespace meshgate::consul
+
+#endif  // MESHGATE_CONSUL_BACKEND_H_

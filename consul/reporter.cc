@@ -1,0 +1,39 @@
+#include "consul/reporter.h"
+
+namespace meshgate::consul {
+
+std::string_view ToString(TargetKind kind) {
+  switch (kind) {
+    case TargetKind::kKey:
+      return "key";
+    case TargetKind::kPrefix:
+      return "prefix";
+    case TargetKind::kService:
+      return "service";
+    case TargetKind::kCatalog:
+      return "catalog";
+  }
+  return "";
+}
+
+std::string_view ToString(Endpoint endpoint) {
+  switch (endpoint) {
+    case Endpoint::kKv:
+      return "kv";
+    case Endpoint::kTxn:
+      return "txn";
+    case Endpoint::kHealthService:
+      return "health_service";
+    case Endpoint::kCatalog:
+      return "catalog";
+    case Endpoint::kAgentService:
+      return "agent_service";
+    case Endpoint::kAgentCheck:
+      return "agent_check";
+    case Endpoint::kStatus:
+      return "status";
+  }
+  return "";
+}
+
+}  // namespace meshgate::consul

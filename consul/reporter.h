@@ -1,0 +1,68 @@
+// What the consul layer tells about itself. metrics/ implements these over Prometheus; tests record. Implementations are
+// thread-safe and cheap: they are called on delivery paths.
+#ifndef MESHGATE_CONSUL_REPORTER_H_
+#define MESHGATE_CONSUL_REPORTER_H_
+
+#include <cstdint>
+#include <string_view>
+
+#include "absl/time/time.h"
+
+namespace meshgate::consul {
+
+enum class TargetKind { kKey, kPrefix, kService, kCatalog };
+inline constexpr int kTargetKinds = 4;
+// "key", "prefix", "service", "catalog".
+std::string_view ToString(TargetKind kind);
+
+// Consul's HTTP API by family; a metric label, so a small fixed set.
+enum class Endpoint { kKv, kTxn, kHealthService, kCatalog, kAgentService, kAgentCheck, kStatus };
+inline constexpr int kEndpoints = 7;
+// "kv", "txn", "health_service", "catalog", "agent_service", "agent_check", "status".
+std::string_view ToString(Endpoint endpoint);
+
+// One backend's traffic.
+class BackendReporter {
+ public:
+  virtual ~BackendReporter() = default;
+  // `http_code` is 0 where no answer came. Blocking queries count with the time they waited.
+  virtual void OnRequest(Endpoint endpoint, int http_code, absl::Duration took) {}
+  // Open connections to Consul, idle ones too.
+  virtual void OnConnections(int open) {}
+};
+
+// What the store said about itself when it was last asked.
+class StoreReporter {
+ public:
+  virtual ~StoreReporter() = default;
+  virtual void OnStoreHealth(bool up, bool known_leader, absl::Duration last_contact) {}
+};
+
+// The watch hub.
+class WatchReporter {
+ public:
+  enum class EventType { kPut, kDelete };
+  enum class CacheResult { kHit, kMiss, kStale, kRefused };
+  // Why a stream was ended, or a delivery not made, against the reader's wish.
+  enum class DropReason { kFailed, kDraining };
+
+  virtual ~WatchReporter() = default;
+  // +1 and -1 as streams and upstream watches come and go.
+  virtual void OnStreams(TargetKind kind, int delta) {}
+  virtual void OnUpstreamWatches(TargetKind kind, int delta) {}
+  // Changes of the state, counted once however many read them.
+  virtual void OnEvents(TargetKind kind, EventType type, int count) {}
+  // Events that a reader got merged into later ones.
+  virtual void OnMerged(TargetKind kind, int64_t events) {}
+  // From Consul's answer received to the write handed to the transport.
+  virtual void OnPropagation(TargetKind kind, absl::Duration took) {}
+  virtual void OnDropped(DropReason reason) {}
+  virtual void OnIndexReset() {}
+  // A blocking query returned, and nothing had changed.
+  virtual void OnSpuriousWakeup(TargetKind kind) {}
+  virtual void OnCacheRequest(CacheResult result) {}
+};
+
+}  // namespace meshgate::consul
+
+#endif  // MESHGATE_CONSUL_REPORTER_H_

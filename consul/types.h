@@ -1,0 +1,119 @@
+// What Consul holds, in our terms: plain values without behaviour. Wire formats stay in the backends.
+#ifndef MESHGATE_CONSUL_TYPES_H_
+#define MESHGATE_CONSUL_TYPES_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <tuple>
+#include <variant>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace meshgate::consul {
+
+// One key of the KV store. All indexes are raft indexes: 1 and up, 0 means unknown.
+struct KvEntry {
+  std::string key;
+  std::string value;
+  uint64_t flags = 0;
+  uint64_t create_index = 0;
+  uint64_t modify_index = 0;
+
+  friend bool operator==(const KvEntry& a, const KvEntry& b) {
+    return std::tie(a.modify_index, a.create_index, a.flags, a.key, a.value) ==
+           std::tie(b.modify_index, b.create_index, b.flags, b.key, b.value);
+  }
+  friend bool operator!=(const KvEntry& a, const KvEntry& b) { return !(a == b); }
+};
+
+// From best to worst.
+enum class Health { kPassing, kWarning, kCritical, kMaintenance };
+
+// One instance of a service as a reader sees it.
+struct Instance {
+  std::string id;
+  std::string service;
+  // The instance's own address or, where it has none, its node's.
+  std::string address;
+  uint32_t port = 0;
+  std::vector<std::string> tags;
+  std::map<std::string, std::string> meta;
+  int32_t weight_passing = 1;
+  int32_t weight_warning = 1;
+  std::string node;
+  std::string datacenter;
+  // The worst of the instance's checks and its node's.
+  Health health = Health::kPassing;
+  uint64_t create_index = 0;
+  // Of the registration, not of its checks: a check's output may change many times without a reader seeing it.
+  uint64_t modify_index = 0;
+
+  friend bool operator==(const Instance& a, const Instance& b) {
+    return std::tie(a.modify_index, a.create_index, a.health, a.id, a.service, a.address, a.port, a.tags, a.meta,
+                    a.weight_passing, a.weight_warning, a.node, a.datacenter) ==
+           std::tie(b.modify_index, b.create_index, b.health, b.id, b.service, b.address, b.port, b.tags, b.meta,
+                    b.weight_passing, b.weight_warning, b.node, b.datacenter);
+  }
+  friend bool operator!=(const Instance& a, const Instance& b) { return !(a == b); }
+};
+
+// A service of the catalog with the tags of all its instances, sorted.
+struct ServiceSummary {
+  std::string name;
+  std::vector<std::string> tags;
+
+  friend bool operator==(const ServiceSummary& a, const ServiceSummary& b) {
+    return a.name == b.name && a.tags == b.tags;
+  }
+};
+
+struct HttpProbe {
+  std::string url;
+  std::string method;  // Empty means GET.
+  std::map<std::string, std::string> headers;
+  bool tls_skip_verify = false;
+};
+struct TcpProbe {
+  std::string address;  // host:port
+};
+struct GrpcProbe {
+  std::string target;  // host:port or host:port/service
+  bool use_tls = false;
+};
+// Somebody reports the health at least this often.
+struct TtlProbe {
+  absl::Duration ttl;
+};
+
+struct CheckDefinition {
+  std::variant<HttpProbe, TcpProbe, GrpcProbe, TtlProbe> probe;
+  std::string name;  // Empty: the backend makes one up.
+  // Between probes; not used by TtlProbe.
+  absl::Duration interval;
+  // Zero means 10 seconds, as in Consul.
+  absl::Duration timeout;
+  // Zero means never. Consul acts on it with a floor of a minute and a delay of up to 30 s.
+  absl::Duration deregister_critical_after;
+  // Until the first probe or report.
+  Health initial_status = Health::kCritical;
+};
+
+// What a caller registers with the agent. Validated by whoever builds it (consul/validate.h); `id` is not empty.
+struct Registration {
+  std::string id;
+  std::string service;
+  std::string address;  // Empty: the node's.
+  uint32_t port = 0;
+  std::vector<std::string> tags;
+  std::map<std::string, std::string> meta;
+  int32_t weight_passing = 1;
+  int32_t weight_warning = 1;
+  // At most one of them is a TtlProbe.
+  std::vector<CheckDefinition> checks;
+};
+
+}  // namespace meshgate::consul
+
+#endif  // MESHGATE_CONSUL_TYPES_H_

@@ -1,0 +1,133 @@
+// The watch hub: one upstream query per target, however many read it.
+#ifndef MESHGATE_CONSUL_WATCH_HUB_H_
+#define MESHGATE_CONSUL_WATCH_HUB_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "consul/backend.h"
+#include "consul/base/scheduler.h"
+#include "consul/reporter.h"
+#include "consul/types.h"
+#include "consul/watch/target.h"
+
+namespace meshgate::consul {
+
+// One message of a stream, encoded once for all who get it: a serialized meshgate.v1.WatchConfigResponse (keys and
+// prefixes) or WatchServiceResponse (services). Immutable.
+struct Message {
+  std::string bytes;
+  // When the answer that caused it had arrived; absl::InfinitePast() for snapshots to new readers and for progress.
+  absl::Time received = absl::InfinitePast();
+};
+using SharedMessage = std::shared_ptr<const Message>;
+
+// Somebody who reads a target. Owned by the transport; the hub keeps a weak reference.
+class Subscriber {
+ public:
+  virtual ~Subscriber() = default;
+  // Subscription::Next() may have something. Called without any lock held, from the Scheduler's threads, possibly many
+  // times for one change and beside other calls. Must not block.
+  virtual void Wake() = 0;
+};
+
+// One reader's place in one target. Thread-compatible: the owner calls it from one thread at a time (Wake() tells when).
+// Destroying it ends the subscription; Wake() may still be running then, so the Subscriber outlives that by being shared.
+class Subscription {
+ public:
+  virtual ~Subscription() = default;
+
+  // Takes what the reader has to be told next and moves its mark behind it: first the state (or that Consul can't be
+  // reached and nothing is known yet), then merged differences, or a snapshot where a difference can't be told. Null:
+  // nothing now, Wake() comes when there is. An error ends the stream: this target can't be watched (for example
+  // INVALID_ARGUMENT, a filter that does not parse).
+  virtual absl::StatusOr<SharedMessage> Next() = 0;
+
+  // A message without events that says the reader is up to date as of its mark. Null before the first message.
+  virtual SharedMessage Progress() = 0;
+
+  virtual TargetKind kind() const = 0;
+};
+
+// An immutable state of a target; the one list that fits its kind is used.
+struct State {
+  std::vector<KvEntry> entries;          // sorted by key
+  std::vector<Instance> instances;       // sorted by (node, id)
+  std::vector<ServiceSummary> services;  // sorted by name
+};
+
+// A cached answer.
+struct CachedState {
+  std::shared_ptr<const State> state;
+  uint64_t index = 0;
+  // Since it was last confirmed by Consul.
+  absl::Duration age;
+  // Whether Consul could be reached when it was last asked.
+  bool stale = false;
+};
+
+struct CachedReadOptions {
+  // An older state is not good enough: Consul is asked, with a quorum.
+  uint64_t min_index = 0;
+  // Refuses with UNAVAILABLE (TOO_STALE) what is older while Consul can't be reached; a live watch is never too old.
+  std::optional<absl::Duration> max_age;
+  // How long to wait for a state that is not there yet; then DEADLINE_EXCEEDED.
+  absl::Duration timeout = absl::Seconds(10);
+};
+
+struct HubOptions {
+  // Of a blocking query.
+  absl::Duration wait = absl::Minutes(5);
+  // How long a target without readers stays watched.
+  absl::Duration linger = absl::Seconds(30);
+  // Targets kept for cached reads alone: least recently used ones go first.
+  size_t max_idle_targets = 1000;
+  // Recent changes kept per target, for readers that lag: beyond either bound they get a snapshot.
+  size_t ring_events = 1024;
+  size_t ring_bytes = 1 << 20;
+};
+
+// Thread-safe. Promises, per subscription: order, no duplicates, the changes of one upstream answer in one message, and
+// the latest state in the end; a change is never invented. What it keeps true:
+//   - A target has one upstream query, from its first reader until `linger` after its last one.
+//   - Readers are told of differences between states, never of returns of a query.
+//   - No lock is held while a subscriber, the backend or a callback is called.
+//   - A reader costs a mark, never a queue: one that is slow gets the merged difference from the ring, or a snapshot.
+//   - Only an answer deletes. While Consul is away the last state stands, marked stale.
+class Hub {
+ public:
+  // `backend`, `scheduler` and `reporter` outlive the hub.
+  Hub(Backend* backend, Scheduler* scheduler, WatchReporter* reporter, HubOptions options);
+
+  // Same as Shutdown().
+  ~Hub();
+
+  // Stops every upstream watch. Subscriptions stay valid and get nothing more; cached reads in progress fail with
+  // UNAVAILABLE. The backend's Shutdown() must come before the hub is destroyed, and not before this.
+  void Shutdown();
+
+  // Never null. The subscriber is woken when the first message is there; it may be there already.
+  std::unique_ptr<Subscription> Subscribe(const Target& target, const View& view, std::weak_ptr<Subscriber> subscriber);
+
+  // Answers from the state of a target, and starts to watch it if nobody does. `done` runs once, on the Scheduler or
+  // inside the call. However many callers wait for one target, Consul is asked once.
+  void Read(const Target& target, const CachedReadOptions& options,
+            absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done);
+
+  // Whether any target has a state, be it stale: something can be served while Consul is away.
+  bool HasState() const;
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace meshgate::consul
+
+#endif  // MESHGATE_CONSUL_WATCH_HUB_H_

@@ -1,0 +1,28 @@
+// What a handler knows of a call, whichever transport brought it.
+#ifndef MESHGATE_SERVER_SERVICE_CALL_H_
+#define MESHGATE_SERVER_SERVICE_CALL_H_
+
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace meshgate::server {
+
+struct Caller {
+  // "ipv4:127.0.0.1:41234", as gRPC writes it.
+  std::string peer;
+  // From the caller's metadata `x-request-id`, or made up: ties a call's log lines together.
+  std::string request_id;
+  // What is left of the caller's deadline when the handler is called; InfiniteDuration() without one.
+  absl::Duration time_left = absl::InfiniteDuration();
+};
+
+// Answers a unary call. Called exactly once, from any thread, possibly inside the handler.
+template <typename Response>
+using Reply = absl::AnyInvocable<void(absl::StatusOr<Response>)>;
+
+}  // namespace meshgate::server
+
+#endif  // MESHGATE_SERVER_SERVICE_CALL_H_

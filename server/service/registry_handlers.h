@@ -1,0 +1,39 @@
+#ifndef MESHGATE_SERVER_SERVICE_REGISTRY_HANDLERS_H_
+#define MESHGATE_SERVER_SERVICE_REGISTRY_HANDLERS_H_
+
+#include <memory>
+
+#include "consul/backend.h"
+#include "consul/watch/hub.h"
+#include "meshgate/v1/registry_service.pb.h"
+#include "server/service/call.h"
+#include "server/stream/outbox.h"
+
+namespace meshgate::server {
+
+// meshgate.v1.RegistryService without a transport: validates, asks the hub or the backend, and answers in API messages.
+// The proto's comments are the contract. Thread-safe; never blocks. Requests are used inside the call only.
+class RegistryHandlers {
+ public:
+  // Both outlive the handlers and every call.
+  RegistryHandlers(consul::Backend* backend, consul::Hub* hub) : backend_(backend), hub_(hub) {}
+
+  void Register(const v1::RegisterRequest& request, const Caller& caller, Reply<v1::RegisterResponse> reply);
+  void Deregister(const v1::DeregisterRequest& request, const Caller& caller, Reply<v1::DeregisterResponse> reply);
+  void Heartbeat(const v1::HeartbeatRequest& request, const Caller& caller, Reply<v1::HeartbeatResponse> reply);
+  void Discover(const v1::DiscoverRequest& request, const Caller& caller, Reply<v1::DiscoverResponse> reply);
+  void ListServices(const v1::ListServicesRequest& request, const Caller& caller,
+                    Reply<v1::ListServicesResponse> reply);
+
+  // Starts `outbox`, or ends it with the error.
+  void WatchService(const v1::WatchServiceRequest& request, const Caller& caller,
+                    const std::shared_ptr<Outbox>& outbox);
+
+ private:
+  consul::Backend* const backend_;
+  consul::Hub* const hub_;
+};
+
+}  // namespace meshgate::server
+
+#endif  // MESHGATE_SERVER_SERVICE_REGISTRY_HANDLERS_H_
