@@ -72,7 +72,8 @@ class Call {
  public:
   virtual ~Call() = default;
   // Best effort: the callback then runs soon, with CANCELLED unless an answer was already on its way. Thread-safe,
-  // idempotent. Cancelling a blocking query may cost Consul a connection slot until its wait ends: don't do it casually.
+  // idempotent. Cancelling a blocking query may cost Consul a connection slot until its wait ends: don't do it
+  // casually.
   virtual void Cancel() = 0;
 };
 using CallHandle = std::shared_ptr<Call>;
@@ -83,12 +84,12 @@ using CallHandle = std::shared_ptr<Call>;
 // Scheduler that the backend was made with, never inside the call, concurrently with others; it must not block.
 //
 // Arguments are valid as consul/validate.h checks them. Errors are absl::Status with a reason of consul/base/errors.h:
-//   NOT_FOUND           no such instance, no such datacenter (a missing key or service is an empty answer, not an error)
-//   INVALID_ARGUMENT    the filter does not parse; the store refused an argument
-//   ABORTED             compare-and-set failed
+//   NOT_FOUND           no such instance, no such datacenter (a missing key or service is an empty answer, not an
+//   error) INVALID_ARGUMENT    the filter does not parse; the store refused an argument ABORTED compare-and-set failed
 //   UNAUTHENTICATED, PERMISSION_DENIED
 //   RESOURCE_EXHAUSTED  the agent's limit of connections was hit
-//   UNAVAILABLE         the store is away or has no leader. For a write that was sent: WRITE_OUTCOME_UNKNOWN, it may have
+//   UNAVAILABLE         the store is away or has no leader. For a write that was sent: WRITE_OUTCOME_UNKNOWN, it may
+//   have
 //                       been applied
 //   DEADLINE_EXCEEDED   `timeout` has passed. For a write that was sent the message says that it may have been applied
 //   INTERNAL            the answer was not one that Consul gives
@@ -127,9 +128,9 @@ class Backend {
 
   // ---- Writes.
 
-  // Creates or replaces an entry. `if_modify_index`: absent writes always, 0 only creates, otherwise only if the entry's
-  // modify_index still equals it. Returns the entry without its value and with its indexes; both are 0 where somebody
-  // else had replaced it again before they could be read. Writing what is there already changes nothing.
+  // Creates or replaces an entry. `if_modify_index`: absent writes always, 0 only creates, otherwise only if the
+  // entry's modify_index still equals it. Returns the entry without its value and with its indexes; both are 0 where
+  // somebody else had replaced it again before they could be read. Writing what is there already changes nothing.
   virtual CallHandle PutKey(const KvEntry& entry, std::optional<uint64_t> if_modify_index, const WriteOptions& options,
                             Callback<KvEntry> done) = 0;
 

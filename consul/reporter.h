@@ -1,5 +1,5 @@
-// What the consul layer tells about itself. metrics/ implements these over Prometheus; tests record. Implementations are
-// thread-safe and cheap: they are called on delivery paths.
+// What the consul layer tells about itself. metrics/ implements these over Prometheus; tests record. Implementations
+// are thread-safe and cheap: they are called on delivery paths.
 #ifndef MESHGATE_CONSUL_REPORTER_H_
 #define MESHGATE_CONSUL_REPORTER_H_
 

@@ -1,5 +1,5 @@
-// What Consul would accept, mangle or redirect is refused here first: every rule says what is wrong and for which field.
-// Sources: Consul's KV and agent API documentation, and what a real agent was seen to do with bad input.
+// What Consul would accept, mangle or redirect is refused here first: every rule says what is wrong and for which
+// field. Sources: Consul's KV and agent API documentation, and what a real agent was seen to do with bad input.
 #ifndef MESHGATE_CONSUL_VALIDATE_H_
 #define MESHGATE_CONSUL_VALIDATE_H_
 
@@ -31,7 +31,8 @@ absl::Status ValidateValue(std::string_view field, std::string_view value);
 // A DNS label: letters, digits and '-', 1 to 63 bytes, no '-' at either end.
 absl::Status ValidateServiceName(std::string_view field, std::string_view name);
 
-// 1 to 255 bytes of UTF-8 without '/', control characters or white space at the ends: what can be removed again by its path.
+// 1 to 255 bytes of UTF-8 without '/', control characters or white space at the ends: what can be removed again by its
+// path.
 absl::Status ValidateInstanceId(std::string_view field, std::string_view id);
 
 // Empty, or a datacenter's name: letters, digits, '-' and '_'.

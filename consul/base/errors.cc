@@ -32,8 +32,8 @@ absl::Status MakeError(absl::StatusCode code, std::string_view reason, std::stri
 }
 
 absl::Status InvalidField(std::string_view field, std::string_view description, std::string_view reason) {
-  absl::Status status = MakeError(absl::StatusCode::kInvalidArgument, reason,
-                                  absl::StrCat(ToAbsl(field), ": ", ToAbsl(description)));
+  absl::Status status =
+      MakeError(absl::StatusCode::kInvalidArgument, reason, absl::StrCat(ToAbsl(field), ": ", ToAbsl(description)));
   google::rpc::BadRequest bad;
   auto* violation = bad.add_field_violations();
   violation->set_field(std::string(field));

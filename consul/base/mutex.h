@@ -1,7 +1,7 @@
 // Annotated std::mutex, so that clang's -Wthread-safety checks our locking.
 //
-// Not absl::Mutex: the system's Abseil is built without ThreadSanitizer's annotations, which then reports races that are
-// none. std::mutex is understood by ThreadSanitizer as it is.
+// Not absl::Mutex: the system's Abseil is built without ThreadSanitizer's annotations, which then reports races that
+// are none. std::mutex is understood by ThreadSanitizer as it is.
 #ifndef MESHGATE_CONSUL_BASE_MUTEX_H_
 #define MESHGATE_CONSUL_BASE_MUTEX_H_
 

@@ -12,7 +12,8 @@ namespace meshgate {
 // Runs tasks now or later on threads of its own, and is the only clock that core logic reads: tests drive both by hand
 // (tests/testing/manual_scheduler.h).
 //
-// Thread-safe. Tasks may run concurrently and in any order; a task must not block. Callers hold no lock that a task takes.
+// Thread-safe. Tasks may run concurrently and in any order; a task must not block. Callers hold no lock that a task
+// takes.
 class Scheduler {
  public:
   using Task = absl::AnyInvocable<void()>;

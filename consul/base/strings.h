@@ -1,5 +1,5 @@
-// Bridges between std::string_view, which our interfaces use, and absl::string_view, which the system's Abseil keeps as a
-// type of its own with no conversion either way.
+// Bridges between std::string_view, which our interfaces use, and absl::string_view, which the system's Abseil keeps as
+// a type of its own with no conversion either way.
 #ifndef MESHGATE_CONSUL_BASE_STRINGS_H_
 #define MESHGATE_CONSUL_BASE_STRINGS_H_
 

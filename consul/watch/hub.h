@@ -37,8 +37,9 @@ class Subscriber {
   virtual void Wake() = 0;
 };
 
-// One reader's place in one target. Thread-compatible: the owner calls it from one thread at a time (Wake() tells when).
-// Destroying it ends the subscription; Wake() may still be running then, so the Subscriber outlives that by being shared.
+// One reader's place in one target. Thread-compatible: the owner calls it from one thread at a time (Wake() tells
+// when). Destroying it ends the subscription; Wake() may still be running then, so the Subscriber outlives that by
+// being shared.
 class Subscription {
  public:
   virtual ~Subscription() = default;

@@ -14,7 +14,8 @@
 
 namespace meshgate::server {
 
-// The half of a transport that an outbox writes to. Its calls come from any thread, without a lock held, never two at a time.
+// The half of a transport that an outbox writes to. Its calls come from any thread, without a lock held, never two at a
+// time.
 class StreamWriter {
  public:
   virtual ~StreamWriter() = default;
