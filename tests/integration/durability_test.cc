@@ -19,7 +19,8 @@ namespace {
 
 using ::meshgate::testing::GatewayProcess;
 
-// Writers are cut off by a SIGKILL while a thousand writes are under way; what was acknowledged must be there afterwards.
+// Writers are cut off by a SIGKILL while a thousand writes are under way; what was acknowledged must be there
+// afterwards.
 TEST(DurabilityTest, KillLosesNoAcknowledgedWrite) {
   const std::string data_dir = std::string(getenv("TEST_TMPDIR")) + "/data";
   constexpr int kWriters = 4;
