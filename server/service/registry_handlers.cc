@@ -6,6 +6,8 @@
 
 #include "consul/base/errors.h"
 #include "consul/validate.h"
+#include "consul/watch/encode.h"
+#include "consul/watch/state.h"
 #include "server/service/convert.h"
 #include "server/service/read_options.h"
 #include "server/service/reader.h"
@@ -60,13 +62,6 @@ absl::StatusOr<WatchParameters> ParseWatch(const v1::WatchServiceRequest& reques
   absl::StatusOr<absl::Duration> progress = ParseProgressInterval("progress_interval", request.progress_interval());
   if (!progress.ok()) return progress.status();
   return WatchParameters{*std::move(query), *progress};
-}
-
-bool Matches(const consul::View& view, const consul::Instance& instance) {
-  if (!view.include_unhealthy && instance.health != consul::Health::kPassing) return false;
-  return std::all_of(view.tags.begin(), view.tags.end(), [&instance](const std::string& tag) {
-    return std::find(instance.tags.begin(), instance.tags.end(), tag) != instance.tags.end();
-  });
 }
 
 }  // namespace
@@ -126,9 +121,8 @@ void RegistryHandlers::Discover(const v1::DiscoverRequest& request, const Caller
   ReadDone done = [view = std::move(query->view), reply = std::move(reply)](absl::StatusOr<ReadResult> read) mutable {
     if (!read.ok()) return reply(read.status());
     v1::DiscoverResponse response;
-    for (const consul::Instance& instance : read->state->instances) {
-      if (Matches(view, instance)) ToApi(instance, response.add_instances());
-    }
+    const consul::SharedState seen = consul::Filter(consul::TargetKind::kService, read->state, view);
+    for (const consul::Instance& instance : seen->instances) consul::ToProto(instance, response.add_instances());
     *response.mutable_info() = std::move(read->info);
     reply(std::move(response));
   };
