@@ -104,11 +104,12 @@ class HandlerHarness : public ::testing::Test {
     return calls.empty() ? testing::FakeBackend::Arguments() : calls.back();
   }
 
-  // Lets every query of `method` fail until the hub has given up hope and calls its state stale.
+  // Lets every query of `method` fail until the hub calls its state stale. Takes 25 s, less than an unused state is
+  // kept.
   void LoseConsul(Method method) {
     for (int i = 0; i < 5; ++i) {
       backend_.Fail(method, MakeError(absl::StatusCode::kUnavailable, reason::kConsulUnavailable, "Consul is away"));
-      scheduler_.Advance(absl::Minutes(1));
+      scheduler_.Advance(absl::Seconds(5));
     }
   }
 
