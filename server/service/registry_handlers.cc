@@ -1,6 +1,7 @@
 #include "server/service/registry_handlers.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -49,19 +50,21 @@ absl::StatusOr<ServiceQuery> ParseServiceQuery(const Request& request) {
 
 struct WatchParameters {
   ServiceQuery query;
+  std::optional<consul::Digest> resume;
   absl::Duration progress_interval;
 };
 
 absl::StatusOr<WatchParameters> ParseWatch(const v1::WatchServiceRequest& request) {
   absl::StatusOr<ServiceQuery> query = ParseServiceQuery(request);
   if (!query.ok()) return query.status();
-  if (absl::Status s = ValidateResumeToken("resume_token", request.resume_token()); !s.ok()) return s;
+  absl::StatusOr<std::optional<consul::Digest>> resume = ParseResumeToken("resume_token", request.resume_token());
+  if (!resume.ok()) return resume.status();
   if (absl::Status s = consul::ValidateDatacenter("datacenter", request.datacenter()); !s.ok()) return s;
   query->target.datacenter = request.datacenter();
   if (absl::Status s = ValidateText("subscriber", request.subscriber(), kMaxSubscriberBytes); !s.ok()) return s;
   absl::StatusOr<absl::Duration> progress = ParseProgressInterval("progress_interval", request.progress_interval());
   if (!progress.ok()) return progress.status();
-  return WatchParameters{*std::move(query), *progress};
+  return WatchParameters{*std::move(query), *resume, *progress};
 }
 
 }  // namespace
@@ -156,7 +159,8 @@ void RegistryHandlers::WatchService(const v1::WatchServiceRequest& request, cons
     outbox->End(watch.status());
     return;
   }
-  outbox->Start(hub_->Subscribe(watch->query.target, watch->query.view, outbox), watch->progress_interval);
+  outbox->Start(hub_->Subscribe(watch->query.target, watch->query.view, watch->resume, outbox),
+                watch->progress_interval);
 }
 
 }  // namespace meshgate::server

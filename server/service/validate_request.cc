@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <optional>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
 #include "consul/base/strings.h"
 #include "consul/base/utf8.h"
+#include "consul/watch/resume_token.h"
 
 namespace meshgate::server {
 namespace {
@@ -54,18 +53,13 @@ absl::Status ValidateTags(std::string_view field, const google::protobuf::Repeat
   return absl::OkStatus();
 }
 
-absl::Status ValidateResumeToken(std::string_view field, std::string_view token) {
-  if (token.size() > kMaxResumeTokenBytes) {
-    return InvalidField(field, absl::StrCat("must have at most ", kMaxResumeTokenBytes, " bytes, has ", token.size(),
-                                            ": send one as it was received, or none to start with a snapshot"));
+absl::StatusOr<std::optional<consul::Digest>> ParseResumeToken(std::string_view field, std::string_view token) {
+  if (token.empty()) return std::nullopt;
+  std::optional<consul::ResumeToken> parsed = consul::ResumeToken::Parse(token);
+  if (!parsed) {
+    return InvalidField(field, "must be a token as it was received, or empty to start with a snapshot");
   }
-  for (char c : token) {
-    if (!absl::ascii_isgraph(static_cast<unsigned char>(c))) {
-      return InvalidField(field,
-                          "must be a token of this API: send one as it was received, or none to start with a snapshot");
-    }
-  }
-  return absl::OkStatus();
+  return parsed->digest;
 }
 
 absl::StatusOr<absl::Duration> ParseDuration(std::string_view field, const google::protobuf::Duration& duration) {

@@ -164,7 +164,12 @@ template <typename M>
 void Table::AddStreamFields(const std::string& rpc, const M& rest) {
   AddStrings<M>(rpc, "datacenter", BadDatacenters(), rest);
   AddStrings<M>(rpc, "resume_token",
-                {{"TooLong", std::string(129, 't')}, {"Space", "a b"}, {"LineFeed", "a\n"}, {"NotUtf8", "\xff"}}, rest);
+                {{"Junk", "junk"},
+                 {"TooLong", std::string(129, 't')},
+                 {"Space", "a b"},
+                 {"LineFeed", "a\n"},
+                 {"NotUtf8", "\xff"}},
+                rest);
   AddStrings<M>(rpc, "subscriber",
                 {{"TooLong", std::string(257, 's')}, {"LineFeed", "a\nb"}, {"C1", "a\xc2\x85"}, {"NotUtf8", "\xff"}},
                 rest);

@@ -547,7 +547,6 @@ TEST_F(WatchConfigTest, StreamsAKey) {
   request.set_key("a");
   request.set_datacenter("dc2");
   request.set_subscriber("payments-7c9f");
-  request.set_resume_token(std::string(128, 't'));
   config_.WatchConfig(request, caller_, stream_.outbox());
   ASSERT_EQ(backend_.pending(Method::kReadKey), 1u);
   EXPECT_EQ(LastCall().name, "a");
@@ -560,6 +559,24 @@ TEST_F(WatchConfigTest, StreamsAKey) {
   ASSERT_EQ(snapshot.events_size(), 1);
   EXPECT_EQ(snapshot.events(0).entry().value(), "1");
   EXPECT_FALSE(stream_.end().has_value());
+}
+
+// A reader that comes back with its token and has missed nothing must not be sent the state again.
+TEST_F(WatchConfigTest, ResumesBehindAToken) {
+  v1::WatchConfigRequest request;
+  request.set_key("a");
+  config_.WatchConfig(request, caller_, stream_.outbox());
+  backend_.AnswerEntries(Method::kReadKey, {Entry("a", "1")}, 9);
+  Run();
+  ASSERT_EQ(stream_.written().size(), 1u);
+  request.set_resume_token(Parse(stream_.written()[0]).resume_token());
+  ASSERT_NE(request.resume_token(), "");
+  RecordedStream resumed(&scheduler_, &reporter_);
+  config_.WatchConfig(request, caller_, resumed.outbox());
+  Run();
+  ASSERT_EQ(resumed.written().size(), 1u);
+  EXPECT_FALSE(Parse(resumed.written()[0]).snapshot());
+  EXPECT_EQ(Parse(resumed.written()[0]).events_size(), 0);
 }
 
 // A prefix, the empty one too, is a topic of its own kind.

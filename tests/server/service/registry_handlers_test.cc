@@ -347,6 +347,27 @@ TEST_F(WatchServiceTest, ShowsEachReaderItsView) {
   EXPECT_EQ(FirstIds(all), (std::vector<std::string>{"a", "b", "c"}));
 }
 
+// A reader that comes back with its token and has missed nothing must not be sent the instances again.
+TEST_F(WatchServiceTest, ResumesBehindAToken) {
+  v1::WatchServiceRequest request;
+  request.set_service("web");
+  RecordedStream first(&scheduler_, &reporter_);
+  registry_.WatchService(request, caller_, first.outbox());
+  backend_.AnswerService({MakeInstance("a", Health::kPassing)}, 9);
+  Run();
+  ASSERT_EQ(FirstIds(first), (std::vector<std::string>{"a"}));
+  v1::WatchServiceResponse response;
+  ASSERT_TRUE(response.ParseFromString(first.written()[0]));
+  request.set_resume_token(response.resume_token());
+  RecordedStream resumed(&scheduler_, &reporter_);
+  registry_.WatchService(request, caller_, resumed.outbox());
+  Run();
+  ASSERT_EQ(resumed.written().size(), 1u);
+  ASSERT_TRUE(response.ParseFromString(resumed.written()[0]));
+  EXPECT_FALSE(response.snapshot());
+  EXPECT_EQ(response.events_size(), 0);
+}
+
 // A filter that Consul refuses ends the stream with what is wrong with it.
 TEST_F(WatchServiceTest, EndsWithTheHubsError) {
   RecordedStream stream(&scheduler_, &reporter_);
