@@ -22,3 +22,12 @@ test_packages=(
   python3-grpcio python3-protobuf python3-yaml
   docker-compose openssl prometheus shellcheck systemd
 )
+
+# The shared libraries that the two binaries are linked with, for images and hosts that only run them.
+# tests/deploy holds it against the binaries.
+# shellcheck disable=SC2034
+runtime_packages=(
+  ca-certificates
+  libabsl20220623 libboost-program-options1.81.0 libcurl4 libgrpc++1.51 libprometheus-cpp-core1.0
+  libsimdjson14 libspdlog1.10 libsqlite3-0 libssl3 libyaml-cpp0.7
+)
