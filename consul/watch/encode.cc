@@ -8,6 +8,7 @@ template <typename Response>
 Response NewResponse(const MessageHead& head) {
   Response response;
   response.set_index(head.index);
+  response.set_resume_token(head.resume_token);
   if (head.stale_for.has_value()) {
     const timespec ts = absl::ToTimespec(*head.stale_for);
     response.set_stale(true);

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "consul/watch/resume_token.h"
+
 namespace meshgate::consul {
 namespace {
 
@@ -251,6 +253,108 @@ TEST_F(FeedTest, ProgressCarriesNoEvents) {
   EXPECT_FALSE(response.snapshot());
   EXPECT_EQ(response.index(), 3u);
   EXPECT_THAT(Events(response), IsEmpty());
+}
+
+// Where a reader was, as it would say it when it comes back.
+Feed::Mark Resuming(const v1::WatchConfigResponse& response) {
+  Feed::Mark mark;
+  const auto token = ResumeToken::Parse(response.resume_token());
+  EXPECT_TRUE(token.has_value()) << response.resume_token();
+  if (token.has_value()) mark.resume = token->digest;
+  return mark;
+}
+
+// A reader that comes back to an unchanged state gets nothing but the word that it is so.
+TEST_F(FeedTest, ResumesAnUnchangedStateWithoutEvents) {
+  Publish({Entry("a", "1", 2)}, 3);
+  Feed::Mark back = Resuming(Parse(Next(mark_)));
+  const auto response = Parse(Next(back));
+  EXPECT_FALSE(response.snapshot());
+  EXPECT_THAT(Events(response), IsEmpty());
+  EXPECT_EQ(Next(back), nullptr);
+}
+
+// A reader that comes back within the ring gets just what changed since.
+TEST_F(FeedTest, ResumesWithTheDifference) {
+  Publish({Entry("a", "1", 2), Entry("b", "1", 2)}, 3);
+  Feed::Mark back = Resuming(Parse(Next(mark_)));
+  Publish({Entry("a", "2", 4), Entry("b", "1", 2)}, 4);
+  Publish({Entry("a", "2", 4), Entry("c", "1", 5)}, 5);
+  const auto response = Parse(Next(back));
+  EXPECT_FALSE(response.snapshot());
+  EXPECT_THAT(Events(response), ElementsAre("+a=2", "-b", "+c=1"));
+}
+
+// Another gateway, or the same one after a restart, knows the state by its digest alone, whatever its index.
+TEST_F(FeedTest, ResumesOnAnotherGateway) {
+  Publish({Entry("a", "1", 2), Entry("b", "1", 2)}, 3);
+  Publish({Entry("a", "1", 2), Entry("b", "2", 9)}, 9);
+  Feed other(TargetKind::kPrefix, View{}, 8, 1 << 16);
+  other.Publish(Entries({Entry("a", "1", 2), Entry("b", "2", 9)}), 4711, kNow, false);
+  Feed::Mark back = Resuming(Parse(Next(mark_)));
+  const auto response = Parse(other.Next(back, kNow, merged_));
+  EXPECT_FALSE(response.snapshot());
+  EXPECT_THAT(Events(response), IsEmpty());
+}
+
+// A state that is not known any more, or never was, is answered with everything.
+TEST_F(FeedTest, ResumesAnUnknownStateWithASnapshot) {
+  Publish({Entry("a", "0", 1)}, 1);
+  Feed::Mark back = Resuming(Parse(Next(mark_)));
+  Feed::Mark lost = back;
+  for (uint64_t i = 2; i < 20; ++i) Publish({Entry("a", std::to_string(i), i)}, i);
+  EXPECT_TRUE(Parse(Next(back)).snapshot());
+  Publish({Entry("a", "0", 1)}, 1, /*lost=*/true);
+  Publish({Entry("b", "0", 2)}, 2, /*lost=*/true);
+  EXPECT_TRUE(Parse(Next(lost)).snapshot());
+}
+
+// The state may come after the reader: what it holds is not forgotten meanwhile, nor while Consul is away.
+TEST_F(FeedTest, ResumesOnceTheStateIsKnown) {
+  Publish({Entry("a", "1", 2)}, 3);
+  Feed::Mark back = Resuming(Parse(Next(mark_)));
+  Feed other(TargetKind::kPrefix, View{}, 8, 1 << 16);
+  EXPECT_EQ(other.Next(back, kNow, merged_), nullptr);
+  other.SetStale(kNow);
+  EXPECT_TRUE(Parse(other.Next(back, kNow, merged_)).stale());
+  other.SetStale(std::nullopt);
+  other.Publish(Entries({Entry("a", "1", 2)}), 3, kNow, false);
+  const auto response = Parse(other.Next(back, kNow, merged_));
+  EXPECT_FALSE(response.snapshot());
+  EXPECT_FALSE(response.stale());
+}
+
+// The digest of a state must not depend on how it came about, or tokens would not fit on another gateway.
+TEST(DigestTest, IsTheSameHoweverTheStateCameAbout) {
+  State before;
+  before.entries = {Entry("a", "1", 2), Entry("b", "1", 3)};
+  State after;
+  after.entries = {Entry("a", "2", 5), Entry("c", "1", 6)};
+  const auto changes = Diff(TargetKind::kPrefix, before, after);
+  EXPECT_EQ(UpdateDigest(TargetKind::kPrefix, DigestOf(TargetKind::kPrefix, before), before, after, changes),
+            DigestOf(TargetKind::kPrefix, after));
+  EXPECT_NE(DigestOf(TargetKind::kPrefix, before), DigestOf(TargetKind::kPrefix, after));
+}
+
+// Readers keep tokens over releases: the digest of a known state must never change.
+TEST(DigestTest, IsStableOverVersions) {
+  State state;
+  state.entries = {{"payments/db/url", "postgres", 7, 11, 12}};
+  EXPECT_EQ((ResumeToken{12, DigestOf(TargetKind::kKey, state)}.ToString()), "aDAAAAAAAAADQk-C5VqcWGD-MgDZh7XaU");
+}
+
+// Junk from outside must be told from a token.
+TEST(ResumeTokenTest, RefusesWhatItDidNotMake) {
+  ResumeToken token;
+  token.index = 42;
+  const std::string text = token.ToString();
+  EXPECT_LE(text.size(), 128u);
+  ASSERT_TRUE(ResumeToken::Parse(text).has_value());
+  EXPECT_EQ(ResumeToken::Parse(text)->index, 42u);
+  for (const std::string& junk : {std::string(""), std::string("a"), text.substr(1), "b" + text.substr(1),
+                                  text + "AAAA", text.substr(0, 20), std::string(33, '!')}) {
+    EXPECT_FALSE(ResumeToken::Parse(junk).has_value()) << junk;
+  }
 }
 
 // An instance that fails its check must leave the view of those who want healthy ones, as a deletion.

@@ -82,7 +82,7 @@ class HubTest : public ::testing::Test {
 
   Stream Open(const Target& target) {
     Stream stream;
-    stream.subscription = hub_->Subscribe(target, View{}, stream.subscriber);
+    stream.subscription = hub_->Subscribe(target, View{}, std::nullopt, stream.subscriber);
     return stream;
   }
 

@@ -88,7 +88,7 @@ TEST(HubThreadsTest, ReadersConvergeWhileOthersComeAndGo) {
     churn.emplace_back([&] {
       while (!done) {
         auto reader = std::make_shared<GrowingReader>();
-        reader->Attach(hub.Subscribe(target, View{}, reader));
+        reader->Attach(hub.Subscribe(target, View{}, std::nullopt, reader));
         hub.Read(target, {}, [](absl::StatusOr<CachedState>) {});
         reader->Detach();
       }
@@ -97,7 +97,7 @@ TEST(HubThreadsTest, ReadersConvergeWhileOthersComeAndGo) {
   std::vector<std::shared_ptr<GrowingReader>> readers;
   for (int i = 0; i < kReaders; ++i) {
     readers.push_back(std::make_shared<GrowingReader>());
-    readers.back()->Attach(hub.Subscribe(target, View{}, readers.back()));
+    readers.back()->Attach(hub.Subscribe(target, View{}, std::nullopt, readers.back()));
   }
   for (auto& reader : readers) reader->WaitFor(kChanges);
   done = true;
