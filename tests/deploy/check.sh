@@ -25,9 +25,9 @@ case $kind in
     cp deploy/prometheus/alerts.yml tests/deploy/alerts_test.yml "$TEST_TMPDIR"
     (cd "$TEST_TMPDIR" && promtool test rules alerts_test.yml)
     # Each alert has a test that makes it fire.
-    for alert in $(sed -n 's/^ *- alert: //p' deploy/prometheus/alerts.yml); do
+    while read -r alert; do
       grep -qE "alertname[:=] ?\"?$alert\b" tests/deploy/alerts_test.yml || { echo "$alert has no test" >&2; exit 1; }
-    done
+    done < <(sed -n 's/^ *- alert: //p' deploy/prometheus/alerts.yml)
     ;;
 
   # systemd starts units with unknown keys, and ignores those: a hardening that is misspelt protects nothing.
@@ -50,9 +50,18 @@ case $kind in
   runtime_packages)
     . tools/packages.sh
     declare -A listed=()
+    # What they bring with them, from what is installed here: the packages to build with depend on them.
     while read -r package; do listed[$package]=1; done < <(
-      apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances \
-        "${runtime_packages[@]}" | grep -oE '^[a-z0-9][a-z0-9.+-]+')
+      dpkg-query -W -f '${Package}\t${Depends}, ${Pre-Depends}\n' | sed -E 's/\([^)]*\)|:any|\|/ /g; s/,/ /g' |
+        awk -F '\t' -v roots="${runtime_packages[*]}" '
+          function visit(name, list, n, i) {
+            if (name in seen) return
+            seen[name] = 1
+            n = split(needs[name], list, " ")
+            for (i = 1; i <= n; i++) visit(list[i])
+          }
+          { needs[$1] = $2 }
+          END { n = split(roots, list, " "); for (i = 1; i <= n; i++) visit(list[i]); for (name in seen) print name }')
     status=0
     for binary in "$@"; do
       while read -r library; do
