@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <thread>
@@ -27,11 +28,18 @@ class FakeSubscription : public consul::Subscription {
     absl::Status error;
     consul::SharedMessage progress;
     bool destroyed = false;
+    std::atomic<int> inside{0};
   };
   explicit FakeSubscription(Script* script) : script_(script) {}
-  ~FakeSubscription() override { script_->destroyed = true; }
+  ~FakeSubscription() override {
+    EXPECT_EQ(script_->inside, 0) << "destroyed while it is being read";
+    script_->destroyed = true;
+  }
 
   absl::StatusOr<consul::SharedMessage> Next() override {
+    EXPECT_EQ(script_->inside++, 0) << "two threads read one subscription";
+    std::this_thread::yield();
+    --script_->inside;
     if (!script_->error.ok()) return script_->error;
     return std::exchange(script_->next, nullptr);
   }
@@ -145,6 +153,16 @@ TEST_F(OutboxTest, FinishesExactlyOnce) {
   outbox_->OnCancelled();
   Say("late");
   EXPECT_THAT(writer_.done, ElementsAre("finish:14"));
+}
+
+// What a reader is told is why its stream ended first, not what happened while the last write was going out.
+TEST_F(OutboxTest, TheFirstEndWins) {
+  Start();
+  Say("1");
+  outbox_->End(absl::UnavailableError("draining"));
+  outbox_->End(absl::InternalError("x"));
+  WriteDone(false);
+  EXPECT_THAT(writer_.done, ElementsAre("1", "finish:14"));
 }
 
 // A stream that was refused before it began must still be finished, or its call never ends.
