@@ -1,5 +1,6 @@
 #include "consul/watch/hub.h"
 
+#include <algorithm>
 #include <list>
 #include <utility>
 
@@ -165,6 +166,8 @@ void Hub::Impl::OnLinger(const std::shared_ptr<Topic>& topic) {
       return;
     }
     left = it->second.used + options_.linger - scheduler_->Now();
+    // What is known can't be had again while Consul is away.
+    if (topic->is_last_known()) left = std::max(left, options_.linger);
     if (left <= absl::ZeroDuration()) taken = TakeLocked(topic.get());
   }
   if (taken != nullptr) {

@@ -62,7 +62,6 @@ std::shared_ptr<Topic> Topic::Make(Target target, Backend* backend, Scheduler* s
 Topic::Topic(Target target, Backend* backend, Scheduler* scheduler, WatchReporter* reporter, const HubOptions& options,
              std::weak_ptr<Owner> owner)
     : target_(std::move(target)),
-      backend_(backend),
       scheduler_(scheduler),
       reporter_(reporter),
       options_(options),
@@ -184,6 +183,7 @@ bool Topic::Read(const CachedReadOptions& options, absl::AnyInvocable<void(absl:
     } else {
       const uint64_t id = next_waiter_++;
       Waiter& waiter = waiters_[id];
+      waiter.min_index = options.min_index;
       waiter.done = std::move(done);
       if (options.timeout != absl::InfiniteDuration()) {
         waiter.timer = scheduler_->After(options.timeout, [self = shared_from_this(), id] {
@@ -206,19 +206,23 @@ bool Topic::Read(const CachedReadOptions& options, absl::AnyInvocable<void(absl:
   }
   if (fresh) {
     reporter_->OnCacheRequest(Result::kMiss);
-    fresh_reads_->Read([done = std::move(done)](absl::StatusOr<Fetched> fetched) mutable {
-      if (!fetched.ok()) {
-        done(std::move(fetched).status());
-        return;
-      }
-      done(CachedState{std::move(fetched->state), fetched->meta.index.value_or(0), absl::ZeroDuration(), false, true});
-    });
+    ReadFresh(std::move(done));
   } else {
     reporter_->OnCacheRequest(*result);
     done(std::move(answer));
   }
   TellOwnerIfUnused();
   return true;
+}
+
+void Topic::ReadFresh(absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done) {
+  fresh_reads_->Read([done = std::move(done)](absl::StatusOr<Fetched> fetched) mutable {
+    if (!fetched.ok()) {
+      done(std::move(fetched).status());
+      return;
+    }
+    done(CachedState{std::move(fetched->state), fetched->meta.index.value_or(0), absl::ZeroDuration(), false, true});
+  });
 }
 
 CachedState Topic::CachedLocked(absl::Time now) const {
@@ -233,6 +237,11 @@ bool Topic::in_use() const {
 bool Topic::has_state() const {
   MutexLock lock(mu_);
   return state_ != nullptr;
+}
+
+bool Topic::is_last_known() const {
+  MutexLock lock(mu_);
+  return state_ != nullptr && stale_since_.has_value();
 }
 
 bool Topic::OnState(const Fetched& fetched, bool reset) {
@@ -335,7 +344,11 @@ void Topic::AnswerWaiters(const absl::StatusOr<CachedState>& answer) {
   if (waiters.empty()) return;
   for (auto& [id, waiter] : waiters) {
     if (waiter.timer != 0) scheduler_->Cancel(waiter.timer);
-    waiter.done(answer);
+    if (answer.ok() && answer->index < waiter.min_index) {
+      ReadFresh(std::move(waiter.done));
+    } else {
+      waiter.done(answer);
+    }
   }
   TellOwnerIfUnused();
 }

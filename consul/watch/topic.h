@@ -58,6 +58,8 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   // Whether somebody reads it or waits for its state.
   bool in_use() const;
   bool has_state() const;
+  // Has a state that Consul can't be asked for at the moment.
+  bool is_last_known() const;
 
   // UpstreamWatch::Listener
   bool OnState(const Fetched& fetched, bool reset) override;
@@ -76,6 +78,7 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
     std::vector<std::pair<Reader*, std::weak_ptr<Subscriber>>> readers;
   };
   struct Waiter {
+    uint64_t min_index = 0;
     absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done;
     Scheduler::TimerId timer = 0;
   };
@@ -90,12 +93,13 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   void SetStaleLocked(std::optional<absl::Time> since, Wakes& wakes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   static void CollectLocked(const Audience& audience, Wakes& wakes);
   void WakeAll(Wakes wakes);
-  // Takes the waiters, each answered with what `answer` gives.
+  // Asks Consul with a quorum, past the state held.
+  void ReadFresh(absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done);
+  // Takes the waiters, each answered with what `answer` gives, or past it where that is too old for them.
   void AnswerWaiters(const absl::StatusOr<CachedState>& answer);
   void TellOwnerIfUnused();
 
   const Target target_;
-  Backend* const backend_;
   Scheduler* const scheduler_;
   WatchReporter* const reporter_;
   const HubOptions options_;

@@ -394,6 +394,41 @@ TEST_F(HubTest, MinIndexAsksWithAQuorum) {
   EXPECT_EQ(values.size(), 3u);
 }
 
+// The first state may be older than what a caller has written: it is not an answer for that caller.
+TEST_F(HubTest, MinIndexHoldsForTheFirstStateToo) {
+  CachedReadOptions options;
+  options.min_index = 9;
+  Read(Key("a"), options);
+  Answer({Entry("a", "1", 5)}, 5);
+  EXPECT_FALSE(read_.has_value());
+  // The watch went on; the read with a quorum was asked for before that.
+  std::vector<ReadMode> modes;
+  for (const auto& call : backend_.pending()) modes.push_back(call.read.mode);
+  EXPECT_THAT(modes, ::testing::UnorderedElementsAre(ReadMode::kDefault, ReadMode::kConsistent));
+  Answer({Entry("a", "2", 9)}, 9);
+  if (!read_.has_value()) Answer({Entry("a", "2", 9)}, 9);
+  ASSERT_TRUE(read_.has_value() && read_->ok());
+  EXPECT_EQ((*read_)->state->entries[0].value, "2");
+}
+
+// A state that nobody reads is still worth keeping while Consul can't be asked for it.
+TEST_F(HubTest, KeepsTheLastKnownStateThroughAnOutage) {
+  Read(Key("a"));
+  Answer({Entry("a", "1", 5)}, 5);
+  for (int i = 0; i < 100; ++i) {
+    if (backend_.pending(Method::kReadKey) > 0) Fail(Away());
+    scheduler_.Advance(absl::Seconds(1));
+  }
+  Read(Key("a"));
+  ASSERT_TRUE(read_.has_value() && read_->ok());
+  EXPECT_TRUE((*read_)->stale);
+  // Back again: dropped like any other.
+  if (backend_.pending(Method::kReadKey) == 0) scheduler_.Advance(absl::Seconds(3));
+  Answer({Entry("a", "1", 5)}, 5);
+  scheduler_.Advance(absl::Seconds(61));
+  EXPECT_EQ(reporter_.upstream, 0);
+}
+
 // Keys that are read once each must not pile up queries: the least recently used one goes.
 TEST_F(HubTest, BoundsTheTargetsKeptForReads) {
   HubOptions options;
