@@ -104,6 +104,11 @@ bool CurlLoop::Transfer::Prepare(CURL* easy, const CurlLoopOptions& options, cur
 
 void CurlLoop::Transfer::Collect(CURLcode result) {
   if (response_.end != Response::End::kTooLarge) response_.end = EndOf(result);
+  if (response_.end == Response::End::kAnswered && !head_complete_) {
+    // libcurl takes headers that were cut for all of them; the missing ones might change what the answer means.
+    response_.end = Response::End::kBroken;
+    response_.error = "the connection was closed within the headers";
+  }
   if (result != CURLE_OK) response_.error = error_[0] != '\0' ? error_ : curl_easy_strerror(result);
   long code = 0;
   curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &code);
@@ -133,8 +138,10 @@ size_t CurlLoop::Transfer::OnHeader(char* data, size_t size, size_t count, void*
   if (absl::StartsWith(line, "HTTP/")) {
     // A status line: what came before, such as a 100, was not the answer.
     response.headers = {};
+    transfer->head_complete_ = false;
     return line.size();
   }
+  if (line == "\r\n" || line == "\n") transfer->head_complete_ = true;
   const size_t colon = line.find(':');
   if (colon == absl::string_view::npos) return line.size();
   const absl::string_view name = line.substr(0, colon);
