@@ -61,6 +61,8 @@ struct Response {
   bool received = false;
   // The transfer opened its connection, as opposed to using one that had worked before.
   bool fresh_connection = false;
+  // kBroken: the peer had accepted the connection and closed or reset it without a word, in the TLS handshake or later.
+  bool closed_unanswered = false;
   // From beginning the request to the end.
   absl::Duration waited;
   // From Start() to the end.

@@ -34,6 +34,22 @@ Response::End EndOf(CURLcode result) {
   }
 }
 
+// With TLS, only within the handshake: a peer that refuses our certificate closes after it, for that reason. A peer
+// that does not speak TLS gives another error there.
+bool ClosedUnanswered(CURLcode result, absl::string_view error, bool tls) {
+  switch (result) {
+    case CURLE_GOT_NOTHING:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+      return !tls;
+    case CURLE_SSL_CONNECT_ERROR:
+      return absl::StrContains(error, "SSL_ERROR_SYSCALL") || absl::StrContains(error, "unexpected eof") ||
+             absl::StrContains(error, "reset by peer");
+    default:
+      return false;
+  }
+}
+
 // libcurl's options are variadic; all of ours must be accepted.
 template <typename T>
 void Set(bool& ok, CURL* easy, CURLoption option, T value) {
@@ -66,7 +82,8 @@ bool CurlLoop::Transfer::Prepare(CURL* easy, const CurlLoopOptions& options, cur
 
   // HTTP/2 where TLS agrees on it; a request then waits for the connection to tell rather than open another.
   Set(ok, easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
-  if (absl::StartsWith(options.base_url, "https:")) {
+  tls_ = absl::StartsWith(options.base_url, "https:");
+  if (tls_) {
     Set(ok, easy, CURLOPT_PIPEWAIT, 1L);
     Set(ok, easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
     Set(ok, easy, CURLOPT_SSL_VERIFYPEER, options.verify_tls ? 1L : 0L);
@@ -116,6 +133,7 @@ void CurlLoop::Transfer::Collect(CURLcode result) {
   long connects = 0;
   curl_easy_getinfo(easy_, CURLINFO_NUM_CONNECTS, &connects);
   response_.fresh_connection = connects > 0;
+  response_.closed_unanswered = !response_.received && ClosedUnanswered(result, response_.error, tls_);
 }
 
 void CurlLoop::Transfer::Finish(Response::End end) {

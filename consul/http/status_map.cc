@@ -59,6 +59,14 @@ absl::Status NotConsul(const Asked& asked, const Response& response, absl::strin
                    asked.write && response.sent ? kMayBeApplied : "; check that --consul_address is a Consul agent's"));
 }
 
+// Whether a connection was closed in the way of Consul's limit. A request that was begun may also have died with the
+// agent, so that needs more of a proof, and for a write there is none.
+bool AtTheLimit(const Asked& asked, const Response& response) {
+  if (!response.closed_unanswered) return false;
+  if (!response.sent) return true;
+  return !asked.write && response.fresh_connection && response.waited < kClosedAtOnce;
+}
+
 absl::Status Unanswered(const Asked& asked, const Response& response) {
   switch (response.end) {
     case End::kAnswered:
@@ -81,10 +89,9 @@ absl::Status Unanswered(const Asked& asked, const Response& response) {
     case End::kLocalFailure:
       return Unavailable(asked, false, response.error.empty() ? "out of memory" : response.error);
     case End::kBroken:
-      if (!asked.write && response.sent && !response.received && response.fresh_connection &&
-          response.waited < kClosedAtOnce) {
+      if (AtTheLimit(asked, response)) {
         return Overloaded(
-            ": a new connection was closed unanswered, as at limits.http_max_conns_per_client; lower "
+            ": it closed a new connection unanswered, as at limits.http_max_conns_per_client; lower "
             "--consul_max_connections or raise that limit");
       }
       return Unavailable(asked, response.sent, response.error);

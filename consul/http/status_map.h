@@ -23,8 +23,8 @@ struct Asked {
 // message that says the same. A 5xx is no clear answer.
 //
 // Consul's limit of connections accepts a connection and closes it without a word, which a kill of the agent does, too.
-// A read over a connection of its own that ends so at once is taken for the limit (RESOURCE_EXHAUSTED); one that had
-// waited, and every write, for UNAVAILABLE.
+// A TLS handshake that ends so, and a read over a connection of its own that ends so at once, are taken for the limit
+// (RESOURCE_EXHAUSTED); a read that had waited, and every write that was begun, for UNAVAILABLE.
 absl::Status StatusOf(const Asked& asked, const Response& response);
 
 }  // namespace meshgate::consul::http

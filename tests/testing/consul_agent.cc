@@ -34,8 +34,22 @@ constexpr auto kReadyWithin = std::chrono::seconds(30);
 constexpr auto kStoppedWithin = std::chrono::seconds(20);
 constexpr auto kPoll = std::chrono::milliseconds(20);
 
-// Free ports, all different: they stay bound until all are known.
+std::string MakeFolder() {
+  const char* base = std::getenv("TEST_TMPDIR");
+  std::string path = absl::StrCat(base != nullptr ? base : "/tmp", "/consul-XXXXXX");
+  EXPECT_NE(mkdtemp(path.data()), nullptr);
+  return path;
+}
+
+size_t Append(char* data, size_t size, size_t count, void* out) {
+  static_cast<std::string*>(out)->append(data, size * count);
+  return size * count;
+}
+
+}  // namespace
+
 std::vector<uint16_t> FreePorts(int count) {
+  // They stay bound until all are known.
   std::vector<int> sockets;
   std::vector<uint16_t> ports;
   for (int i = 0; i < count; ++i) {
@@ -51,20 +65,6 @@ std::vector<uint16_t> FreePorts(int count) {
   for (const int fd : sockets) close(fd);
   return ports;
 }
-
-std::string MakeFolder() {
-  const char* base = std::getenv("TEST_TMPDIR");
-  std::string path = absl::StrCat(base != nullptr ? base : "/tmp", "/consul-XXXXXX");
-  EXPECT_NE(mkdtemp(path.data()), nullptr);
-  return path;
-}
-
-size_t Append(char* data, size_t size, size_t count, void* out) {
-  static_cast<std::string*>(out)->append(data, size * count);
-  return size * count;
-}
-
-}  // namespace
 
 ConsulAgent::ConsulAgent(Options options) : options_(std::move(options)), folder_(MakeFolder()) {
   static std::atomic<int> count{0};
@@ -208,7 +208,7 @@ ConsulAgent::Answer ConsulAgent::Call(const std::string& method, const std::stri
   return answer;
 }
 
-int ConsulAgent::ClientConnections() const {
+int ConsulAgent::ClientConnections(uint16_t port) const {
   constexpr absl::string_view kEstablished = "01";
   std::ifstream table("/proc/net/tcp");
   std::string line;
@@ -218,8 +218,8 @@ int ConsulAgent::ClientConnections() const {
     const std::vector<absl::string_view> fields = absl::StrSplit(line, ' ', absl::SkipEmpty());
     if (fields.size() < 4 || fields[3] != kEstablished) continue;
     const std::pair<absl::string_view, absl::string_view> local = absl::StrSplit(fields[1], ':');
-    uint32_t port = 0;
-    if (absl::SimpleHexAtoi(local.second, &port) && port == http_port_) ++count;
+    uint32_t local_port = 0;
+    if (absl::SimpleHexAtoi(local.second, &local_port) && local_port == port) ++count;
   }
   return count;
 }

@@ -10,6 +10,9 @@
 
 namespace meshgate::testing {
 
+// Free ports of 127.0.0.1, all different.
+std::vector<uint16_t> FreePorts(int count);
+
 // One `consul agent -dev` on free loopback ports: in memory, leader of itself, ready when the constructor returns. A
 // failure to start is a fatal failure of the test (ready() is then false). It dies with the thread that made it, so
 // make it on the test's main thread. Not thread-safe.
@@ -60,8 +63,9 @@ class ConsulAgent {
   Answer Call(const std::string& method, const std::string& target, const std::string& body = "",
               const std::string& token = "") const;
 
-  // Connections that clients hold to the HTTP port now.
-  int ClientConnections() const;
+  // Connections that clients hold to the HTTP port now, or to another port of the agent's.
+  int ClientConnections() const { return ClientConnections(http_port_); }
+  int ClientConnections(uint16_t port) const;
 
   // What it has logged so far, for a failure's message.
   std::string Log() const;

@@ -153,6 +153,7 @@ TEST(CurlLoopTest, CutAnswersAreBroken) {
     EXPECT_EQ(response.end, End::kBroken) << bytes;
     EXPECT_TRUE(response.sent);
     EXPECT_TRUE(response.received);
+    EXPECT_FALSE(response.closed_unanswered);
     EXPECT_EQ(response.body, "");
   }
 }
@@ -170,6 +171,7 @@ TEST(CurlLoopTest, ClosedWithoutAnAnswer) {
     EXPECT_TRUE(response.sent);
     EXPECT_FALSE(response.received);
     EXPECT_TRUE(response.fresh_connection);
+    EXPECT_TRUE(response.closed_unanswered);
     EXPECT_NE(response.error, "");
   }
 }
@@ -255,6 +257,7 @@ TEST(CurlLoopTest, RefusedConnection) {
   const Response response = Fetch(loop, Put("/a", "value"));
   EXPECT_EQ(response.end, End::kBroken);
   EXPECT_FALSE(response.sent);
+  EXPECT_FALSE(response.closed_unanswered);
   EXPECT_NE(response.error, "");
 }
 

@@ -148,6 +148,7 @@ TEST(StatusMapTest, SentWritesSayThatTheyMayHaveBeenApplied) {
 // something else, and so may a write have been.
 TEST(StatusMapTest, TheLimitOfConnectionsIsTold) {
   Response cut = Ended(Response::End::kBroken, true);
+  cut.closed_unanswered = true;
   cut.fresh_connection = true;
   cut.waited = absl::Milliseconds(3);
   EXPECT_EQ(Outcome(StatusOf(kRead, cut)), "RESOURCE_EXHAUSTED CONSUL_OVERLOADED");
@@ -158,9 +159,13 @@ TEST(StatusMapTest, TheLimitOfConnectionsIsTold) {
   Response reused = cut;
   reused.fresh_connection = false;
   EXPECT_EQ(Outcome(StatusOf(kRead, reused)), "UNAVAILABLE CONSUL_UNAVAILABLE");
-  Response partial = cut;
-  partial.received = true;
-  EXPECT_EQ(Outcome(StatusOf(kRead, partial)), "UNAVAILABLE CONSUL_UNAVAILABLE");
+  Response handshake = cut;
+  handshake.sent = false;
+  EXPECT_EQ(Outcome(StatusOf(kRead, handshake)), "RESOURCE_EXHAUSTED CONSUL_OVERLOADED");
+  EXPECT_EQ(Outcome(StatusOf(kWrite, handshake)), "RESOURCE_EXHAUSTED CONSUL_OVERLOADED");
+  Response said = cut;
+  said.closed_unanswered = false;
+  EXPECT_EQ(Outcome(StatusOf(kRead, said)), "UNAVAILABLE CONSUL_UNAVAILABLE");
 }
 
 // Callers without a hint retry at once, together.
