@@ -15,6 +15,7 @@
 #include "consul/base/scheduler.h"
 #include "consul/reporter.h"
 #include "consul/types.h"
+#include "consul/watch/state.h"
 #include "consul/watch/target.h"
 
 namespace meshgate::consul {
@@ -56,21 +57,16 @@ class Subscription {
   virtual TargetKind kind() const = 0;
 };
 
-// An immutable state of a target; the one list that fits its kind is used.
-struct State {
-  std::vector<KvEntry> entries;          // sorted by key
-  std::vector<Instance> instances;       // sorted by (node, id)
-  std::vector<ServiceSummary> services;  // sorted by name
-};
-
 // A cached answer.
 struct CachedState {
-  std::shared_ptr<const State> state;
+  SharedState state;
   uint64_t index = 0;
   // Since it was last confirmed by Consul.
   absl::Duration age;
-  // Whether Consul could be reached when it was last asked.
+  // Consul could not be reached when it was last asked.
   bool stale = false;
+  // Read from Consul for this call, because what was cached was too old for it.
+  bool from_consul = false;
 };
 
 struct CachedReadOptions {
@@ -87,8 +83,9 @@ struct HubOptions {
   absl::Duration wait = absl::Minutes(5);
   // How long a target without readers stays watched.
   absl::Duration linger = absl::Seconds(30);
-  // Targets kept for cached reads alone: least recently used ones go first.
-  size_t max_idle_targets = 1000;
+  // Targets without readers that are kept watched at one time, for cached reads or lingering: beyond it the least
+  // recently used one goes first. Each may hold a connection to Consul.
+  size_t max_idle_targets = 64;
   // Recent changes kept per target, for readers that lag: beyond either bound they get a snapshot.
   size_t ring_events = 1024;
   size_t ring_bytes = 1 << 20;

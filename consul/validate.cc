@@ -1,0 +1,99 @@
+#include "consul/validate.h"
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "consul/base/errors.h"
+#include "consul/base/utf8.h"
+
+namespace meshgate::consul {
+namespace {
+
+constexpr size_t kMaxInstanceIdBytes = 255;
+
+// What is wrong with the characters of `text`, or null.
+const char* BadText(std::string_view text) {
+  while (!text.empty()) {
+    const auto code = TakeCodePoint(text);
+    if (!code) return "must be valid UTF-8";
+    if (IsControl(*code)) return "must not contain control characters";
+  }
+  return nullptr;
+}
+
+// What keys and prefixes have in common; `path` is not empty.
+const char* BadPath(std::string_view path) {
+  if (const char* bad = BadText(path)) return bad;
+  if (path.front() == '/') return "must not begin with a slash";
+  while (true) {
+    const size_t slash = path.find('/');
+    const std::string_view segment = path.substr(0, slash);
+    if (segment == "." || segment == "..") return "must not have a segment \".\" or \"..\"";
+    if (slash == std::string_view::npos) return nullptr;
+    path.remove_prefix(slash + 1);
+    if (path.empty()) return nullptr;
+    if (path.front() == '/') return "must not have an empty segment (\"//\")";
+  }
+}
+
+bool IsAlnum(char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)); }
+
+}  // namespace
+
+absl::Status ValidateKey(std::string_view field, std::string_view key) {
+  if (key.empty()) return InvalidField(field, "must not be empty", reason::kInvalidKey);
+  return ValidatePrefix(field, key);
+}
+
+absl::Status ValidatePrefix(std::string_view field, std::string_view prefix) {
+  if (prefix.empty()) return absl::OkStatus();
+  if (prefix.size() > kMaxKeyBytes) {
+    return InvalidField(field, absl::StrCat("must have at most ", kMaxKeyBytes, " bytes"), reason::kInvalidKey);
+  }
+  if (const char* bad = BadPath(prefix)) return InvalidField(field, bad, reason::kInvalidKey);
+  return absl::OkStatus();
+}
+
+absl::Status ValidateValue(std::string_view field, std::string_view value) {
+  if (value.size() <= kMaxValueBytes) return absl::OkStatus();
+  return InvalidField(field, absl::StrCat("must have at most ", kMaxValueBytes, " bytes, has ", value.size()),
+                      reason::kValueTooLarge);
+}
+
+absl::Status ValidateServiceName(std::string_view field, std::string_view name) {
+  if (name.empty()) return InvalidField(field, "must not be empty");
+  if (name.size() > kMaxServiceNameBytes) {
+    return InvalidField(field, absl::StrCat("must have at most ", kMaxServiceNameBytes, " characters"));
+  }
+  for (char c : name) {
+    if (!IsAlnum(c) && c != '-') return InvalidField(field, "must be a DNS label: letters, digits and '-'");
+  }
+  if (name.front() == '-' || name.back() == '-') return InvalidField(field, "must not begin or end with '-'");
+  return absl::OkStatus();
+}
+
+absl::Status ValidateInstanceId(std::string_view field, std::string_view id) {
+  if (id.empty()) return InvalidField(field, "must not be empty");
+  if (id.size() > kMaxInstanceIdBytes) {
+    return InvalidField(field, absl::StrCat("must have at most ", kMaxInstanceIdBytes, " bytes"));
+  }
+  if (const char* bad = BadText(id)) return InvalidField(field, bad);
+  if (id.find('/') != std::string_view::npos) return InvalidField(field, "must not contain '/'");
+  if (id == "." || id == "..") return InvalidField(field, "must not be \".\" or \"..\"");
+  std::string_view rest = id;
+  const char32_t first = *TakeCodePoint(rest);
+  char32_t last = first;
+  while (!rest.empty()) last = *TakeCodePoint(rest);
+  if (IsWhiteSpace(first) || IsWhiteSpace(last)) return InvalidField(field, "must not begin or end with white space");
+  return absl::OkStatus();
+}
+
+absl::Status ValidateDatacenter(std::string_view field, std::string_view datacenter) {
+  for (char c : datacenter) {
+    if (!IsAlnum(c) && c != '-' && c != '_') {
+      return InvalidField(field, "must be a datacenter's name: letters, digits, '-' and '_'");
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace meshgate::consul
