@@ -2,9 +2,11 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "consul/base/utf8.h"
 #include "metrics/registry.h"
 #include "spdlog/details/log_msg.h"
 #include "spdlog/formatter.h"
@@ -21,46 +23,26 @@ thread_local absl::Span<const LogField> current_fields;
 
 void Append(spdlog::memory_buf_t& out, std::string_view text) { out.append(text.data(), text.data() + text.size()); }
 
-// Length of the well-formed UTF-8 sequence at the start of `s`, or 0 (RFC 3629).
-size_t Utf8Length(std::string_view s) {
-  const auto byte = [&s](size_t i) { return static_cast<unsigned char>(s[i]); };
-  const unsigned char lead = byte(0);
-  if (lead < 0x80) return 1;
-  const size_t n = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || s.size() < n) return 0;
-  for (size_t i = 1; i < n; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  if (lead == 0xE0 && byte(1) < 0xA0) return 0;
-  if (lead == 0xED && byte(1) > 0x9F) return 0;
-  if (lead == 0xF0 && byte(1) < 0x90) return 0;
-  if (lead == 0xF4 && byte(1) > 0x8F) return 0;
-  return n;
-}
-
 // JSON's escapes; text lines use the same so that both can be read by the same eyes.
 void AppendEscaped(spdlog::memory_buf_t& out, std::string_view s, bool escape_quotes) {
   while (!s.empty()) {
-    const unsigned char c = s[0];
-    const size_t n = Utf8Length(s);
-    if (n == 0) {
+    const std::string_view at = s;
+    const std::optional<char32_t> code = TakeCodePoint(s);
+    if (!code.has_value()) {
       Append(out, "\xEF\xBF\xBD");  // U+FFFD
       s.remove_prefix(1);
-      continue;
-    }
-    if (escape_quotes && (c == '"' || c == '\\')) {
+    } else if (escape_quotes && (*code == '"' || *code == '\\')) {
       out.push_back('\\');
-      out.push_back(static_cast<char>(c));
-    } else if (c == '\n') {
+      out.push_back(static_cast<char>(*code));
+    } else if (*code == '\n') {
       Append(out, "\\n");
-    } else if (c == '\t') {
+    } else if (*code == '\t') {
       Append(out, "\\t");
-    } else if (c < 0x20 || c == 0x7f) {
-      fmt::format_to(std::back_inserter(out), "\\u{:04x}", c);
+    } else if (IsControl(*code)) {
+      fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<uint32_t>(*code));
     } else {
-      Append(out, s.substr(0, n));
+      Append(out, at.substr(0, at.size() - s.size()));
     }
-    s.remove_prefix(n);
   }
 }
 

@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/time/time.h"
 
 namespace meshgate {
 
@@ -41,6 +42,10 @@ class CondVar {
  public:
   // `mu` is held on entry and on return. May wake spuriously: call it in a loop over the condition.
   void Wait(Mutex& mu) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) { cv_.wait(mu); }
+  // The same, for at most `timeout`.
+  void WaitFor(Mutex& mu, absl::Duration timeout) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
+    cv_.wait_for(mu, absl::ToChronoNanoseconds(timeout));
+  }
   void NotifyOne() { cv_.notify_one(); }
   void NotifyAll() { cv_.notify_all(); }
 
