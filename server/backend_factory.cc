@@ -48,7 +48,7 @@ absl::StatusOr<std::unique_ptr<consul::Backend>> MakeEmbedded(const Options& opt
   consul::EmbeddedOptions o;
   o.data_dir = options.data_dir;
   o.scheduler = scheduler;
-  o.prober = consul::embedded::MakeProber(scheduler);
+  o.prober = consul::MakeProber();
   auto backend = consul::EmbeddedBackend::Open(std::move(o));
   if (!backend.ok()) return backend.status();
   return *std::move(backend);

@@ -62,7 +62,7 @@ void WarnOfOpenPort(const std::string& address) {
 // In the order of their making; destroyed the other way round. Each refers only to parts above it.
 struct Gateway::Parts {
   explicit Parts(const Options& o)
-      : options(o), metrics(kVersion, NameOf(o.backend)), scheduler(WorkerThreads(o), "worker") {}
+      : options(o), metrics(Version(), NameOf(o.backend)), scheduler(WorkerThreads(o), "worker") {}
 
   Readiness Ready() const;
 
@@ -139,7 +139,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   WarnOfOpenPort(gateway->http_address());
   const std::string grpc_addresses = absl::StrJoin(gateway->grpc_addresses(), ",");
   Log(LogLevel::kInfo, "serving",
-      {{"version", kVersion},
+      {{"version", Version()},
        {"backend", NameOf(options.backend)},
        {"grpc.address", grpc_addresses},
        {"http.address", gateway->http_address()}});
@@ -162,7 +162,7 @@ void Gateway::Drain() {
     p.grpc->SetServing(false);
     absl::SleepFor(p.options.drain_delay);
     p.streams.EndAll(WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kDraining,
-                                              "the gateway is stopping; open the stream again elsewhere"),
+                                              "the gateway is draining; open the stream again, elsewhere or in a moment"),
                                     kRetryAfterDrain));
     // A quarter of what is left stays for failing the rest and stopping.
     p.grpc->BeginShutdown(begin + p.options.drain_delay + 0.75 * (p.options.drain_timeout - p.options.drain_delay));

@@ -5,8 +5,8 @@
 
 namespace meshgate::server {
 
-// Semantic version of the release. CHANGELOG.md says what is in it.
-inline constexpr std::string_view kVersion = "0.1.0";
+// Semantic version of the release, from tools/version.bzl. CHANGELOG.md says what is in it.
+std::string_view Version();
 
 }  // namespace meshgate::server
 

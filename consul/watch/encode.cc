@@ -1,19 +1,19 @@
 #include "consul/watch/encode.h"
 
-#include "google/protobuf/arena.h"
-
 namespace meshgate::consul {
 namespace {
 
+// Not on an arena: protobuf's own layout differs under ThreadSanitizer, and the system's library is built without it.
 template <typename Response>
-Response* NewResponse(google::protobuf::Arena& arena, const MessageHead& head) {
-  auto* response = google::protobuf::Arena::CreateMessage<Response>(&arena);
-  response->set_index(head.index);
+Response NewResponse(const MessageHead& head) {
+  Response response;
+  response.set_index(head.index);
+  response.set_resume_token(head.resume_token);
   if (head.stale_for.has_value()) {
     const timespec ts = absl::ToTimespec(*head.stale_for);
-    response->set_stale(true);
-    response->mutable_stale_for()->set_seconds(ts.tv_sec);
-    response->mutable_stale_for()->set_nanos(static_cast<int32_t>(ts.tv_nsec));
+    response.set_stale(true);
+    response.mutable_stale_for()->set_seconds(ts.tv_sec);
+    response.mutable_stale_for()->set_nanos(static_cast<int32_t>(ts.tv_nsec));
   }
   return response;
 }
@@ -85,50 +85,47 @@ void ToProto(const Instance& instance, v1::DiscoveredInstance* out) {
 }
 
 std::string EncodeSnapshot(TargetKind kind, const MessageHead& head, const State& state) {
-  google::protobuf::Arena arena;
   if (kind == TargetKind::kService) {
-    auto* response = NewResponse<v1::WatchServiceResponse>(arena, head);
-    response->set_snapshot(true);
-    for (const Instance& instance : state.instances) AddPut(instance, response);
-    return response->SerializeAsString();
+    auto response = NewResponse<v1::WatchServiceResponse>(head);
+    response.set_snapshot(true);
+    for (const Instance& instance : state.instances) AddPut(instance, &response);
+    return response.SerializeAsString();
   }
-  auto* response = NewResponse<v1::WatchConfigResponse>(arena, head);
-  response->set_snapshot(true);
-  for (const KvEntry& entry : state.entries) AddPut(entry, response);
-  return response->SerializeAsString();
+  auto response = NewResponse<v1::WatchConfigResponse>(head);
+  response.set_snapshot(true);
+  for (const KvEntry& entry : state.entries) AddPut(entry, &response);
+  return response.SerializeAsString();
 }
 
 std::string EncodeChanges(TargetKind kind, const MessageHead& head, const std::vector<Change>& changes,
                           const State& state) {
-  google::protobuf::Arena arena;
   if (kind == TargetKind::kService) {
-    auto* response = NewResponse<v1::WatchServiceResponse>(arena, head);
+    auto response = NewResponse<v1::WatchServiceResponse>(head);
     for (const Change& change : changes) {
       if (change.exists_now) {
-        AddPut(*FindInstance(state, change.identity), response);
+        AddPut(*FindInstance(state, change.identity), &response);
       } else {
-        AddDelete(change.identity, response);
+        AddDelete(change.identity, &response);
       }
     }
-    return response->SerializeAsString();
+    return response.SerializeAsString();
   }
-  auto* response = NewResponse<v1::WatchConfigResponse>(arena, head);
+  auto response = NewResponse<v1::WatchConfigResponse>(head);
   for (const Change& change : changes) {
     if (change.exists_now) {
-      AddPut(*FindEntry(state, change.identity), response);
+      AddPut(*FindEntry(state, change.identity), &response);
     } else {
-      AddDelete(change.identity, response);
+      AddDelete(change.identity, &response);
     }
   }
-  return response->SerializeAsString();
+  return response.SerializeAsString();
 }
 
 std::string EncodeNoChange(TargetKind kind, const MessageHead& head) {
-  google::protobuf::Arena arena;
   if (kind == TargetKind::kService) {
-    return NewResponse<v1::WatchServiceResponse>(arena, head)->SerializeAsString();
+    return NewResponse<v1::WatchServiceResponse>(head).SerializeAsString();
   }
-  return NewResponse<v1::WatchConfigResponse>(arena, head)->SerializeAsString();
+  return NewResponse<v1::WatchConfigResponse>(head).SerializeAsString();
 }
 
 }  // namespace meshgate::consul

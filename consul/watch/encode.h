@@ -24,6 +24,8 @@ struct MessageHead {
   uint64_t index = 0;
   // Set: Consul has been out of reach for so long.
   std::optional<absl::Duration> stale_for;
+  // Empty while nothing is known.
+  std::string resume_token;
 };
 
 // Each returns a serialized WatchConfigResponse (keys, prefixes) or WatchServiceResponse (services).

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "consul/watch/resume_token.h"
+
 namespace meshgate::consul {
 namespace {
 
@@ -11,24 +13,28 @@ constexpr uint64_t kSnapshot = 0;
 
 bool Feed::Publish(const SharedState& target_state, uint64_t index, absl::Time received, bool continuity_lost) {
   SharedState state = Filter(kind_, target_state, view_);
+  const Digest before = digest_;
   std::vector<Change> changes;
-  if (state_ != nullptr) {
+  bool remember = false;
+  if (state_ == nullptr) {
+    digest_ = DigestOf(kind_, *state);
+  } else {
     changes = Diff(kind_, *state_, *state);
     if (changes.empty()) return false;
+    digest_ = UpdateDigest(kind_, before, *state_, *state, changes);
+    // An index that goes back is told by a snapshot only.
+    remember = !continuity_lost && index >= index_;
+    if (!remember) {
+      ++epoch_;
+      ring_.clear();
+      ring_events_held_ = ring_bytes_held_ = 0;
+    }
   }
-  // An index that goes back is told by a snapshot only.
-  if (state_ != nullptr && (continuity_lost || index < index_)) {
-    ++epoch_;
-    ring_.clear();
-    ring_events_held_ = ring_bytes_held_ = 0;
-    changes.clear();
-  }
-  const bool first = state_ == nullptr;
   state_ = std::move(state);
   ++sequence_;
   index_ = index;
   received_ = received;
-  if (!first && !changes.empty()) Remember(std::move(changes));
+  if (remember) Remember(before, std::move(changes));
   ForgetMessages();
   return true;
 }
@@ -50,8 +56,15 @@ SharedMessage Feed::Next(Mark& mark, absl::Time now, int64_t& merged) {
     return Cached(sequence_, absl::InfinitePast(), now, [&] { return EncodeNoChange(kind_, Head(now)); });
   }
 
-  const Mark before = mark;
-  mark = {sequence_, epoch_, stale};
+  Mark before = mark;
+  mark = {sequence_, epoch_, stale, std::nullopt};
+  // A reader that comes back has to hear that it was recognised, even where nothing has changed.
+  bool announce = false;
+  if (before.resume.has_value()) {
+    before.sequence = SequenceOf(*before.resume);
+    before.epoch = epoch_;
+    announce = true;
+  }
   if (before.sequence != 0 && before.epoch == epoch_) {
     int64_t seen = 0;
     auto changes = ChangesSince(before.sequence, seen);
@@ -61,7 +74,7 @@ SharedMessage Feed::Next(Mark& mark, absl::Time now, int64_t& merged) {
         return Cached(before.sequence, received_, now,
                       [&] { return EncodeChanges(kind_, Head(now), *changes, *state_); });
       }
-      if (before.told_stale == stale) return nullptr;
+      if (before.told_stale == stale && !announce) return nullptr;
       return Cached(sequence_, absl::InfinitePast(), now, [&] { return EncodeNoChange(kind_, Head(now)); });
     }
   }
@@ -101,9 +114,18 @@ std::optional<std::vector<Change>> Feed::ChangesSince(uint64_t sequence, int64_t
   return changes;
 }
 
+uint64_t Feed::SequenceOf(const Digest& digest) const {
+  if (digest == digest_) return sequence_;
+  for (auto step = ring_.rbegin(); step != ring_.rend(); ++step) {
+    if (step->before == digest) return step->sequence - 1;
+  }
+  return 0;
+}
+
 MessageHead Feed::Head(absl::Time now) const {
   MessageHead head;
   head.index = index_;
+  if (state_ != nullptr) head.resume_token = ResumeToken{index_, digest_}.ToString();
   if (stale_since_.has_value()) head.stale_for = now - *stale_since_;
   return head;
 }
@@ -120,8 +142,8 @@ SharedMessage Feed::Cached(uint64_t key, absl::Time received, absl::Time now, En
   return message;
 }
 
-void Feed::Remember(std::vector<Change> changes) {
-  Step step{sequence_, std::move(changes), 0};
+void Feed::Remember(const Digest& before, std::vector<Change> changes) {
+  Step step{sequence_, before, std::move(changes), sizeof(Step)};
   for (const Change& change : step.changes) step.bytes += sizeof(Change) + change.identity.size();
   ring_events_held_ += step.changes.size();
   ring_bytes_held_ += step.bytes;

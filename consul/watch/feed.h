@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "consul/watch/digest.h"
 #include "consul/watch/encode.h"
 #include "consul/watch/hub.h"
 #include "consul/watch/state.h"
@@ -29,6 +30,8 @@ class Feed {
     uint64_t sequence = 0;  // 0: it has got nothing yet
     uint64_t epoch = 0;
     bool told_stale = false;
+    // The state it holds from an earlier stream, until it is known whether that can be led to the current one.
+    std::optional<Digest> resume;
   };
 
   Feed(TargetKind kind, View view, size_t ring_events, size_t ring_bytes)
@@ -53,6 +56,7 @@ class Feed {
  private:
   struct Step {
     uint64_t sequence;  // of the state that these changes led to
+    Digest before;      // of the state that they led from
     std::vector<Change> changes;
     size_t bytes;
   };
@@ -60,11 +64,13 @@ class Feed {
   // What turns the state at `sequence` into the current one; absent where the ring does not reach back so far.
   // `seen` counts the events of the steps between.
   std::optional<std::vector<Change>> ChangesSince(uint64_t sequence, int64_t& seen) const;
+  // Of the latest state with this digest that can be led to the current one; 0 where there is none.
+  uint64_t SequenceOf(const Digest& digest) const;
   MessageHead Head(absl::Time now) const;
   // Looks `key` up among the messages encoded for the current state, and encodes where it is missing or too old.
   template <typename Encode>
   SharedMessage Cached(uint64_t key, absl::Time received, absl::Time now, Encode encode);
-  void Remember(std::vector<Change> changes);
+  void Remember(const Digest& before, std::vector<Change> changes);
   void ForgetMessages();
 
   const TargetKind kind_;
@@ -73,6 +79,7 @@ class Feed {
   const size_t ring_bytes_;
 
   SharedState state_;  // null: none yet
+  Digest digest_;
   uint64_t sequence_ = 0;
   uint64_t epoch_ = 1;
   uint64_t index_ = 0;

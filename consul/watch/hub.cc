@@ -16,7 +16,8 @@ class Hub::Impl final : public Topic::Owner, public std::enable_shared_from_this
   Impl(Backend* backend, Scheduler* scheduler, WatchReporter* reporter, HubOptions options)
       : backend_(backend), scheduler_(scheduler), reporter_(reporter), options_(options) {}
 
-  std::unique_ptr<Subscription> Subscribe(const Target& target, const View& view, std::weak_ptr<Subscriber> subscriber);
+  std::unique_ptr<Subscription> Subscribe(const Target& target, const View& view, std::optional<Digest> resume,
+                                          std::weak_ptr<Subscriber> subscriber);
   void Read(const Target& target, const CachedReadOptions& options,
             absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done);
   void Shutdown();
@@ -82,7 +83,7 @@ std::shared_ptr<Topic> Hub::Impl::TakeLocked(const Topic* topic) {
   return taken;
 }
 
-std::unique_ptr<Subscription> Hub::Impl::Subscribe(const Target& target, const View& view,
+std::unique_ptr<Subscription> Hub::Impl::Subscribe(const Target& target, const View& view, std::optional<Digest> resume,
                                                    std::weak_ptr<Subscriber> subscriber) {
   std::shared_ptr<Topic> topic;
   std::unique_ptr<Subscription> subscription;
@@ -98,7 +99,7 @@ std::unique_ptr<Subscription> Hub::Impl::Subscribe(const Target& target, const V
       idle_.erase(*entry.idle);
       entry.idle.reset();
     }
-    subscription = topic->Subscribe(view, std::move(subscriber));
+    subscription = topic->Subscribe(view, resume, std::move(subscriber));
   }
   if (start) topic->Start();
   return subscription;
@@ -208,9 +209,9 @@ Hub::~Hub() { Shutdown(); }
 
 void Hub::Shutdown() { impl_->Shutdown(); }
 
-std::unique_ptr<Subscription> Hub::Subscribe(const Target& target, const View& view,
+std::unique_ptr<Subscription> Hub::Subscribe(const Target& target, const View& view, std::optional<Digest> resume,
                                              std::weak_ptr<Subscriber> subscriber) {
-  return impl_->Subscribe(target, view, std::move(subscriber));
+  return impl_->Subscribe(target, view, resume, std::move(subscriber));
 }
 
 void Hub::Read(const Target& target, const CachedReadOptions& options,

@@ -85,7 +85,8 @@ void Topic::Stop(const absl::Status& reason) {
   AnswerWaiters(reason);
 }
 
-std::unique_ptr<Subscription> Topic::Subscribe(const View& view, std::weak_ptr<Subscriber> subscriber) {
+std::unique_ptr<Subscription> Topic::Subscribe(const View& view, std::optional<Digest> resume,
+                                               std::weak_ptr<Subscriber> subscriber) {
   reporter_->OnStreams(target_.kind, +1);
   std::unique_ptr<Reader> reader;
   std::weak_ptr<Subscriber> wake;
@@ -93,6 +94,7 @@ std::unique_ptr<Subscription> Topic::Subscribe(const View& view, std::weak_ptr<S
     MutexLock lock(mu_);
     Audience& audience = AudienceLocked(view);
     reader = std::make_unique<Reader>(shared_from_this(), &audience, audience.readers.size());
+    reader->mark_.resume = resume;
     if (state_ != nullptr || stale_since_.has_value() || !failed_.ok()) wake = subscriber;
     audience.readers.emplace_back(reader.get(), std::move(subscriber));
     ++readers_;

@@ -50,7 +50,8 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   // Ends the upstream watch. Callers that wait for a state get `reason`.
   void Stop(const absl::Status& reason);
 
-  std::unique_ptr<Subscription> Subscribe(const View& view, std::weak_ptr<Subscriber> subscriber);
+  std::unique_ptr<Subscription> Subscribe(const View& view, std::optional<Digest> resume,
+                                          std::weak_ptr<Subscriber> subscriber);
   // Returns false, with `done` untouched, where the topic was stopped before it had a state.
   bool Read(const CachedReadOptions& options, absl::AnyInvocable<void(absl::StatusOr<CachedState>)>& done);
 

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cstdint>
 
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "consul/base/mutex.h"
 
@@ -27,9 +26,7 @@ class CallTracker {
   bool WaitIdle(absl::Time deadline) {
     MutexLock lock(mu_);
     while (open_ > 0) {
-      const absl::Duration left = deadline - absl::Now();
-      if (left <= absl::ZeroDuration()) return false;
-      idle_.WaitFor(mu_, left);
+      if (!idle_.WaitUntil(mu_, deadline)) return open_ <= 0;
     }
     return true;
   }

@@ -118,7 +118,7 @@ void GrpcServer::FinishShutdown() {
   {
     const absl::Time until = std::min(absl::Now() + kGraceAfterLastCall, std::max(deadline_, absl::Now()));
     MutexLock lock(mu_);
-    while (!shut_down_ && absl::Now() < until) changed_.WaitFor(mu_, until - absl::Now());
+    while (!shut_down_ && absl::Now() < until) changed_.WaitUntil(mu_, until);
     cut = !shut_down_;
   }
   if (cut) grpc_server_cancel_all_calls(server_->c_server());

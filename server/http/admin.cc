@@ -31,7 +31,7 @@ void AddAdminRoutes(AdminSources sources, Router* router) {
   auto shared = std::make_shared<const AdminSources>(std::move(sources));
   router->Add("GET", "/", [](const HttpRequest&, HttpReply reply) {
     HttpResponse response;
-    response.body = absl::StrCat("meshgate ", std::string(kVersion),
+    response.body = absl::StrCat("meshgate ", std::string(Version()),
                                  "\n\n"
                                  "/livez    whether the process runs\n"
                                  "/readyz   whether it can do its work\n"

@@ -310,7 +310,7 @@ void HttpServer::Impl::Stop() {
     // With the port and every connection closed nothing is left to run and the threads end by themselves.
     const absl::Time until = absl::Now() + kGrace;
     MutexLock lock(mu_);
-    while (running_ > 0 && absl::Now() < until) changed_.WaitFor(mu_, until - absl::Now());
+    while (running_ > 0 && absl::Now() < until) changed_.WaitUntil(mu_, until);
   }
   io_.stop();
   for (std::thread& t : threads_) t.join();

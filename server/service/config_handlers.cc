@@ -82,6 +82,7 @@ absl::Status ValidateDelete(const v1::DeleteConfigRequest& request) {
 
 struct WatchParameters {
   consul::Target target;
+  std::optional<consul::Digest> resume;
   absl::Duration progress_interval;
 };
 
@@ -101,7 +102,9 @@ absl::StatusOr<WatchParameters> ParseWatch(const v1::WatchConfigRequest& request
     case v1::WatchConfigRequest::TARGET_NOT_SET:
       return InvalidField("target", "required: key or prefix; an empty prefix watches every key");
   }
-  if (absl::Status s = ValidateResumeToken("resume_token", request.resume_token()); !s.ok()) return s;
+  absl::StatusOr<std::optional<consul::Digest>> resume = ParseResumeToken("resume_token", request.resume_token());
+  if (!resume.ok()) return resume.status();
+  watch.resume = *resume;
   if (absl::Status s = consul::ValidateDatacenter("datacenter", request.datacenter()); !s.ok()) return s;
   watch.target.datacenter = request.datacenter();
   if (absl::Status s = ValidateText("subscriber", request.subscriber(), kMaxSubscriberBytes); !s.ok()) return s;
@@ -214,7 +217,7 @@ void ConfigHandlers::WatchConfig(const v1::WatchConfigRequest& request, const Ca
     outbox->End(watch.status());
     return;
   }
-  outbox->Start(hub_->Subscribe(watch->target, consul::View(), outbox), watch->progress_interval);
+  outbox->Start(hub_->Subscribe(watch->target, consul::View(), watch->resume, outbox), watch->progress_interval);
 }
 
 }  // namespace meshgate::server

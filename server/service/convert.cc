@@ -67,22 +67,6 @@ void ToApi(const consul::KvEntry& entry, bool with_value, v1::ConfigEntry* out) 
   out->set_modify_index(entry.modify_index);
 }
 
-void ToApi(const consul::Instance& instance, v1::DiscoveredInstance* out) {
-  v1::ServiceInstance* registered = out->mutable_instance();
-  registered->set_id(instance.id);
-  registered->set_service(instance.service);
-  registered->set_address(instance.address);
-  registered->set_port(instance.port);
-  registered->mutable_tags()->Assign(instance.tags.begin(), instance.tags.end());
-  registered->mutable_meta()->insert(instance.meta.begin(), instance.meta.end());
-  registered->mutable_weights()->set_passing(instance.weight_passing);
-  registered->mutable_weights()->set_warning(instance.weight_warning);
-  out->set_status(ToApi(instance.health));
-  out->set_node(instance.node);
-  out->set_datacenter(instance.datacenter);
-  out->set_modify_index(instance.modify_index);
-}
-
 void ToApi(const consul::ServiceSummary& summary, v1::ListServicesResponse::Service* out) {
   out->set_name(summary.name);
   out->mutable_tags()->Assign(summary.tags.begin(), summary.tags.end());
@@ -92,20 +76,6 @@ void ToApi(absl::Duration duration, google::protobuf::Duration* out) {
   absl::Duration rest;
   out->set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &rest));
   out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
-}
-
-v1::HealthStatus ToApi(consul::Health health) {
-  switch (health) {
-    case consul::Health::kPassing:
-      return v1::HEALTH_STATUS_PASSING;
-    case consul::Health::kWarning:
-      return v1::HEALTH_STATUS_WARNING;
-    case consul::Health::kCritical:
-      return v1::HEALTH_STATUS_CRITICAL;
-    case consul::Health::kMaintenance:
-      return v1::HEALTH_STATUS_MAINTENANCE;
-  }
-  return v1::HEALTH_STATUS_UNSPECIFIED;
 }
 
 absl::StatusOr<consul::Health> ParseHealth(std::string_view field, v1::HealthStatus status,
@@ -120,10 +90,10 @@ absl::StatusOr<consul::Health> ParseHealth(std::string_view field, v1::HealthSta
     case v1::HEALTH_STATUS_CRITICAL:
       return consul::Health::kCritical;
     case v1::HEALTH_STATUS_MAINTENANCE:
-      return InvalidField(field, "maintenance can't be reported; use passing, warning or critical");
+      return InvalidField(field, "must be passing, warning or critical: maintenance is an operator's switch");
     default:
       return InvalidField(
-          field, absl::StrCat("unknown value ", static_cast<int>(status), "; use passing, warning or critical"));
+          field, absl::StrCat("must be passing, warning or critical, is the unknown value ", static_cast<int>(status)));
   }
 }
 
@@ -143,6 +113,10 @@ absl::StatusOr<consul::Registration> ParseRegistration(const v1::RegisterRequest
   if (instance.has_weights()) {
     parsed.weight_passing = instance.weights().passing();
     parsed.weight_warning = instance.weights().warning();
+  }
+  if (request.checks_size() > kMaxChecks) {
+    return InvalidField("checks",
+                        absl::StrCat("must have at most ", kMaxChecks, " elements, has ", request.checks_size()));
   }
   parsed.checks.reserve(request.checks_size());
   for (int i = 0; i < request.checks_size(); ++i) {

@@ -1,4 +1,5 @@
-// Between the domain's values (consul/types.h) and the messages of the API (proto/meshgate/v1).
+// Between the domain's values (consul/types.h) and the messages of the API (proto/meshgate/v1), beside what the watch's
+// messages need too (consul/watch/encode.h).
 #ifndef MESHGATE_SERVER_SERVICE_CONVERT_H_
 #define MESHGATE_SERVER_SERVICE_CONVERT_H_
 
@@ -17,10 +18,11 @@ namespace meshgate::server {
 
 // `with_value` false leaves the value out: the rest is what a list of keys shows.
 void ToApi(const consul::KvEntry& entry, bool with_value, v1::ConfigEntry* out);
-void ToApi(const consul::Instance& instance, v1::DiscoveredInstance* out);
 void ToApi(const consul::ServiceSummary& summary, v1::ListServicesResponse::Service* out);
 void ToApi(absl::Duration duration, google::protobuf::Duration* out);
-v1::HealthStatus ToApi(consul::Health health);
+
+// Each of them is work for the agent for as long as the instance is registered.
+inline constexpr int kMaxChecks = 64;
 
 // ---- From the API. Errors are INVALID_ARGUMENT and name the field.
 

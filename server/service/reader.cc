@@ -83,6 +83,11 @@ void ReadDirect(consul::Backend* backend, consul::Target target, std::string nea
   Ask(std::move(read));
 }
 
+v1::ReadInfo::Source SourceOf(const consul::CachedState& cached) {
+  if (cached.from_consul) return v1::ReadInfo::SOURCE_CONSUL;
+  return cached.stale ? v1::ReadInfo::SOURCE_LAST_KNOWN_GOOD : v1::ReadInfo::SOURCE_CACHE;
+}
+
 }  // namespace
 
 void Read(consul::Backend* backend, consul::Hub* hub, consul::Target target, const ReadPlan& plan, ReadDone done) {
@@ -102,7 +107,7 @@ void Read(consul::Backend* backend, consul::Hub* hub, consul::Target target, con
     }
     ReadResult result;
     result.state = std::move(cached->state);
-    result.info.set_source(cached->stale ? v1::ReadInfo::SOURCE_LAST_KNOWN_GOOD : v1::ReadInfo::SOURCE_CACHE);
+    result.info.set_source(SourceOf(*cached));
     result.info.set_index(cached->index);
     ToApi(cached->age, result.info.mutable_age());
     done(std::move(result));

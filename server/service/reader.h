@@ -1,7 +1,6 @@
 #ifndef MESHGATE_SERVER_SERVICE_READER_H_
 #define MESHGATE_SERVER_SERVICE_READER_H_
 
-#include <memory>
 #include <string>
 
 #include "absl/functional/any_invocable.h"
@@ -16,7 +15,7 @@ namespace meshgate::server {
 
 struct ReadResult {
   // Never null; the list that fits the target's kind is used.
-  std::shared_ptr<const consul::State> state;
+  consul::SharedState state;
   v1::ReadInfo info;
 };
 

@@ -1,11 +1,14 @@
 #include "server/service/registry_handlers.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "consul/base/errors.h"
 #include "consul/validate.h"
+#include "consul/watch/encode.h"
+#include "consul/watch/state.h"
 #include "server/service/convert.h"
 #include "server/service/read_options.h"
 #include "server/service/reader.h"
@@ -47,26 +50,21 @@ absl::StatusOr<ServiceQuery> ParseServiceQuery(const Request& request) {
 
 struct WatchParameters {
   ServiceQuery query;
+  std::optional<consul::Digest> resume;
   absl::Duration progress_interval;
 };
 
 absl::StatusOr<WatchParameters> ParseWatch(const v1::WatchServiceRequest& request) {
   absl::StatusOr<ServiceQuery> query = ParseServiceQuery(request);
   if (!query.ok()) return query.status();
-  if (absl::Status s = ValidateResumeToken("resume_token", request.resume_token()); !s.ok()) return s;
+  absl::StatusOr<std::optional<consul::Digest>> resume = ParseResumeToken("resume_token", request.resume_token());
+  if (!resume.ok()) return resume.status();
   if (absl::Status s = consul::ValidateDatacenter("datacenter", request.datacenter()); !s.ok()) return s;
   query->target.datacenter = request.datacenter();
   if (absl::Status s = ValidateText("subscriber", request.subscriber(), kMaxSubscriberBytes); !s.ok()) return s;
   absl::StatusOr<absl::Duration> progress = ParseProgressInterval("progress_interval", request.progress_interval());
   if (!progress.ok()) return progress.status();
-  return WatchParameters{*std::move(query), *progress};
-}
-
-bool Matches(const consul::View& view, const consul::Instance& instance) {
-  if (!view.include_unhealthy && instance.health != consul::Health::kPassing) return false;
-  return std::all_of(view.tags.begin(), view.tags.end(), [&instance](const std::string& tag) {
-    return std::find(instance.tags.begin(), instance.tags.end(), tag) != instance.tags.end();
-  });
+  return WatchParameters{*std::move(query), *resume, *progress};
 }
 
 }  // namespace
@@ -126,9 +124,8 @@ void RegistryHandlers::Discover(const v1::DiscoverRequest& request, const Caller
   ReadDone done = [view = std::move(query->view), reply = std::move(reply)](absl::StatusOr<ReadResult> read) mutable {
     if (!read.ok()) return reply(read.status());
     v1::DiscoverResponse response;
-    for (const consul::Instance& instance : read->state->instances) {
-      if (Matches(view, instance)) ToApi(instance, response.add_instances());
-    }
+    const consul::SharedState seen = consul::Filter(consul::TargetKind::kService, read->state, view);
+    for (const consul::Instance& instance : seen->instances) consul::ToProto(instance, response.add_instances());
     *response.mutable_info() = std::move(read->info);
     reply(std::move(response));
   };
@@ -162,7 +159,8 @@ void RegistryHandlers::WatchService(const v1::WatchServiceRequest& request, cons
     outbox->End(watch.status());
     return;
   }
-  outbox->Start(hub_->Subscribe(watch->query.target, watch->query.view, outbox), watch->progress_interval);
+  outbox->Start(hub_->Subscribe(watch->query.target, watch->query.view, watch->resume, outbox),
+                watch->progress_interval);
 }
 
 }  // namespace meshgate::server

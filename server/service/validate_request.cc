@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
 #include "consul/base/strings.h"
-#include "google/protobuf/stubs/common.h"
+#include "consul/base/utf8.h"
+#include "consul/watch/resume_token.h"
 
 namespace meshgate::server {
 namespace {
@@ -19,14 +19,13 @@ constexpr int32_t kNanosPerSecond = 1000000000;
 absl::Status ValidateUtf8(std::string_view field, std::string_view text, size_t max_bytes,
                           std::string_view allowed_controls) {
   if (text.size() > max_bytes) {
-    return InvalidField(field, absl::StrCat("has ", text.size(), " bytes; at most ", max_bytes, " are allowed"));
+    return InvalidField(field, absl::StrCat("must have at most ", max_bytes, " bytes, has ", text.size()));
   }
-  if (!google::protobuf::internal::IsStructurallyValidUTF8(text.data(), static_cast<int>(text.size()))) {
-    return InvalidField(field, "not valid UTF-8");
-  }
-  for (char c : text) {
-    if (absl::ascii_iscntrl(static_cast<unsigned char>(c)) && allowed_controls.find(c) == std::string_view::npos) {
-      return InvalidField(field, "control characters are not allowed");
+  while (!text.empty()) {
+    const std::optional<char32_t> code = TakeCodePoint(text);
+    if (!code) return InvalidField(field, "must be valid UTF-8");
+    if (IsControl(*code) && allowed_controls.find(static_cast<char>(*code)) == std::string_view::npos) {
+      return InvalidField(field, "must not contain control characters");
     }
   }
   return absl::OkStatus();
@@ -44,7 +43,7 @@ absl::Status ValidateLines(std::string_view field, std::string_view text, size_t
 
 absl::Status ValidateTags(std::string_view field, const google::protobuf::RepeatedPtrField<std::string>& tags) {
   if (tags.size() > kMaxTags) {
-    return InvalidField(field, absl::StrCat(tags.size(), " tags; at most ", kMaxTags, " are allowed"));
+    return InvalidField(field, absl::StrCat("must have at most ", kMaxTags, " elements, has ", tags.size()));
   }
   for (int i = 0; i < tags.size(); ++i) {
     const std::string element = absl::StrCat(ToAbsl(field), "[", i, "]");
@@ -54,18 +53,13 @@ absl::Status ValidateTags(std::string_view field, const google::protobuf::Repeat
   return absl::OkStatus();
 }
 
-absl::Status ValidateResumeToken(std::string_view field, std::string_view token) {
-  if (token.size() > kMaxResumeTokenBytes) {
-    return InvalidField(field, absl::StrCat("has ", token.size(), " bytes; a token has at most ", kMaxResumeTokenBytes,
-                                            ": send one as it was received, or none to start with a snapshot"));
+absl::StatusOr<std::optional<consul::Digest>> ParseResumeToken(std::string_view field, std::string_view token) {
+  if (token.empty()) return std::nullopt;
+  std::optional<consul::ResumeToken> parsed = consul::ResumeToken::Parse(token);
+  if (!parsed) {
+    return InvalidField(field, "must be a token as it was received, or empty to start with a snapshot");
   }
-  for (char c : token) {
-    if (!absl::ascii_isgraph(static_cast<unsigned char>(c))) {
-      return InvalidField(field,
-                          "not a token of this API: send one as it was received, or none to start with a snapshot");
-    }
-  }
-  return absl::OkStatus();
+  return parsed->digest;
 }
 
 absl::StatusOr<absl::Duration> ParseDuration(std::string_view field, const google::protobuf::Duration& duration) {
@@ -73,9 +67,10 @@ absl::StatusOr<absl::Duration> ParseDuration(std::string_view field, const googl
   const int32_t nanos = duration.nanos();
   if (seconds > kMaxDurationSeconds || seconds < -kMaxDurationSeconds || nanos >= kNanosPerSecond ||
       nanos <= -kNanosPerSecond || (seconds > 0 && nanos < 0) || (seconds < 0 && nanos > 0)) {
-    return InvalidField(field,
-                        "not a valid duration: seconds are within 315,576,000,000 of zero, nanos within 999,999,999 "
-                        "and of the same sign");
+    return InvalidField(
+        field,
+        "must be a valid duration: seconds are within 315,576,000,000 of zero, nanos within 999,999,999 "
+        "and of the same sign");
   }
   if (seconds < 0 || nanos < 0) return InvalidField(field, "must not be negative");
   return absl::Seconds(seconds) + absl::Nanoseconds(nanos);

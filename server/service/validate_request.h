@@ -4,18 +4,19 @@
 #define MESHGATE_SERVER_SERVICE_VALIDATE_REQUEST_H_
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "consul/watch/digest.h"
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/repeated_field.h"
 
 namespace meshgate::server {
 
-inline constexpr size_t kMaxResumeTokenBytes = 128;
 inline constexpr size_t kMaxSubscriberBytes = 256;
 inline constexpr size_t kMaxFilterBytes = 4096;
 inline constexpr size_t kMaxNearBytes = 255;
@@ -37,8 +38,8 @@ absl::Status ValidateLines(std::string_view field, std::string_view text, size_t
 // The tags that a reader asks for: at most 64, none of them empty.
 absl::Status ValidateTags(std::string_view field, const google::protobuf::RepeatedPtrField<std::string>& tags);
 
-// Printable ASCII without spaces, at most 128 bytes; may be empty.
-absl::Status ValidateResumeToken(std::string_view field, std::string_view token);
+// The state that a stream goes on from; nothing for an empty token, which starts with a snapshot.
+absl::StatusOr<std::optional<consul::Digest>> ParseResumeToken(std::string_view field, std::string_view token);
 
 // A duration that is well-formed (google/protobuf/duration.proto) and not negative.
 absl::StatusOr<absl::Duration> ParseDuration(std::string_view field, const google::protobuf::Duration& duration);

@@ -32,6 +32,7 @@ class Source {
     {
       MutexLock lock(mu_);
       outboxes_.push_back(outbox);
+      changed_.NotifyAll();
     }
     outbox->Start(std::make_unique<Reader>(this), absl::ZeroDuration());
   }
@@ -52,7 +53,8 @@ class Source {
   std::vector<std::shared_ptr<Outbox>> Wait(size_t count) {
     MutexLock lock(mu_);
     const absl::Time end = absl::Now() + absl::Seconds(30);
-    while (outboxes_.size() < count && absl::Now() < end) changed_.WaitFor(mu_, absl::Milliseconds(10));
+    while (outboxes_.size() < count && changed_.WaitUntil(mu_, end)) {
+    }
     std::vector<std::shared_ptr<Outbox>> out;
     for (const auto& weak : outboxes_) out.push_back(weak.lock());
     return out;
