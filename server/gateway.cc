@@ -161,9 +161,10 @@ void Gateway::Drain() {
     Log(LogLevel::kInfo, "draining", {{"streams", static_cast<int64_t>(p.streams.size())}});
     p.grpc->SetServing(false);
     absl::SleepFor(p.options.drain_delay);
-    p.streams.EndAll(WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kDraining,
-                                              "the gateway is draining; open the stream again, elsewhere or in a moment"),
-                                    kRetryAfterDrain));
+    p.streams.EndAll(
+        WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kDraining,
+                                 "the gateway is draining; open the stream again, elsewhere or in a moment"),
+                       kRetryAfterDrain));
     // A quarter of what is left stays for failing the rest and stopping.
     p.grpc->BeginShutdown(begin + p.options.drain_delay + 0.75 * (p.options.drain_timeout - p.options.drain_delay));
     if (!p.grpc->WaitForCalls()) {

@@ -4,8 +4,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "google/protobuf/struct.pb.h"
+#include "consul/base/strings.h"
 #include "google/protobuf/util/json_util.h"
+#include "google/protobuf/wrappers.pb.h"
 #include "server/version.h"
 
 namespace meshgate::server {
@@ -17,12 +18,11 @@ HttpResponse Fresh(HttpResponse response) {
 }
 
 std::string ReadinessJson(const Readiness& readiness) {
-  google::protobuf::Struct json;
-  (*json.mutable_fields())["ready"].set_bool_value(readiness.ready);
-  (*json.mutable_fields())["reason"].set_string_value(readiness.reason);
-  std::string out;
-  static_cast<void>(google::protobuf::util::MessageToJsonString(json, &out));
-  return out + "\n";
+  google::protobuf::StringValue reason;
+  reason.set_value(readiness.reason);
+  std::string quoted;
+  static_cast<void>(google::protobuf::util::MessageToJsonString(reason, &quoted));
+  return absl::StrCat("{\"ready\":", readiness.ready ? "true" : "false", ",\"reason\":", quoted, "}\n");
 }
 
 }  // namespace
@@ -31,7 +31,7 @@ void AddAdminRoutes(AdminSources sources, Router* router) {
   auto shared = std::make_shared<const AdminSources>(std::move(sources));
   router->Add("GET", "/", [](const HttpRequest&, HttpReply reply) {
     HttpResponse response;
-    response.body = absl::StrCat("meshgate ", std::string(Version()),
+    response.body = absl::StrCat("meshgate ", ToAbsl(Version()),
                                  "\n\n"
                                  "/livez    whether the process runs\n"
                                  "/readyz   whether it can do its work\n"

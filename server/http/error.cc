@@ -1,14 +1,30 @@
 #include "server/http/error.h"
 
+#include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "consul/base/errors.h"
+#include "google/protobuf/descriptor.h"
 #include "google/protobuf/util/json_util.h"
 #include "server/rpc_status.h"
 
 namespace meshgate::server {
+namespace {
+
+// A detail of a type that is not linked in cannot be said in JSON, and would take the rest with it.
+void DropUnknownDetails(google::rpc::Status* status) {
+  const auto* pool = google::protobuf::DescriptorPool::generated_pool();
+  auto* details = status->mutable_details();
+  const auto unknown = [pool](const google::protobuf::Any& any) {
+    const std::string& url = any.type_url();
+    return pool->FindMessageTypeByName(url.substr(url.rfind('/') + 1)) == nullptr;
+  };
+  details->erase(std::remove_if(details->begin(), details->end(), unknown), details->end());
+}
+
+}  // namespace
 
 int HttpStatusOf(absl::StatusCode code) {
   switch (code) {
@@ -47,14 +63,10 @@ HttpResponse ErrorResponse(const absl::Status& status, int http_status) {
   response.status = http_status != 0 ? http_status : HttpStatusOf(status.code());
   response.content_type = "application/json";
   google::rpc::Status rpc = ToRpcStatus(status);
+  DropUnknownDetails(&rpc);
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
-  if (!google::protobuf::util::MessageToJsonString(rpc, &response.body, options).ok()) {
-    // A detail of a type that is not linked in cannot be said in JSON.
-    rpc.clear_details();
-    response.body.clear();
-    static_cast<void>(google::protobuf::util::MessageToJsonString(rpc, &response.body, options));
-  }
+  static_cast<void>(google::protobuf::util::MessageToJsonString(rpc, &response.body, options));
   response.body += '\n';
   if (auto delay = RetryAfterOf(status)) {
     const int64_t seconds = absl::ToInt64Seconds(absl::Ceil(*delay, absl::Seconds(1)));
