@@ -1,0 +1,123 @@
+#include "tests/testing/tiny_http_server.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+
+namespace meshgate::testing {
+
+std::string TinyHttpServer::Connection::ReadRequest() {
+  std::string& bytes = rest_;
+  while (true) {
+    const size_t head = bytes.find("\r\n\r\n");
+    if (head != std::string::npos) {
+      size_t length = 0;
+      const std::string lower = absl::AsciiStrToLower(bytes.substr(0, head));
+      const size_t header = lower.find("\r\ncontent-length:");
+      if (header != std::string::npos) length = std::strtoul(lower.c_str() + header + 17, nullptr, 10);
+      if (bytes.size() >= head + 4 + length) {
+        std::string request = bytes.substr(0, head + 4 + length);
+        bytes.erase(0, request.size());
+        return request;
+      }
+    }
+    char buffer[4096];
+    const ssize_t n = recv(fd_, buffer, sizeof(buffer), 0);
+    if (n <= 0) return "";
+    bytes.append(buffer, static_cast<size_t>(n));
+  }
+}
+
+bool TinyHttpServer::Connection::Write(const std::string& bytes) {
+  size_t sent = 0;
+  while (sent < bytes.size()) {
+    const ssize_t n = send(fd_, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+    if (n <= 0) return false;
+    sent += static_cast<size_t>(n);
+  }
+  return true;
+}
+
+void TinyHttpServer::Connection::AwaitClose() {
+  char buffer[4096];
+  while (recv(fd_, buffer, sizeof(buffer), 0) > 0) {
+  }
+}
+
+void TinyHttpServer::Connection::ResetOnClose() {
+  const linger now{1, 0};
+  setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+TinyHttpServer::TinyHttpServer()
+    : TinyHttpServer([this](Connection& connection) {
+        std::string request = connection.ReadRequest();
+        if (request.empty()) return;
+        {
+          MutexLock lock(mu_);
+          last_request_ = std::move(request);
+        }
+        connection.Write(
+            absl::StrCat("HTTP/1.1 ", status_.load(), " Any\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
+      }) {}
+
+TinyHttpServer::TinyHttpServer(Script script) : script_(std::move(script)) {
+  listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  EXPECT_EQ(bind(listener_, reinterpret_cast<sockaddr*>(&address), size), 0);
+  EXPECT_EQ(listen(listener_, 128), 0);
+  EXPECT_EQ(getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  port_ = ntohs(address.sin_port);
+  thread_ = std::thread([this] { Serve(); });
+}
+
+TinyHttpServer::~TinyHttpServer() {
+  {
+    MutexLock lock(mu_);
+    stopping_ = true;
+    if (serving_ >= 0) shutdown(serving_, SHUT_RDWR);
+  }
+  shutdown(listener_, SHUT_RDWR);
+  thread_.join();
+  close(listener_);
+}
+
+std::string TinyHttpServer::last_request() {
+  MutexLock lock(mu_);
+  return last_request_;
+}
+
+void TinyHttpServer::Serve() {
+  while (true) {
+    const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+    if (fd < 0) return;
+    {
+      MutexLock lock(mu_);
+      if (stopping_) {
+        close(fd);
+        return;
+      }
+      serving_ = fd;
+    }
+    ++connections_;
+    Connection connection(fd);
+    script_(connection);
+    MutexLock lock(mu_);
+    serving_ = -1;
+    close(fd);
+  }
+}
+
+}  // namespace meshgate::testing
