@@ -41,8 +41,8 @@ class Pending {
     return shared_->calls;
   }
 
-  // The first result, or nothing when none came within `bound`. Once: it moves out, because ThreadSanitizer does not see
-  // into the system's absl::Status and takes two threads that share one for a race.
+  // The first result, or nothing when none came within `bound`. Once: it moves out, because ThreadSanitizer does not
+  // see into the system's absl::Status and takes two threads that share one for a race.
   std::optional<T> Get(absl::Duration bound) const {
     if (!Wait(bound)) return std::nullopt;
     std::lock_guard<std::mutex> lock(shared_->mu);
