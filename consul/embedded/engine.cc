@@ -183,7 +183,7 @@ void Engine::CommitBatch(const WriteQueue::Batch& batch) {
       std::fill(results.begin(), results.end(), committed);
     }
   }
-  for (size_t i = 0; i < batch.size(); ++i) writes_->Finish(*batch[i], results[i]);
+  for (size_t i = 0; i < batch.size(); ++i) writes_->Finish(*batch[i], std::move(results[i]));
 }
 
 void Engine::Publish(const std::vector<Mutation>& mutations) {
