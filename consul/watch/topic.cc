@@ -17,7 +17,8 @@ constexpr size_t kWakesPerTask = 512;
 // second one on.
 constexpr int kFailuresUntilStale = 2;
 
-// Errors that trying again does not mend.
+// Errors that trying again does not mend, where there never was a state. Where there was one something else has
+// changed: a datacenter that can't be reached any more is unknown to Consul, too.
 bool IsPermanent(const absl::Status& error) {
   return error.code() == absl::StatusCode::kInvalidArgument || error.code() == absl::StatusCode::kNotFound;
 }
@@ -25,6 +26,14 @@ bool IsPermanent(const absl::Status& error) {
 // Errors that a reader without a state must hear about, though an operator may mend them.
 bool IsRefusal(const absl::Status& error) {
   return error.code() == absl::StatusCode::kPermissionDenied || error.code() == absl::StatusCode::kUnauthenticated;
+}
+
+absl::Status TooStale(absl::Duration age) {
+  return WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kTooStale,
+                                  absl::StrCat("Consul can't be reached, and what is known is ",
+                                               absl::FormatDuration(absl::Trunc(age, absl::Milliseconds(1))),
+                                               " old, more than options.max_age: raise it or try again later")),
+                        absl::Seconds(1));
 }
 
 }  // namespace
@@ -69,6 +78,7 @@ Topic::Topic(Target target, Backend* backend, Scheduler* scheduler, WatchReporte
       fresh_reads_(std::make_shared<FreshReads>(backend, target_)) {}
 
 void Topic::Start() {
+  started_ = true;
   reporter_->OnUpstreamWatches(target_.kind, +1);
   upstream_->Start();
 }
@@ -80,8 +90,8 @@ void Topic::Stop(const absl::Status& reason) {
     stopped_ = true;
   }
   upstream_->Stop();
-  reporter_->OnUpstreamWatches(target_.kind, -1);
-  AnswerWaiters(reason);
+  if (started_) reporter_->OnUpstreamWatches(target_.kind, -1);
+  FailWaiters(reason, /*fresh_too=*/true);
 }
 
 std::unique_ptr<Subscription> Topic::Subscribe(const View& view, std::optional<Digest> resume,
@@ -96,7 +106,7 @@ std::unique_ptr<Subscription> Topic::Subscribe(const View& view, std::optional<D
     reader->mark_.resume = resume;
     if (state_ != nullptr || stale_since_.has_value() || !failed_.ok()) wake = subscriber;
     audience.readers.emplace_back(reader.get(), std::move(subscriber));
-    ++readers_;
+    ++users_;
   }
   WakeAll({wake});
   return reader;
@@ -108,7 +118,7 @@ Topic::Audience& Topic::AudienceLocked(const View& view) {
   }
   audiences_.push_back(std::make_unique<Audience>(Feed(target_.kind, view, options_.ring_events, options_.ring_bytes)));
   Feed& feed = audiences_.back()->feed;
-  if (state_ != nullptr) feed.Publish(state_, index_, confirmed_, /*continuity_lost=*/false);
+  if (state_ != nullptr) feed.Publish(state_, nullptr, index_, confirmed_, /*continuity_lost=*/false);
   feed.SetStale(stale_since_);
   return *audiences_.back();
 }
@@ -122,7 +132,7 @@ void Topic::Leave(Reader& reader) {
     readers[reader.place_] = std::move(readers.back());
     readers[reader.place_].first->place_ = reader.place_;
     readers.pop_back();
-    --readers_;
+    --users_;
     // A view that nobody has is not kept up to date; the first one costs nothing extra.
     if (readers.empty() && audiences_.size() > 1) {
       audiences_.erase(std::find_if(audiences_.begin(), audiences_.end(),
@@ -149,125 +159,147 @@ SharedMessage Topic::ProgressFor(Reader& reader) {
   return reader.audience_->feed.Progress(reader.mark_, scheduler_->Now());
 }
 
-bool Topic::Read(const CachedReadOptions& options, absl::AnyInvocable<void(absl::StatusOr<CachedState>)>& done) {
+bool Topic::Read(const CachedReadOptions& options, ReadDone& done) {
   using Result = WatchReporter::CacheResult;
-  std::optional<Result> result;
   absl::StatusOr<CachedState> answer = absl::UnknownError("");
-  bool fresh = false;
+  Result result = Result::kMiss;
+  uint64_t fresh = 0;
+  bool wait = false;
   {
     MutexLock lock(mu_);
-    const absl::Time now = scheduler_->Now();
     if (!failed_.ok()) {
       answer = failed_;
-      result = Result::kMiss;
     } else if (state_ != nullptr && index_ < options.min_index) {
-      fresh = true;
+      fresh = AddWaiterLocked(options, std::move(done));
+      waiters_[fresh].fresh = true;
     } else if (state_ != nullptr) {
-      answer = CachedLocked(now);
+      answer = CachedLocked(scheduler_->Now());
       result = answer->stale ? Result::kStale : Result::kHit;
       if (answer->stale && options.max_age.has_value() && answer->age > *options.max_age) {
         result = Result::kRefused;
-        answer =
-            WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kTooStale,
-                                     absl::StrCat("Consul can't be reached, and what is known is ",
-                                                  absl::FormatDuration(absl::Trunc(answer->age, absl::Milliseconds(1))),
-                                                  " old, more than options.max_age: raise it or try again later")),
-                           absl::Seconds(1));
+        answer = TooStale(answer->age);
       }
     } else if (!last_error_.ok()) {
       // It is being tried again; a caller does better to hear why than to wait.
       answer = last_error_;
-      result = Result::kMiss;
     } else if (stopped_) {
       return false;
     } else {
-      const uint64_t id = next_waiter_++;
-      Waiter& waiter = waiters_[id];
-      waiter.min_index = options.min_index;
-      waiter.done = std::move(done);
-      if (options.timeout != absl::InfiniteDuration()) {
-        waiter.timer = scheduler_->After(options.timeout, [self = shared_from_this(), id] {
-          Waiter expired;
-          {
-            MutexLock lock(self->mu_);
-            auto it = self->waiters_.find(id);
-            if (it == self->waiters_.end()) return;
-            expired = std::move(it->second);
-            self->waiters_.erase(it);
-          }
-          expired.done(MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline,
-                                 "Consul has not answered within the deadline"));
-          self->TellOwnerIfUnused();
-        });
-      }
-      reporter_->OnCacheRequest(Result::kMiss);
-      return true;
+      AddWaiterLocked(options, std::move(done));
+      wait = true;
     }
   }
-  if (fresh) {
-    reporter_->OnCacheRequest(Result::kMiss);
-    ReadFresh(std::move(done));
-  } else {
-    reporter_->OnCacheRequest(*result);
+  reporter_->OnCacheRequest(result);
+  if (fresh != 0) {
+    ReadFresh(fresh);
+  } else if (!wait) {
     done(std::move(answer));
   }
-  TellOwnerIfUnused();
   return true;
 }
 
-void Topic::ReadFresh(absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done) {
-  fresh_reads_->Read([done = std::move(done)](absl::StatusOr<Fetched> fetched) mutable {
+uint64_t Topic::AddWaiterLocked(const CachedReadOptions& options, ReadDone done) {
+  const uint64_t id = next_waiter_++;
+  Waiter& waiter = waiters_[id];
+  ++users_;
+  waiter.done = std::move(done);
+  waiter.min_index = options.min_index;
+  if (options.timeout != absl::InfiniteDuration()) {
+    waiter.timer = scheduler_->After(options.timeout, [self = shared_from_this(), id] {
+      self->AnswerWaiter(id, MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline,
+                                       "Consul has not answered within the deadline"));
+    });
+  }
+  return id;
+}
+
+void Topic::AnswerWaiter(uint64_t id, absl::StatusOr<CachedState> answer) {
+  Waiter waiter;
+  {
+    MutexLock lock(mu_);
+    auto it = waiters_.find(id);
+    if (it == waiters_.end()) return;
+    waiter = std::move(it->second);
+    waiters_.erase(it);
+    --users_;
+  }
+  if (waiter.timer != 0) scheduler_->Cancel(waiter.timer);
+  waiter.done(std::move(answer));
+  TellOwnerIfUnused();
+}
+
+void Topic::ReadFresh(uint64_t waiter) {
+  fresh_reads_->Read([self = shared_from_this(), waiter](absl::StatusOr<Fetched> fetched) {
     if (!fetched.ok()) {
-      done(std::move(fetched).status());
+      self->AnswerWaiter(waiter, std::move(fetched).status());
       return;
     }
-    done(CachedState{std::move(fetched->state), fetched->meta.index.value_or(0), absl::ZeroDuration(), false, true});
+    self->AnswerWaiter(waiter, CachedState{std::move(fetched->state), fetched->meta.index.value_or(0),
+                                           absl::ZeroDuration(), false, true});
   });
+}
+
+void Topic::AnswerWithState(const CachedState& state) {
+  std::vector<uint64_t> satisfied;
+  std::vector<uint64_t> too_old;
+  {
+    MutexLock lock(mu_);
+    for (auto& [id, waiter] : waiters_) {
+      if (waiter.fresh) continue;
+      waiter.fresh = state.index < waiter.min_index;
+      (waiter.fresh ? too_old : satisfied).push_back(id);
+    }
+  }
+  for (uint64_t id : satisfied) AnswerWaiter(id, state);
+  for (uint64_t id : too_old) ReadFresh(id);
+}
+
+void Topic::FailWaiters(const absl::Status& error, bool fresh_too) {
+  std::vector<uint64_t> failed;
+  {
+    MutexLock lock(mu_);
+    for (const auto& [id, waiter] : waiters_) {
+      if (fresh_too || !waiter.fresh) failed.push_back(id);
+    }
+  }
+  for (uint64_t id : failed) AnswerWaiter(id, error);
 }
 
 CachedState Topic::CachedLocked(absl::Time now) const {
   return CachedState{state_, index_, now - confirmed_, stale_since_.has_value(), false};
 }
 
-bool Topic::in_use() const {
-  MutexLock lock(mu_);
-  return readers_ > 0 || !waiters_.empty();
-}
-
-bool Topic::has_state() const {
-  MutexLock lock(mu_);
-  return state_ != nullptr;
-}
-
-bool Topic::is_last_known() const {
-  MutexLock lock(mu_);
-  return state_ != nullptr && stale_since_.has_value();
-}
-
 bool Topic::OnState(const Fetched& fetched, bool reset) {
-  Wakes wakes;
+  // Nobody else replaces the state, so it can be compared without keeping readers from it.
+  SharedState before;
+  {
+    MutexLock lock(mu_);
+    before = state_;
+  }
   std::vector<Change> changes;
+  if (before != nullptr) changes = Diff(target_.kind, *before, *fetched.state);
+  const bool first = before == nullptr;
+
+  Wakes wakes;
   CachedState cached;
-  bool first;
   {
     MutexLock lock(mu_);
     if (stopped_) return false;
-    first = state_ == nullptr;
-    if (!first) changes = Diff(target_.kind, *state_, *fetched.state);
     index_ = *fetched.meta.index;
     confirmed_ = fetched.meta.received;
     last_error_ = absl::OkStatus();
     SetStaleLocked(std::nullopt, wakes);
     if (first || !changes.empty()) {
       state_ = fetched.state;
+      has_state_ = true;
       for (auto& audience : audiences_) {
-        if (audience->feed.Publish(state_, index_, confirmed_, reset)) CollectLocked(*audience, wakes);
+        if (audience->feed.Publish(state_, &changes, index_, confirmed_, reset)) CollectLocked(*audience, wakes);
       }
     }
     cached = CachedLocked(scheduler_->Now());
   }
   WakeAll(std::move(wakes));
-  if (first) AnswerWaiters(cached);
+  if (first) AnswerWithState(cached);
   const auto deletes =
       static_cast<int>(std::count_if(changes.begin(), changes.end(), [](const Change& c) { return !c.exists_now; }));
   const int puts = static_cast<int>(changes.size()) - deletes;
@@ -292,19 +324,21 @@ void Topic::OnFailure(const absl::Status& error, int consecutive) {
   {
     MutexLock lock(mu_);
     if (stopped_) return;
-    if (IsPermanent(error) || (IsRefusal(error) && state_ == nullptr)) {
+    if (state_ == nullptr && (IsPermanent(error) || IsRefusal(error))) {
       failed_ = error;
       gave_up = true;
       for (const auto& audience : audiences_) CollectLocked(*audience, wakes);
     } else {
       if (state_ == nullptr) last_error_ = error;
-      if (state_ == nullptr || consecutive >= kFailuresUntilStale) {
+      // A blocking query that outlived its wait has met an agent that hangs: that took long enough.
+      const bool hangs = error.code() == absl::StatusCode::kDeadlineExceeded;
+      if (state_ == nullptr || hangs || consecutive >= kFailuresUntilStale) {
         SetStaleLocked(state_ == nullptr ? scheduler_->Now() : confirmed_, wakes);
       }
     }
   }
   WakeAll(std::move(wakes));
-  AnswerWaiters(error);
+  FailWaiters(error, /*fresh_too=*/gave_up);
   if (!gave_up) return;
   if (auto owner = owner_.lock()) owner->OnFailed(shared_from_this());
 }
@@ -312,6 +346,7 @@ void Topic::OnFailure(const absl::Status& error, int consecutive) {
 void Topic::SetStaleLocked(std::optional<absl::Time> since, Wakes& wakes) {
   if (since.has_value() == stale_since_.has_value()) return;
   stale_since_ = since;
+  stale_ = since.has_value();
   for (auto& audience : audiences_) {
     if (audience->feed.SetStale(since)) CollectLocked(*audience, wakes);
   }
@@ -333,24 +368,6 @@ void Topic::WakeAll(Wakes wakes) {
       }
     });
   }
-}
-
-void Topic::AnswerWaiters(const absl::StatusOr<CachedState>& answer) {
-  absl::flat_hash_map<uint64_t, Waiter> waiters;
-  {
-    MutexLock lock(mu_);
-    waiters.swap(waiters_);
-  }
-  if (waiters.empty()) return;
-  for (auto& [id, waiter] : waiters) {
-    if (waiter.timer != 0) scheduler_->Cancel(waiter.timer);
-    if (answer.ok() && answer->index < waiter.min_index) {
-      ReadFresh(std::move(waiter.done));
-    } else {
-      waiter.done(answer);
-    }
-  }
-  TellOwnerIfUnused();
 }
 
 void Topic::TellOwnerIfUnused() {
