@@ -197,6 +197,8 @@ void Engine::Publish(const std::vector<Mutation>& mutations) {
     void operator()(const ReapEntries&) {}
     void operator()(const ReapServices&) {}
   };
+  // First, so that whoever sees a status can rely on the clock that it starts.
+  UpdateChecks(mutations);
   std::vector<SharedWaiter> woken;
   {
     MutexLock lock(mu_);
@@ -208,7 +210,6 @@ void Engine::Publish(const std::vector<Mutation>& mutations) {
     if (state_.catalog.summaries_index() != summaries) waiters_.TakeCatalog(woken);
   }
   for (const SharedWaiter& waiter : woken) End(std::static_pointer_cast<ReadCall>(waiter), absl::OkStatus());
-  UpdateChecks(mutations);
 }
 
 void Engine::UpdateChecks(const std::vector<Mutation>& mutations) {
