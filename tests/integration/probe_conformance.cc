@@ -1,4 +1,5 @@
 // Checks that the store makes itself, against listeners of the test.
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 
@@ -80,6 +81,9 @@ TEST_P(BackendProbeConformance, GrpcProbeFollowsTheHealthService) {
   grpc::EnableDefaultHealthCheckService(true);
   int port = 0;
   grpc::ServerBuilder builder;
+  // A server of the health service alone would have nobody to poll it.
+  grpc::CallbackGenericService nothing;
+  builder.RegisterCallbackGenericService(&nothing);
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   ASSERT_NE(server, nullptr);

@@ -1,0 +1,127 @@
+#include "consul/http/bodies.h"
+
+// The library's definitions: Debian has no compiled form of it for this version of Boost.
+#include <boost/json/src.hpp>
+#include <string_view>
+#include <variant>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+
+namespace meshgate::consul::http {
+namespace {
+
+namespace json = boost::json;
+
+// Of a check; Consul's default is the same.
+constexpr absl::Duration kDefaultTimeout = absl::Seconds(10);
+
+json::string_view View(const std::string& s) { return {s.data(), s.size()}; }
+
+// Go's notation.
+json::string GoDuration(absl::Duration duration) { return json::string(absl::FormatDuration(duration)); }
+
+const char* StatusName(Health health) {
+  switch (health) {
+    case Health::kPassing:
+      return "passing";
+    case Health::kWarning:
+      return "warning";
+    case Health::kCritical:
+    case Health::kMaintenance:
+      break;
+  }
+  return "critical";
+}
+
+// Adds what a probe needs to its check.
+struct AddProbe {
+  json::object& check;
+
+  void operator()(const HttpProbe& probe) const {
+    check["HTTP"] = View(probe.url);
+    if (!probe.method.empty()) check["Method"] = View(probe.method);
+    json::object headers;
+    for (const auto& [name, value] : probe.headers) headers[View(name)] = json::array{View(value)};
+    if (!headers.empty()) check["Header"] = std::move(headers);
+    if (probe.tls_skip_verify) check["TLSSkipVerify"] = true;
+  }
+  void operator()(const TcpProbe& probe) const { check["TCP"] = View(probe.address); }
+  void operator()(const GrpcProbe& probe) const {
+    check["GRPC"] = View(probe.target);
+    if (probe.use_tls) check["GRPCUseTLS"] = true;
+  }
+  void operator()(const TtlProbe& probe) const { check["TTL"] = GoDuration(probe.ttl); }
+};
+
+// `number` counts from 1 and tells the checks of an instance apart. The suffixes differ from those that Consul gives to
+// checks without an id ("service:web", "service:web:1"), so that other tools' instances keep theirs.
+json::object CheckBody(const Registration& registration, const CheckDefinition& definition, int number) {
+  json::object check;
+  const bool ttl = std::holds_alternative<TtlProbe>(definition.probe);
+  const std::string id =
+      ttl ? TtlCheckId(registration.id) : absl::StrCat("service:", registration.id, ":probe-", number);
+  check["CheckID"] = View(id);
+  const char* const kinds[] = {"HTTP", "TCP", "gRPC", "TTL"};
+  const std::string name = definition.name.empty()
+                               ? absl::StrCat(kinds[definition.probe.index()], " check of ", registration.service)
+                               : definition.name;
+  check["Name"] = View(name);
+  check["Status"] = StatusName(definition.initial_status);
+  std::visit(AddProbe{check}, definition.probe);
+  if (!ttl) {
+    check["Interval"] = GoDuration(definition.interval);
+    check["Timeout"] = GoDuration(definition.timeout > absl::ZeroDuration() ? definition.timeout : kDefaultTimeout);
+  }
+  if (definition.deregister_critical_after > absl::ZeroDuration()) {
+    check["DeregisterCriticalServiceAfter"] = GoDuration(definition.deregister_critical_after);
+  }
+  return check;
+}
+
+}  // namespace
+
+std::string TxnPutBody(const KvEntry& entry, std::optional<uint64_t> if_modify_index) {
+  json::object kv;
+  kv["Verb"] = if_modify_index.has_value() ? "cas" : "set";
+  kv["Key"] = View(entry.key);
+  kv["Value"] = View(absl::Base64Escape(entry.value));
+  kv["Flags"] = entry.flags;
+  if (if_modify_index.has_value()) kv["Index"] = *if_modify_index;
+  return json::serialize(json::array{json::object{{"KV", std::move(kv)}}});
+}
+
+std::string TxnDeletePrefixBody(const std::string& prefix) {
+  return json::serialize(
+      json::array{json::object{{"KV", json::object{{"Verb", "delete-tree"}, {"Key", View(prefix)}}}}});
+}
+
+std::string RegistrationBody(const Registration& registration) {
+  json::object body;
+  body["ID"] = View(registration.id);
+  body["Name"] = View(registration.service);
+  body["Address"] = View(registration.address);
+  body["Port"] = registration.port;
+  json::array tags;
+  for (const std::string& tag : registration.tags) tags.emplace_back(View(tag));
+  body["Tags"] = std::move(tags);
+  json::object meta;
+  for (const auto& [name, value] : registration.meta) meta[View(name)] = View(value);
+  body["Meta"] = std::move(meta);
+  body["Weights"] = {{"Passing", registration.weight_passing}, {"Warning", registration.weight_warning}};
+  json::array checks;
+  for (const CheckDefinition& check : registration.checks) {
+    checks.emplace_back(CheckBody(registration, check, static_cast<int>(checks.size()) + 1));
+  }
+  body["Checks"] = std::move(checks);
+  return json::serialize(body);
+}
+
+std::string CheckUpdateBody(Health health, const std::string& note) {
+  return json::serialize(json::object{{"Status", StatusName(health)}, {"Output", View(note)}});
+}
+
+std::string TtlCheckId(const std::string& instance_id) { return absl::StrCat("service:", instance_id, ":ttl"); }
+
+}  // namespace meshgate::consul::http

@@ -1,0 +1,30 @@
+// Writes the bodies that Consul's HTTP API takes. Pure; any thread.
+#ifndef MESHGATE_CONSUL_HTTP_BODIES_H_
+#define MESHGATE_CONSUL_HTTP_BODIES_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "consul/types.h"
+
+namespace meshgate::consul::http {
+
+// /v1/txn with one operation: writes the entry, as Backend::PutKey defines `if_modify_index`.
+std::string TxnPutBody(const KvEntry& entry, std::optional<uint64_t> if_modify_index);
+
+// /v1/txn with one operation: deletes what begins with `prefix`.
+std::string TxnDeletePrefixBody(const std::string& prefix);
+
+// /v1/agent/service/register.
+std::string RegistrationBody(const Registration& registration);
+
+// /v1/agent/check/update/. `health` is not kMaintenance.
+std::string CheckUpdateBody(Health health, const std::string& note);
+
+// The id that RegistrationBody() gives to an instance's TTL check, so that a heartbeat needs no look-up.
+std::string TtlCheckId(const std::string& instance_id);
+
+}  // namespace meshgate::consul::http
+
+#endif  // MESHGATE_CONSUL_HTTP_BODIES_H_

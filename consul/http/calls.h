@@ -1,0 +1,78 @@
+// What every call of the backend shares: its deadline, its cancelling, the way from the curl loop to the Scheduler, and
+// the count that Shutdown() waits for.
+#ifndef MESHGATE_CONSUL_HTTP_CALLS_H_
+#define MESHGATE_CONSUL_HTTP_CALLS_H_
+
+#include <memory>
+#include <utility>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/time/time.h"
+#include "consul/backend.h"
+#include "consul/base/mutex.h"
+#include "consul/base/scheduler.h"
+#include "consul/http/curl_loop.h"
+#include "consul/reporter.h"
+
+namespace meshgate::consul::http {
+
+// One call of the backend: requests that follow each other, under one deadline and one Cancel(). Valid for as long as
+// somebody holds it, also when the backend is gone.
+class ActiveCall final : public Call {
+ public:
+  ActiveCall(std::weak_ptr<CurlLoop> loop, absl::Time deadline) : loop_(std::move(loop)), deadline_(deadline) {}
+
+  absl::Time deadline() const { return deadline_; }
+  bool cancelled();
+  // The request that the call now waits for.
+  void Attach(CurlLoop::TransferHandle transfer);
+  void Cancel() override;
+
+ private:
+  void CancelTransfer(const CurlLoop::TransferHandle& transfer);
+
+  const std::weak_ptr<CurlLoop> loop_;
+  const absl::Time deadline_;
+  Mutex mu_;
+  bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
+  CurlLoop::TransferHandle transfer_ ABSL_GUARDED_BY(mu_);
+};
+using ActiveCallHandle = std::shared_ptr<ActiveCall>;
+
+// Thread-safe.
+class Calls {
+ public:
+  // `scheduler` and `reporter` outlive it.
+  Calls(CurlLoopOptions options, Scheduler* scheduler, BackendReporter* reporter);
+  // Same as Shutdown().
+  ~Calls();
+
+  // See Backend::Shutdown(). The Scheduler has to be running.
+  void Shutdown();
+
+  // A call that ends `timeout` from now.
+  ActiveCallHandle Begin(absl::Duration timeout);
+
+  // `received` is on the Scheduler's clock.
+  using Next = absl::AnyInvocable<void(Response response, absl::Time received)>;
+
+  // Sends a request as the next step of `call`; its timeout is what is left of the call's. `next` runs once, on the
+  // Scheduler; it may send the step after this one.
+  void Send(const ActiveCallHandle& call, Endpoint endpoint, Request request, Next next);
+
+  // Runs `task` on the Scheduler; Shutdown() waits for it.
+  void Post(absl::AnyInvocable<void()> task);
+
+ private:
+  class Outstanding;
+  struct Delivery;
+
+  Scheduler* const scheduler_;
+  BackendReporter* const reporter_;
+  const std::shared_ptr<CurlLoop> loop_;
+  const std::shared_ptr<Outstanding> outstanding_;
+};
+
+}  // namespace meshgate::consul::http
+
+#endif  // MESHGATE_CONSUL_HTTP_CALLS_H_

@@ -1,0 +1,101 @@
+#ifndef MESHGATE_CONSUL_HTTP_CONSUL_BACKEND_H_
+#define MESHGATE_CONSUL_HTTP_CONSUL_BACKEND_H_
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "consul/backend.h"
+#include "consul/base/scheduler.h"
+#include "consul/http/calls.h"
+#include "consul/reporter.h"
+
+namespace meshgate::consul::http {
+
+struct ConsulBackendOptions {
+  // "http://host:port" or "https://host:port"; without a scheme it is http. Nothing may follow the port.
+  std::string address = "http://127.0.0.1:8500";
+  // Sent with every request, in a header; never logged. Empty: none.
+  std::string token;
+  // PEM files. Empty: the system's authorities; no client certificate. With https only.
+  std::string ca_file;
+  std::string cert_file;
+  std::string key_file;
+  // False accepts any certificate: for trying things out.
+  bool verify_tls = true;
+  // Of Consul's 200 per client. A fifth of them, at most 32, is kept for calls that don't wait; at least 2.
+  int max_connections = 160;
+  absl::Duration connect_timeout = absl::Seconds(5);
+  size_t max_answer_bytes = size_t{512} << 20;
+};
+
+// A Backend over the HTTP API of one Consul agent or server: 1.8 and later.
+//
+// Reads that block take HTTP/1.1 connections for as long as they wait (with TLS, 250 share one); beyond the share that
+// watches may use they queue, and the queue counts towards their deadline. Keeping the number of targets below that is
+// the caller's task.
+//
+// Heartbeats are one request for instances that were registered here; for those of other tools their checks are looked
+// up each time. Deregister() looks first, because Consul's answer to an unknown id differs by version.
+class ConsulBackend final : public Backend {
+ public:
+  // INVALID_ARGUMENT when an option can't be used. `scheduler` and `reporter` outlive the backend; `scheduler` runs
+  // until Shutdown() has returned. Does not connect.
+  static absl::StatusOr<std::unique_ptr<ConsulBackend>> Create(const ConsulBackendOptions& options,
+                                                               Scheduler* scheduler, BackendReporter* reporter);
+
+  // Same as Shutdown().
+  ~ConsulBackend() override;
+
+  void Shutdown() override;
+
+  CallHandle ReadKey(const std::string& key, const ReadOptions& options,
+                     Callback<Answer<std::vector<KvEntry>>> done) override;
+  CallHandle ReadPrefix(const std::string& prefix, const ReadOptions& options,
+                        Callback<Answer<std::vector<KvEntry>>> done) override;
+  CallHandle ReadService(const std::string& service, const std::string& filter, const std::string& near,
+                         const ReadOptions& options, Callback<Answer<std::vector<Instance>>> done) override;
+  CallHandle ReadCatalog(const ReadOptions& options, Callback<Answer<std::vector<ServiceSummary>>> done) override;
+
+  CallHandle PutKey(const KvEntry& entry, std::optional<uint64_t> if_modify_index, const WriteOptions& options,
+                    Callback<KvEntry> done) override;
+  CallHandle DeleteKey(const std::string& key, std::optional<uint64_t> if_modify_index, const WriteOptions& options,
+                       DoneCallback done) override;
+  CallHandle DeletePrefix(const std::string& prefix, const WriteOptions& options, DoneCallback done) override;
+
+  CallHandle Register(const Registration& registration, const WriteOptions& options, DoneCallback done) override;
+  CallHandle Deregister(const std::string& id, const WriteOptions& options, DoneCallback done) override;
+  CallHandle Heartbeat(const std::string& id, Health health, const std::string& note, const WriteOptions& options,
+                       DoneCallback done) override;
+
+  CallHandle CheckHealth(absl::Duration timeout, Callback<BackendHealth> done) override;
+
+ private:
+  ConsulBackend(CurlLoopOptions options, Scheduler* scheduler, BackendReporter* reporter);
+
+  // One GET, parsed by `parse` (StatusOr<T>(std::string body)). An answer without entries, a 404, is an empty T.
+  template <typename T, typename Parse>
+  CallHandle Read(Endpoint endpoint, const std::string& target, const ReadOptions& options, Parse parse,
+                  Callback<Answer<T>> done);
+
+  CallHandle PutWithTxn(std::string body, const KvEntry& entry, const WriteOptions& options, Callback<KvEntry> done);
+  // For values that are too large for a transaction.
+  CallHandle PutPlain(const KvEntry& entry, std::optional<uint64_t> if_modify_index, const WriteOptions& options,
+                      Callback<KvEntry> done);
+
+  // One step of a call that changes something.
+  void SendWrite(const ActiveCallHandle& call, Endpoint endpoint, Request request, DoneCallback done);
+  // Steps of Heartbeat().
+  void FindTtlChecks(const ActiveCallHandle& call, const std::string& id, const std::string& body, DoneCallback done);
+  void UpdateChecks(const ActiveCallHandle& call, std::vector<std::string> check_ids, const std::string& body,
+                    DoneCallback done);
+
+  Calls calls_;
+};
+
+}  // namespace meshgate::consul::http
+
+#endif  // MESHGATE_CONSUL_HTTP_CONSUL_BACKEND_H_

@@ -1,0 +1,129 @@
+// HTTP transfers by the thousand on one thread.
+#ifndef MESHGATE_CONSUL_HTTP_CURL_LOOP_H_
+#define MESHGATE_CONSUL_HTTP_CURL_LOOP_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/time/time.h"
+
+namespace meshgate::consul::http {
+
+enum class Method { kGet, kPut, kDelete };
+
+// Which connections a request may use. They are apart so that watches, each of which may hold a connection for minutes,
+// never starve the rest.
+enum class Pool { kUnary, kWatch };
+inline constexpr int kPools = 2;
+
+struct Request {
+  Method method = Method::kGet;
+  // Begins with "/"; sent byte for byte. See paths.h.
+  std::string target;
+  // Of a PUT. Sent with Content-Length, never chunked.
+  std::string body;
+  Pool pool = Pool::kUnary;
+  // For the whole transfer, with the time it queues for a connection. Longer than zero.
+  absl::Duration timeout = absl::Seconds(10);
+};
+
+// What became of a request; judging it is status_map.h's job.
+struct Response {
+  enum class End {
+    kAnswered,     // A whole answer: `code`, `headers` and `body` are set.
+    kCancelled,    // Cancel() or Stop().
+    kTimedOut,     // `timeout` has passed.
+    kTooLarge,     // More than the limit; what came is dropped.
+    kBroken,       // No connection, or a connection that broke; `error` says how.
+    kNotHttp,      // Something that is not HTTP came back.
+    kLocalFailure  // It could not be tried, for want of memory or a bad certificate file.
+  };
+  struct Headers {
+    // Empty where absent.
+    std::string consul_index;
+    std::string consul_known_leader;
+    std::string consul_last_contact;
+  };
+
+  End end = End::kBroken;
+  int code = 0;
+  Headers headers;
+  std::string body;
+  // libcurl's words, without a URL.
+  std::string error;
+  // A connection was there and the request was begun: whatever happened then, a write may have been applied.
+  bool sent = false;
+  // Any part of an answer has come.
+  bool received = false;
+  // The transfer opened its connection, as opposed to using one that had worked before.
+  bool fresh_connection = false;
+  // kBroken: the peer had accepted the connection and closed or reset it without a word, in the TLS handshake or later.
+  bool closed_unanswered = false;
+  // From beginning the request to the end.
+  absl::Duration waited;
+  // From Start() to the end.
+  absl::Duration took;
+};
+
+struct CurlLoopOptions {
+  // Scheme, host and port, without a slash at the end.
+  std::string base_url;
+  // Each pool's share of connections; at least 1.
+  int unary_connections = 32;
+  int watch_connections = 128;
+  absl::Duration connect_timeout = absl::Seconds(5);
+  // Of an answer's body.
+  size_t max_body_bytes = size_t{512} << 20;
+  // "X-Consul-Token" of every request; empty: none.
+  std::string token;
+  // PEM files; empty: the system's authorities, no client certificate.
+  std::string ca_file;
+  std::string cert_file;
+  std::string key_file;
+  bool verify_tls = true;
+  // Called from the loop's thread when a connection was opened or closed, with how many are open. May be null.
+  std::function<void(int open)> on_connections;
+};
+
+// Runs transfers to one address on a thread of its own, over connections that it keeps and, with TLS, shares among up
+// to 250 requests (HTTP/2). Redirects, proxies and retries of what may have been applied are off. Ten thousand
+// transfers that wait cost memory alone: each wake of the thread touches only sockets and timers that are due.
+//
+// Start() and Cancel() are thread-safe and never block on I/O. libcurl itself repeats a request, unless it has a body,
+// on another connection when a kept one turns out to be closed before any answer.
+class CurlLoop {
+ public:
+  // Runs once, on the loop's thread, or inside Start() when the loop has stopped. Must be quick.
+  using Done = absl::AnyInvocable<void(Response)>;
+
+  // One transfer; a handle for Cancel() and nothing else.
+  class Transfer;
+  using TransferHandle = std::shared_ptr<Transfer>;
+
+  explicit CurlLoop(CurlLoopOptions options);
+  // Same as Stop().
+  ~CurlLoop();
+  CurlLoop(const CurlLoop&) = delete;
+  CurlLoop& operator=(const CurlLoop&) = delete;
+
+  TransferHandle Start(Request request, Done done);
+
+  // The transfer ends soon, with kCancelled unless it has ended by itself. Idempotent.
+  void Cancel(const TransferHandle& transfer);
+
+  // Ends every transfer with kCancelled; later ones end so at once. Closes every connection and returns when no Done is
+  // running or will run any more, except of later calls of Start(). Idempotent; not from a Done.
+  void Stop();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace meshgate::consul::http
+
+#endif  // MESHGATE_CONSUL_HTTP_CURL_LOOP_H_

@@ -1,0 +1,138 @@
+// The reads of ConsulBackend.
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "consul/base/errors.h"
+#include "consul/http/consul_backend.h"
+#include "consul/http/meta.h"
+#include "consul/http/parse.h"
+#include "consul/http/paths.h"
+#include "consul/http/status_map.h"
+
+namespace meshgate::consul::http {
+namespace {
+
+constexpr absl::Duration kDefaultWait = absl::Minutes(5);
+constexpr absl::Duration kMaxWait = absl::Minutes(10);
+
+absl::Duration WaitOf(const ReadOptions& options) {
+  if (options.index == 0) return absl::ZeroDuration();
+  if (options.wait <= absl::ZeroDuration()) return kDefaultWait;
+  return std::clamp(options.wait, absl::Milliseconds(1), kMaxWait);
+}
+
+void AddReadOptions(const ReadOptions& options, Target& target) {
+  target.QueryUnlessEmpty("dc", options.datacenter);
+  if (options.mode == ReadMode::kConsistent) target.Flag("consistent");
+  // A stale answer to a blocking query was seen to be wrong just after a write.
+  if (options.mode == ReadMode::kStale && options.index == 0) target.Flag("stale");
+  if (options.index != 0) {
+    target.Query("index", absl::StrCat(options.index));
+    target.Query("wait", absl::StrCat(absl::ToInt64Milliseconds(WaitOf(options)), "ms"));
+  }
+}
+
+absl::Status OtherKey() {
+  return MakeError(absl::StatusCode::kInternal, reason::kNotConsul,
+                   "the answer is not one that Consul gives: it holds another key than the one asked for");
+}
+
+// What of a prefix can be asked for in a URL: Consul redirects a path that ends in a segment of dots.
+std::string AskablePrefix(const std::string& prefix) {
+  const size_t slash = prefix.rfind('/');
+  const size_t begin = slash == std::string::npos ? 0 : slash + 1;
+  const std::string last = prefix.substr(begin);
+  return last == "." || last == ".." ? prefix.substr(0, begin) : prefix;
+}
+
+}  // namespace
+
+template <typename T, typename Parse>
+CallHandle ConsulBackend::Read(Endpoint endpoint, const std::string& target, const ReadOptions& options, Parse parse,
+                               Callback<Answer<T>> done) {
+  const absl::Duration wait = WaitOf(options);
+  // Consul adds up to a sixteenth to the wait.
+  const ActiveCallHandle call = calls_.Begin(wait + wait / 16 + options.timeout);
+  Request request;
+  request.target = target;
+  request.pool = options.index == 0 ? Pool::kUnary : Pool::kWatch;
+  calls_.Send(
+      call, endpoint, std::move(request),
+      [endpoint, parse = std::move(parse), done = std::move(done)](Response response, absl::Time received) mutable {
+        if (absl::Status status = StatusOf({endpoint}, response); !status.ok()) return done(std::move(status));
+        Answer<T> answer;
+        answer.meta = MetaOf(response, received);
+        if (response.code == 200) {
+          absl::StatusOr<T> value = parse(std::move(response.body));
+          if (!value.ok()) return done(std::move(value).status());
+          answer.value = *std::move(value);
+        }
+        done(std::move(answer));
+      });
+  return call;
+}
+
+CallHandle ConsulBackend::ReadKey(const std::string& key, const ReadOptions& options,
+                                  Callback<Answer<std::vector<KvEntry>>> done) {
+  Target target("/v1/kv/");
+  target.Key(key);
+  AddReadOptions(options, target);
+  const auto parse = [key](std::string body) -> absl::StatusOr<std::vector<KvEntry>> {
+    auto entries = ParseEntries(std::move(body));
+    if (entries.ok() && (entries->size() != 1 || entries->front().key != key)) return OtherKey();
+    return entries;
+  };
+  return Read<std::vector<KvEntry>>(Endpoint::kKv, target.str(), options, parse, std::move(done));
+}
+
+CallHandle ConsulBackend::ReadPrefix(const std::string& prefix, const ReadOptions& options,
+                                     Callback<Answer<std::vector<KvEntry>>> done) {
+  const std::string asked = AskablePrefix(prefix);
+  Target target("/v1/kv/");
+  target.Key(asked).Flag("recurse");
+  AddReadOptions(options, target);
+  const auto parse = [prefix, asked](std::string body) -> absl::StatusOr<std::vector<KvEntry>> {
+    auto entries = ParseEntries(std::move(body));
+    if (!entries.ok()) return entries;
+    for (const KvEntry& entry : *entries) {
+      if (!absl::StartsWith(entry.key, asked)) return OtherKey();
+    }
+    if (asked != prefix) {
+      entries->erase(std::remove_if(entries->begin(), entries->end(),
+                                    [&](const KvEntry& entry) { return !absl::StartsWith(entry.key, prefix); }),
+                     entries->end());
+    }
+    return entries;
+  };
+  return Read<std::vector<KvEntry>>(Endpoint::kKv, target.str(), options, parse, std::move(done));
+}
+
+CallHandle ConsulBackend::ReadService(const std::string& service, const std::string& filter, const std::string& near,
+                                      const ReadOptions& options, Callback<Answer<std::vector<Instance>>> done) {
+  Target target("/v1/health/service/");
+  target.Segment(service).QueryUnlessEmpty("filter", filter).QueryUnlessEmpty("near", near);
+  AddReadOptions(options, target);
+  const auto parse = [sort = near.empty()](std::string body) {
+    auto instances = ParseInstances(std::move(body));
+    if (instances.ok() && sort) {
+      std::sort(instances->begin(), instances->end(),
+                [](const Instance& a, const Instance& b) { return std::tie(a.node, a.id) < std::tie(b.node, b.id); });
+    }
+    return instances;
+  };
+  return Read<std::vector<Instance>>(Endpoint::kHealthService, target.str(), options, parse, std::move(done));
+}
+
+CallHandle ConsulBackend::ReadCatalog(const ReadOptions& options, Callback<Answer<std::vector<ServiceSummary>>> done) {
+  Target target("/v1/catalog/services");
+  AddReadOptions(options, target);
+  return Read<std::vector<ServiceSummary>>(Endpoint::kCatalog, target.str(), options, &ParseCatalog, std::move(done));
+}
+
+}  // namespace meshgate::consul::http

@@ -1,0 +1,189 @@
+#include "consul/http/status_map.h"
+
+#include <string>
+#include <string_view>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "consul/base/errors.h"
+
+namespace meshgate::consul::http {
+namespace {
+
+using absl::StatusCode;
+using End = Response::End;
+
+constexpr absl::Duration kRetryAfter = absl::Seconds(1);
+// A connection at the limit is closed as soon as it is accepted; a query that waits has waited longer than this.
+constexpr absl::Duration kClosedAtOnce = absl::Milliseconds(200);
+constexpr size_t kMaxQuoted = 200;
+
+constexpr char kMayBeApplied[] = "; it may have been applied: read before you write again";
+
+// Consul's own words for a message of ours. Its errors are a line of text; anything else is not worth quoting.
+std::string Quote(absl::string_view body) {
+  body = absl::StripAsciiWhitespace(body);
+  if (body.empty() || body[0] == '<' || body[0] == '{' || body[0] == '[') return "";
+  std::string text(body.substr(0, kMaxQuoted));
+  for (char& c : text) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(c)) || !absl::ascii_isascii(static_cast<unsigned char>(c))) {
+      c = ' ';
+    }
+  }
+  return absl::StrCat(": ", text);
+}
+
+absl::Status Unavailable(const Asked& asked, bool begun, absl::string_view what) {
+  if (asked.write && begun) {
+    return WithRetryAfter(MakeError(StatusCode::kUnavailable, reason::kWriteOutcomeUnknown,
+                                    absl::StrCat("the write got no clear answer (", what, ")", kMayBeApplied)),
+                          kRetryAfter);
+  }
+  return WithRetryAfter(
+      MakeError(StatusCode::kUnavailable, reason::kConsulUnavailable, absl::StrCat("Consul is unavailable: ", what)),
+      kRetryAfter);
+}
+
+absl::Status Overloaded(absl::string_view what) {
+  return WithRetryAfter(MakeError(StatusCode::kResourceExhausted, reason::kConsulOverloaded,
+                                  absl::StrCat("Consul refuses more work", what)),
+                        kRetryAfter);
+}
+
+absl::Status NotConsul(const Asked& asked, const Response& response, absl::string_view what) {
+  return MakeError(
+      StatusCode::kInternal, reason::kNotConsul,
+      absl::StrCat("the answer is not one that Consul gives: ", what,
+                   asked.write && response.sent ? kMayBeApplied : "; check that --consul_address is a Consul agent's"));
+}
+
+// Whether a connection was closed in the way of Consul's limit. A request that was begun may also have died with the
+// agent, so that needs more of a proof, and for a write there is none.
+bool AtTheLimit(const Asked& asked, const Response& response) {
+  if (!response.closed_unanswered) return false;
+  if (!response.sent) return true;
+  return !asked.write && response.fresh_connection && response.waited < kClosedAtOnce;
+}
+
+absl::Status Unanswered(const Asked& asked, const Response& response) {
+  switch (response.end) {
+    case End::kAnswered:
+      break;
+    case End::kCancelled:
+      return MakeError(StatusCode::kCancelled, reason::kCancelled,
+                       asked.write && response.sent ? absl::StrCat("the write was cancelled", kMayBeApplied)
+                                                    : "the call was cancelled");
+    case End::kTimedOut:
+      if (asked.write && response.sent) {
+        return MakeError(StatusCode::kDeadlineExceeded, reason::kDeadline,
+                         absl::StrCat("the write got no answer in time", kMayBeApplied));
+      }
+      return MakeError(StatusCode::kDeadlineExceeded, reason::kDeadline,
+                       response.sent ? "Consul did not answer in time" : "no connection to Consul became free in time");
+    case End::kTooLarge:
+      return NotConsul(asked, response, "it is too large");
+    case End::kNotHttp:
+      return NotConsul(asked, response, "it is not HTTP");
+    case End::kLocalFailure:
+      return Unavailable(asked, false, response.error.empty() ? "out of memory" : response.error);
+    case End::kBroken:
+      if (AtTheLimit(asked, response)) {
+        return Overloaded(
+            ": it closed a new connection unanswered, as at limits.http_max_conns_per_client; lower "
+            "--consul_max_connections or raise that limit");
+      }
+      return Unavailable(asked, response.sent, response.error);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Accepted(const Asked& asked, const Response& response) {
+  if (asked.endpoint != Endpoint::kKv || !asked.write) return absl::OkStatus();
+  const absl::string_view body = absl::StripAsciiWhitespace(response.body);
+  if (body == "true") return absl::OkStatus();
+  if (body == "false") {
+    return MakeError(StatusCode::kAborted, reason::kCasMismatch,
+                     "the entry is not what the write expects; read it again");
+  }
+  return NotConsul(asked, response, "a write is answered by true or false");
+}
+
+// A transaction that was rolled back.
+absl::Status RolledBack(const Response& response) {
+  if (absl::StrContains(response.body, "Permission denied")) {
+    return MakeError(StatusCode::kPermissionDenied, reason::kPermissionDenied, "the token may not write there");
+  }
+  if (absl::StrContains(response.body, "is stale") || absl::StrContains(response.body, "doesn't exist")) {
+    return MakeError(StatusCode::kAborted, reason::kCasMismatch,
+                     "the entry is not what the write expects; read it again");
+  }
+  return MakeError(StatusCode::kAborted, reason::kCasMismatch, "Consul refused the write and changed nothing");
+}
+
+// Refusals that Consul gives under various codes, by version: its text tells.
+absl::Status FromText(const Asked& asked, const Response& response) {
+  const std::string& body = response.body;
+  const auto says = [&body](absl::string_view text) { return absl::StrContains(body, text); };
+  if (says("ACL not found")) {
+    return MakeError(StatusCode::kUnauthenticated, reason::kTokenUnknown,
+                     "Consul does not know the token: it is wrong, or was deleted");
+  }
+  if (says("Permission denied")) {
+    return MakeError(StatusCode::kPermissionDenied, reason::kPermissionDenied, "the token has no permission for this");
+  }
+  if (says("No path to datacenter") || says("unknown datacenter")) {
+    return MakeError(StatusCode::kNotFound, reason::kDatacenterNotFound, "Consul knows no such datacenter");
+  }
+  if (says("Failed to create boolean expression evaluator") || says("Failed to create filter") ||
+      says("Selector path") || says("Error evaluating filter")) {
+    return MakeError(StatusCode::kInvalidArgument, reason::kInvalidFilter,
+                     absl::StrCat("the filter is not valid", Quote(body)));
+  }
+  if (asked.endpoint == Endpoint::kAgentCheck &&
+      (says("does not have associated TTL") || says("Unknown check") || says("unknown check"))) {
+    return MakeError(StatusCode::kFailedPrecondition, reason::kNoTtlCheck, "the instance has no such TTL check");
+  }
+  if (asked.endpoint == Endpoint::kAgentService && (says("Unknown service") || says("unknown service"))) {
+    return MakeError(StatusCode::kNotFound, reason::kInstanceNotFound,
+                     "no such instance is registered with this agent; register it again");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status StatusOf(const Asked& asked, const Response& response) {
+  if (response.end != End::kAnswered) return Unanswered(asked, response);
+  const int code = response.code;
+  if (code == 200) return Accepted(asked, response);
+  if (code == 404 && asked.endpoint == Endpoint::kKv && !asked.write && !response.headers.consul_index.empty()) {
+    return absl::OkStatus();
+  }
+  if (code >= 400 && code < 600) {
+    if (code == 409 && asked.endpoint == Endpoint::kTxn) return RolledBack(response);
+    if (absl::Status known = FromText(asked, response); !known.ok()) return known;
+  }
+  const std::string what = absl::StrCat("HTTP ", code, Quote(response.body));
+  switch (code) {
+    case 400:
+      return MakeError(StatusCode::kInvalidArgument, reason::kInvalidRequest,
+                       absl::StrCat("Consul refused the request", Quote(response.body)));
+    case 401:
+      return MakeError(StatusCode::kUnauthenticated, reason::kTokenUnknown, "Consul asks for a token");
+    case 403:
+      return MakeError(StatusCode::kPermissionDenied, reason::kPermissionDenied,
+                       absl::StrCat("Consul forbids this", Quote(response.body)));
+    case 413:
+      return MakeError(StatusCode::kInvalidArgument, reason::kValueTooLarge, "the value is larger than Consul accepts");
+    case 429:
+      return Overloaded(Quote(response.body));
+    default:
+      break;
+  }
+  if (code >= 500 && code < 600) return Unavailable(asked, /*begun=*/true, what);
+  return NotConsul(asked, response, what);
+}
+
+}  // namespace meshgate::consul::http

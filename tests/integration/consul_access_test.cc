@@ -1,0 +1,195 @@
+// The backend and a Consul that asks who it is: tokens, certificates.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tests/integration/live_backend.h"
+#include "tests/testing/consul_agent.h"
+
+namespace meshgate::consul {
+namespace {
+
+using testing::ConsulAgent;
+
+constexpr char kRoot[] = "11111111-2222-3333-4444-555555555555";
+
+// A caller that may not read would be told that there is nothing, and one that may not write that it has written.
+TEST(ConsulAccessTest, DefaultDeny) {
+  ConsulAgent::Options options;
+  options.hcl = absl::StrCat("acl { enabled = true default_policy = \"deny\" tokens { master = \"", kRoot, "\" } }");
+  options.token = kRoot;
+  ConsulAgent agent(options);
+  ASSERT_TRUE(agent.ready());
+  const auto with_token = [&](const std::string& token) {
+    http::ConsulBackendOptions backend;
+    backend.address = agent.url();
+    backend.token = token;
+    return backend;
+  };
+  Registration web;
+  web.id = web.service = "web";
+  const std::string value(400'000, 'x');
+
+  LiveBackend root(with_token(kRoot));
+  ASSERT_TRUE(root.Put("a", "1").ok());
+  EXPECT_TRUE(root.ReadKey("a").ok());
+  EXPECT_EQ(OutcomeOf(root.Await([&](auto done) { root->Register(web, {}, std::move(done)); })), "OK");
+
+  struct Case {
+    std::string token, want;
+  };
+  for (const Case& c : {Case{"", "PERMISSION_DENIED PERMISSION_DENIED"},
+                        Case{"99999999-2222-3333-4444-555555555555", "UNAUTHENTICATED TOKEN_UNKNOWN"}}) {
+    LiveBackend backend(with_token(c.token));
+    EXPECT_EQ(OutcomeOf(backend.ReadKey("a").status()), c.want);
+    EXPECT_EQ(OutcomeOf(backend.ReadKey("missing").status()), c.want);
+    EXPECT_EQ(OutcomeOf(backend.Put("a", "2").status()), c.want);
+    EXPECT_EQ(OutcomeOf(backend.Put("a", value).status()), c.want);
+    EXPECT_EQ(OutcomeOf(backend.Await([&](auto done) { backend->DeleteKey("a", std::nullopt, {}, std::move(done)); })),
+              c.want);
+    EXPECT_EQ(OutcomeOf(backend.Await([&](auto done) { backend->DeletePrefix("a", {}, std::move(done)); })), c.want);
+    EXPECT_EQ(OutcomeOf(backend.Await([&](auto done) { backend->Register(web, {}, std::move(done)); })), c.want);
+    EXPECT_EQ(OutcomeOf(backend.Await([&](auto done) { backend->Deregister("web", {}, std::move(done)); })), c.want);
+  }
+  auto kept = root.ReadKey("a");
+  ASSERT_TRUE(kept.ok());
+  ASSERT_EQ(kept->value.size(), 1u);
+  EXPECT_EQ(kept->value[0].value, "1");
+}
+
+// Certificates made for one test by the agent's own tool.
+class ConsulTlsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ =
+        absl::StrCat(std::getenv("TEST_TMPDIR"), "/", ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    const std::string make =
+        absl::StrCat("( mkdir -p ", folder_, "/other && cd ", folder_,
+                     " && consul tls ca create && consul tls cert create -server -additional-ipaddress=127.0.0.1"
+                     " && consul tls cert create -client && cd other && consul tls ca create ) >",
+                     folder_, ".log 2>&1");
+    ASSERT_EQ(std::system(make.c_str()), 0);
+    https_port_ = testing::FreePorts(1)[0];
+    options_.hcl = absl::StrCat("ports { https = ", https_port_, " } ca_file = \"", File("consul-agent-ca.pem"),
+                                "\" cert_file = \"", File("dc1-server-consul-0.pem"), "\" key_file = \"",
+                                File("dc1-server-consul-0-key.pem"), "\" verify_incoming_https = true");
+  }
+
+  std::string File(const std::string& name) const { return absl::StrCat(folder_, "/", name); }
+
+  http::ConsulBackendOptions Trusted() const {
+    http::ConsulBackendOptions options;
+    options.address = absl::StrCat("https://127.0.0.1:", https_port_);
+    options.ca_file = File("consul-agent-ca.pem");
+    options.cert_file = File("dc1-client-consul-0.pem");
+    options.key_file = File("dc1-client-consul-0-key.pem");
+    return options;
+  }
+
+  std::string folder_;
+  uint16_t https_port_ = 0;
+  ConsulAgent::Options options_;
+};
+
+// Over TLS hundreds of watches share a few connections; if they did not, they would exhaust Consul's limit.
+TEST_F(ConsulTlsTest, WatchesShareConnections) {
+  ConsulAgent agent(options_);
+  ASSERT_TRUE(agent.ready());
+  LiveBackend backend(Trusted());
+  ASSERT_TRUE(backend.Put("a", "1").ok());
+  const uint64_t index = *backend.ReadKey("a")->meta.index;
+  std::vector<LiveBackend::PendingEntries> watches;
+  constexpr int kWatches = 1000;
+  // One for every 200 watches, and one for the other calls.
+  constexpr int kConnections = 6;
+  for (int i = 0; i < kWatches; ++i) watches.push_back(backend.Watch("a", index));
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(backend.Put(absl::StrCat("b", i), "x").ok());
+  EXPECT_LE(agent.ClientConnections(https_port_), kConnections);
+  ASSERT_TRUE(backend.Put("a", "2").ok());
+  for (const auto& watch : watches) {
+    auto answer = watch.Get(LiveBackend::kBound);
+    ASSERT_TRUE(answer.has_value());
+    ASSERT_TRUE(answer->ok()) << answer->status();
+    EXPECT_EQ((*answer)->value.at(0).value, "2");
+  }
+  EXPECT_LE(backend.reporter().connections(), kConnections);
+}
+
+// Consul's limit shows as a handshake that is cut: not a fault of certificates, and no write was made.
+TEST_F(ConsulTlsTest, ConsulsLimitIsResourceExhausted) {
+  options_.hcl += " limits { http_max_conns_per_client = 2 }";
+  ConsulAgent agent(options_);
+  ASSERT_TRUE(agent.ready());
+  LiveBackend first(Trusted());
+  ASSERT_TRUE(first.Put("a", "1").ok());
+  const uint64_t index = *first.ReadKey("a")->meta.index;
+  auto watch = first.Watch("a", index, absl::Seconds(10));
+  EXPECT_FALSE(watch.Wait(absl::Milliseconds(500))) << "it waits, over a second connection";
+  ASSERT_EQ(agent.ClientConnections(https_port_), 2);
+  LiveBackend second(Trusted());
+  EXPECT_EQ(OutcomeOf(second.ReadKey("a").status()), "RESOURCE_EXHAUSTED CONSUL_OVERLOADED");
+  EXPECT_EQ(OutcomeOf(second.Put("a", "2").status()), "RESOURCE_EXHAUSTED CONSUL_OVERLOADED");
+}
+
+// A server that is not ours must not get our token, nor its answers be believed.
+TEST_F(ConsulTlsTest, CertificatesAreChecked) {
+  ConsulAgent agent(options_);
+  ASSERT_TRUE(agent.ready());
+  http::ConsulBackendOptions wrong_ca = Trusted();
+  wrong_ca.ca_file = File("other/consul-agent-ca.pem");
+  LiveBackend suspicious(wrong_ca);
+  EXPECT_EQ(OutcomeOf(suspicious.ReadKey("a").status()), "UNAVAILABLE CONSUL_UNAVAILABLE");
+  EXPECT_EQ(OutcomeOf(suspicious.Put("a", "1").status()), "UNAVAILABLE CONSUL_UNAVAILABLE");
+
+  http::ConsulBackendOptions no_certificate = Trusted();
+  no_certificate.cert_file = no_certificate.key_file = "";
+  LiveBackend anonymous(no_certificate);
+  EXPECT_EQ(anonymous.ReadKey("a").status().code(), absl::StatusCode::kUnavailable);
+
+  http::ConsulBackendOptions unchecked = Trusted();
+  unchecked.ca_file = File("other/consul-agent-ca.pem");
+  unchecked.verify_tls = false;
+  LiveBackend trusting(unchecked);
+  EXPECT_TRUE(trusting.ReadKey("a").ok());
+
+  http::ConsulBackendOptions missing_file = Trusted();
+  missing_file.ca_file = File("no-such-file.pem");
+  LiveBackend misconfigured(missing_file);
+  EXPECT_EQ(OutcomeOf(misconfigured.ReadKey("a").status()), "UNAVAILABLE CONSUL_UNAVAILABLE");
+}
+
+// A mistake in the options would show as an outage instead.
+TEST(ConsulOptionsTest, BadOptionsAreRefused) {
+  ThreadPoolScheduler scheduler(1, "test");
+  BackendReporter reporter;
+  const auto create = [&](const http::ConsulBackendOptions& options) {
+    return http::ConsulBackend::Create(options, &scheduler, &reporter).status();
+  };
+  for (const char* address : {"", "http://", "ftp://x:1", "http://x:8500/path", "http://x:8500?dc=1", "http://u:p@x:1",
+                              "http://x:99999", "http://a b"}) {
+    http::ConsulBackendOptions options;
+    options.address = address;
+    EXPECT_EQ(create(options).code(), absl::StatusCode::kInvalidArgument) << address;
+  }
+  for (const char* address : {"127.0.0.1:8500", "http://[::1]:8500", "https://consul.example/", "localhost"}) {
+    http::ConsulBackendOptions options;
+    options.address = address;
+    EXPECT_TRUE(create(options).ok()) << address << ": " << create(options);
+  }
+  http::ConsulBackendOptions token;
+  token.token = "two\nlines";
+  EXPECT_EQ(create(token).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(create(token).message().find("two"), absl::string_view::npos) << "a token is never shown";
+  http::ConsulBackendOptions half;
+  half.cert_file = "cert.pem";
+  EXPECT_EQ(create(half).code(), absl::StatusCode::kInvalidArgument);
+  http::ConsulBackendOptions none;
+  none.max_connections = 1;
+  EXPECT_EQ(create(none).code(), absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace meshgate::consul
