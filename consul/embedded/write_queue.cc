@@ -61,7 +61,7 @@ CallHandle WriteQueue::Add(size_t bytes, absl::Duration timeout, Write::Stage st
     }
   }
   if (!refused.ok()) {
-    Finish(*write, refused);
+    Finish(*write, std::move(refused));
     return write;
   }
   changed_.NotifyOne();
@@ -72,7 +72,7 @@ CallHandle WriteQueue::Add(size_t bytes, absl::Duration timeout, Write::Stage st
   return write;
 }
 
-void WriteQueue::Finish(Write& write, const absl::Status& status) {
+void WriteQueue::Finish(Write& write, absl::Status status) {
   Backend::DoneCallback done;
   {
     MutexLock lock(mu_);
@@ -80,7 +80,7 @@ void WriteQueue::Finish(Write& write, const absl::Status& status) {
     write.phase_ = Write::Phase::kDone;
     done = std::move(write.done_);
   }
-  End(write, std::move(done), status);
+  End(write, std::move(done), std::move(status));
 }
 
 void WriteQueue::GiveUp(Write& write, absl::StatusCode code, bool while_running) {
@@ -101,9 +101,10 @@ void WriteQueue::GiveUp(Write& write, absl::StatusCode code, bool while_running)
                         : "the disk was busy with other writes; nothing was written"));
 }
 
-void WriteQueue::End(Write& write, Backend::DoneCallback done, const absl::Status& status) {
+void WriteQueue::End(Write& write, Backend::DoneCallback done, absl::Status status) {
   write.alarm_.Close();
-  if (done) tasks_->Post([done = std::move(done), status]() mutable { done(status); });
+  if (!done) return;
+  tasks_->Post([done = std::move(done), status = std::move(status)]() mutable { done(std::move(status)); });
 }
 
 void WriteQueue::Run(Commit commit) {

@@ -69,7 +69,7 @@ class WriteQueue final : public std::enable_shared_from_this<WriteQueue> {
   CallHandle Add(size_t bytes, absl::Duration timeout, Write::Stage stage, Backend::DoneCallback done);
 
   // Ends a write, unless something else has ended it before.
-  void Finish(Write& write, const absl::Status& status);
+  void Finish(Write& write, absl::Status status);
 
  private:
   friend class Write;
@@ -78,7 +78,7 @@ class WriteQueue final : public std::enable_shared_from_this<WriteQueue> {
   Batch NextBatch();
   // Ends a write that waits, and one that is being committed only where `while_running` says so.
   void GiveUp(Write& write, absl::StatusCode code, bool while_running);
-  void End(Write& write, Backend::DoneCallback done, const absl::Status& status);
+  void End(Write& write, Backend::DoneCallback done, absl::Status status);
 
   Tasks* const tasks_;
   const size_t max_bytes_;

@@ -4,8 +4,11 @@
 #include <future>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
 #include "gtest/gtest.h"
 #include "tests/testing/manual_scheduler.h"
@@ -45,10 +48,13 @@ class WriteQueueTest : public ::testing::Test {
     if (!released_) release_.set_value();
     released_ = true;
   }
+  // "OK", or the reason and the message of the error, or "nothing". To be asked once.
   static std::string Outcome(const testing::Pending<absl::Status>& done) {
     auto status = done.Get(absl::ZeroDuration());
-    return status ? status->ok() ? "OK" : ReasonOf(*status) : "nothing";
+    if (!status) return "nothing";
+    return status->ok() ? "OK" : absl::StrCat(ReasonOf(*status), ": ", status->message());
   }
+  static bool Has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
   testing::ManualScheduler scheduler_;
   Tasks tasks_{&scheduler_};
@@ -78,12 +84,10 @@ TEST_F(WriteQueueTest, DeadlineWhileTheDiskHangs) {
   testing::Pending<absl::Status> waiting;
   Add(waiting, absl::Seconds(1));
   scheduler_.Advance(absl::Seconds(1));
-  ASSERT_EQ(Outcome(waiting), reason::kDeadline);
-  EXPECT_NE(waiting.Get(absl::ZeroDuration())->message().find("nothing was written"), std::string::npos);
+  EXPECT_EQ(Outcome(waiting), "DEADLINE_EXCEEDED: the disk was busy with other writes; nothing was written");
   EXPECT_FALSE(first_.ready());
   scheduler_.Advance(absl::Seconds(9));
-  ASSERT_EQ(Outcome(first_), reason::kDeadline);
-  EXPECT_NE(first_.Get(absl::ZeroDuration())->message().find("may have been applied"), std::string::npos);
+  EXPECT_EQ(Outcome(first_), "DEADLINE_EXCEEDED: the disk did not answer in time; the write may have been applied");
   Release();
   queue_->Shutdown();
   scheduler_.RunReady();
@@ -103,7 +107,7 @@ TEST_F(WriteQueueTest, CancelBeforeAndDuring) {
   waiting->Cancel();
   running->Cancel();
   scheduler_.RunReady();
-  EXPECT_EQ(Outcome(before), reason::kCancelled);
+  EXPECT_TRUE(Has(Outcome(before), reason::kCancelled));
   EXPECT_EQ(Outcome(during), "nothing");
   Release();
   queue_->Shutdown();
@@ -120,12 +124,12 @@ TEST_F(WriteQueueTest, ShutdownEndsWhatWaits) {
   Add(waiting);
   std::thread shutdown([this] { queue_->Shutdown(); });
   while (!waiting.ready()) scheduler_.RunReady();
-  EXPECT_EQ(Outcome(waiting), reason::kCancelled);
+  EXPECT_TRUE(Has(Outcome(waiting), reason::kCancelled));
   Release();
   shutdown.join();
   Add(late);
   scheduler_.RunReady();
-  EXPECT_EQ(Outcome(late), reason::kCancelled);
+  EXPECT_TRUE(Has(Outcome(late), reason::kCancelled));
   EXPECT_EQ(Outcome(first_), "OK") << "what was being written is answered as it ended";
   EXPECT_EQ(scheduler_.pending_timers(), 0u);
 }
