@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/time/time.h"
 
 namespace meshgate {
 
@@ -41,6 +42,10 @@ class CondVar {
  public:
   // `mu` is held on entry and on return. May wake spuriously: call it in a loop over the condition.
   void Wait(Mutex& mu) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) { cv_.wait(mu); }
+  // As Wait(), and returns false once `until` has passed on the wall clock.
+  bool WaitUntil(Mutex& mu, absl::Time until) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
+    return cv_.wait_until(mu, absl::ToChronoTime(until)) == std::cv_status::no_timeout;
+  }
   void NotifyOne() { cv_.notify_one(); }
   void NotifyAll() { cv_.notify_all(); }
 

@@ -15,6 +15,8 @@
 #include "consul/base/scheduler.h"
 #include "consul/reporter.h"
 #include "consul/types.h"
+#include "consul/watch/digest.h"
+#include "consul/watch/state.h"
 #include "consul/watch/target.h"
 
 namespace meshgate::consul {
@@ -56,21 +58,16 @@ class Subscription {
   virtual TargetKind kind() const = 0;
 };
 
-// An immutable state of a target; the one list that fits its kind is used.
-struct State {
-  std::vector<KvEntry> entries;          // sorted by key
-  std::vector<Instance> instances;       // sorted by (node, id)
-  std::vector<ServiceSummary> services;  // sorted by name
-};
-
 // A cached answer.
 struct CachedState {
-  std::shared_ptr<const State> state;
+  SharedState state;
   uint64_t index = 0;
   // Since it was last confirmed by Consul.
   absl::Duration age;
-  // Whether Consul could be reached when it was last asked.
+  // Consul could not be reached when it was last asked.
   bool stale = false;
+  // Read from Consul for this call, because what was cached was too old for it.
+  bool from_consul = false;
 };
 
 struct CachedReadOptions {
@@ -87,8 +84,9 @@ struct HubOptions {
   absl::Duration wait = absl::Minutes(5);
   // How long a target without readers stays watched.
   absl::Duration linger = absl::Seconds(30);
-  // Targets kept for cached reads alone: least recently used ones go first.
-  size_t max_idle_targets = 1000;
+  // Targets without readers that are kept watched at one time, for cached reads or lingering: beyond it the least
+  // recently used one goes first. Each may hold a connection to Consul.
+  size_t max_idle_targets = 64;
   // Recent changes kept per target, for readers that lag: beyond either bound they get a snapshot.
   size_t ring_events = 1024;
   size_t ring_bytes = 1 << 20;
@@ -113,8 +111,11 @@ class Hub {
   // UNAVAILABLE. The backend's Shutdown() must come before the hub is destroyed, and not before this.
   void Shutdown();
 
-  // Never null. The subscriber is woken when the first message is there; it may be there already.
-  std::unique_ptr<Subscription> Subscribe(const Target& target, const View& view, std::weak_ptr<Subscriber> subscriber);
+  // Never null. The subscriber is woken when the first message is there; it may be there already. `resume` is the
+  // digest of the state that the reader holds from an earlier stream, of this gateway or another: where it leads to the
+  // current state the first message carries just the difference, possibly none; otherwise a snapshot.
+  std::unique_ptr<Subscription> Subscribe(const Target& target, const View& view, std::optional<Digest> resume,
+                                          std::weak_ptr<Subscriber> subscriber);
 
   // Answers from the state of a target, and starts to watch it if nobody does. `done` runs once, on the Scheduler or
   // inside the call. However many callers wait for one target, Consul is asked once.

@@ -38,8 +38,8 @@ class Outbox final : public consul::Subscriber, public std::enable_shared_from_t
   ~Outbox() override;
 
   // Begins to send. `progress_interval`: after so long without a message one without events is sent; zero means never.
-  // Called at most once; of Start() after End() or OnCancelled() nothing comes. Subscribe with this outbox as the
-  // subscriber first: wakes that come before Start() are not lost.
+  // Called at most once; after End() or OnCancelled() it does nothing. Subscribe with this outbox as the subscriber
+  // first: wakes that come before Start() are not lost.
   void Start(std::unique_ptr<consul::Subscription> subscription, absl::Duration progress_interval);
 
   // Ends the stream with `status` after the write in flight. The first end wins.
@@ -55,13 +55,13 @@ class Outbox final : public consul::Subscriber, public std::enable_shared_from_t
   void Wake() override;
 
  private:
-  struct Step;
   enum class Phase { kWaiting, kIdle, kWriting, kFinished };
 
-  // Decides under the lock, acts outside of it, until there is nothing to do.
+  // Takes from the subscription and writes until there is nothing to do. One thread at a time is inside; others leave
+  // word in the flags.
   void Pump();
-  Step DecideLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ArmProgressLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OnProgressTimer();
 
   // Constant after construction.
   StreamWriter* const writer_;
@@ -74,8 +74,10 @@ class Outbox final : public consul::Subscriber, public std::enable_shared_from_t
   bool woken_ ABSL_GUARDED_BY(mu_) = false;
   bool progress_due_ ABSL_GUARDED_BY(mu_) = false;
   std::optional<absl::Status> end_ ABSL_GUARDED_BY(mu_);
-  std::unique_ptr<consul::Subscription> subscription_ ABSL_GUARDED_BY(mu_);
+  // Used by the thread that pumps, without the lock.
+  std::unique_ptr<consul::Subscription> subscription_;
   absl::Duration progress_interval_ ABSL_GUARDED_BY(mu_);
+  absl::Time last_write_ ABSL_GUARDED_BY(mu_);
   Scheduler::TimerId progress_timer_ ABSL_GUARDED_BY(mu_) = 0;
 };
 

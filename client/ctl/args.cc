@@ -1,0 +1,182 @@
+#include "client/ctl/args.h"
+
+#include <algorithm>
+#include <sstream>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "client/ctl/command_spec.h"
+#include "grpcpp/grpcpp.h"
+
+namespace meshgate::ctl {
+namespace po = boost::program_options;
+namespace {
+
+constexpr int kHelpWidth = 100;
+
+const std::vector<CommandSpec>& Commands() {
+  static const auto* commands = [] {
+    auto* all = new std::vector<CommandSpec>(ConfigCommands());
+    all->push_back(WatchCommand());
+    for (CommandSpec& command : RegistryCommands()) all->push_back(std::move(command));
+    return all;
+  }();
+  return *commands;
+}
+
+const CommandSpec* FindCommand(const std::string& name) {
+  for (const CommandSpec& command : Commands()) {
+    if (command.name == name) return &command;
+  }
+  return nullptr;
+}
+
+po::options_description GlobalOptions() {
+  po::options_description options("Options of every command", kHelpWidth);
+  options.add_options()                                                                                       //
+      ("endpoint,e", po::value<std::string>()->value_name("HOST:PORT"),                                       //
+       "the gateway (default: $MESHGATE_ENDPOINT, else 127.0.0.1:50051)")                                     //
+      ("timeout,t", po::value<std::string>()->value_name("TIME"), "for each call, e.g. 500ms (default 10s)")  //
+      ("output,o", po::value<std::string>()->value_name("text|json"),                                         //
+       "json is protobuf's, one message per line (default text)")                                             //
+      ("help,h", "this text");
+  return options;
+}
+
+std::string GeneralHelp() {
+  std::ostringstream out;
+  out << "Usage: meshgatectl COMMAND [ARGUMENTS] [OPTIONS]\n\n"
+         "Reads, writes and watches configuration and services through a meshgate gateway.\n\nCommands:\n";
+  for (const CommandSpec& command : Commands()) {
+    out << "  " << command.name << std::string(12 - command.name.size(), ' ') << command.summary << "\n";
+  }
+  po::options_description options = GlobalOptions();
+  options.add_options()("version", "print the version");
+  out << "\n"
+      << options
+      << "\nExamples:\n"
+         "  meshgatectl put payments/db/url postgres://db1/payments\n"
+         "  meshgatectl get payments/db/url\n"
+         "  meshgatectl watch --prefix payments/\n"
+         "  meshgatectl discover web -o json\n"
+         "\nExit status: 0, 1 for a local error, 2 for a wrong command line, 64 + the gRPC code for a failed call\n"
+         "(69 NOT_FOUND, 74 ABORTED, 78 UNAVAILABLE, ...), 130 when interrupted.\n"
+         "\n`meshgatectl COMMAND --help` says more about each command.\n";
+  return out.str();
+}
+
+std::string CommandHelp(const CommandSpec& command) {
+  std::ostringstream out;
+  out << "Usage: meshgatectl " << command.name << (command.synopsis.empty() ? "" : " ") << command.synopsis << "\n\n"
+      << command.summary << "\n";
+  po::options_description options("Options", kHelpWidth);
+  if (command.add_options != nullptr) command.add_options(&options);
+  if (!options.options().empty()) out << "\n" << options;
+  out << "\n" << GlobalOptions() << "\n" << command.details;
+  return out.str();
+}
+
+absl::Status UsageError(const std::string& command, const std::string& what) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, "; see meshgatectl ", command, command.empty() ? "" : " ", "--help"));
+}
+
+// Where the command is: the first argument that is neither an option nor a global option's value.
+size_t CommandPosition(const std::vector<std::string>& args) {
+  size_t at = 0;
+  while (at < args.size() && absl::StartsWith(args[at], "-")) {
+    const std::string& arg = args[at];
+    const bool takes_next =
+        arg == "--endpoint" || arg == "--timeout" || arg == "--output" || arg == "-e" || arg == "-t" || arg == "-o";
+    at += takes_next ? 2 : 1;
+  }
+  return std::min(at, args.size());
+}
+
+absl::Status FillGlobals(const po::variables_map& options, const std::string& default_endpoint, Invocation* out) {
+  out->endpoint = StringOf(options, "endpoint", default_endpoint);
+  if (out->endpoint.empty()) return absl::InvalidArgumentError("--endpoint is empty");
+  if (absl::StrContains(out->endpoint, "http://") || absl::StrContains(out->endpoint, "https://")) {
+    return absl::InvalidArgumentError("--endpoint takes HOST:PORT of the gRPC listener, not a URL");
+  }
+  auto timeout = ParsePositiveDuration("--timeout", StringOf(options, "timeout", "10s"));
+  if (!timeout.ok()) return timeout.status();
+  out->timeout = *timeout;
+  const std::string format = StringOf(options, "output", "text");
+  if (format != "text" && format != "json") {
+    return absl::InvalidArgumentError(absl::StrCat("--output is text or json, not ", format));
+  }
+  out->format = format == "json" ? Format::kJson : Format::kText;
+  return absl::OkStatus();
+}
+
+Invocation Print(std::string text) {
+  Invocation invocation;
+  invocation.command = HelpArgs{std::move(text)};
+  return invocation;
+}
+
+absl::StatusOr<Invocation> ParseCommand(const CommandSpec& command, const std::vector<std::string>& args,
+                                        const std::string& default_endpoint) {
+  po::options_description visible;
+  visible.add(GlobalOptions());
+  if (command.add_options != nullptr) command.add_options(&visible);
+  po::options_description all;
+  all.add(visible);
+  all.add_options()("positional", po::value<std::vector<std::string>>());
+  po::positional_options_description positional;
+  positional.add("positional", -1);
+
+  po::variables_map options;
+  try {
+    const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+    po::store(po::command_line_parser(args).options(all).positional(positional).style(style).run(), options);
+    po::notify(options);
+  } catch (const po::error& error) {
+    return UsageError(command.name, error.what());
+  }
+  if (Has(options, "help")) return Print(CommandHelp(command));
+
+  const std::vector<std::string> values = ListOf(options, "positional");
+  if (values.size() < command.min_positional) {
+    return UsageError(command.name, absl::StrCat(command.name, " needs ", command.synopsis));
+  }
+  if (values.size() > command.max_positional) {
+    return UsageError(command.name, absl::StrCat("unexpected argument '", values[command.max_positional], "'"));
+  }
+  Invocation invocation;
+  invocation.name = command.name;
+  if (absl::Status globals = FillGlobals(options, default_endpoint, &invocation); !globals.ok()) {
+    return UsageError(command.name, std::string(globals.message()));
+  }
+  auto built = command.build(options, values);
+  if (!built.ok()) return UsageError(command.name, std::string(built.status().message()));
+  invocation.command = *std::move(built);
+  return invocation;
+}
+
+}  // namespace
+
+absl::StatusOr<Invocation> ParseArguments(const std::vector<std::string>& args, const std::string& default_endpoint) {
+  const size_t at = CommandPosition(args);
+  for (size_t i = 0; i < at; ++i) {
+    if (args[i] == "--help" || args[i] == "-h") return Print(GeneralHelp());
+    if (args[i] == "--version") {
+      return Print(absl::StrCat("meshgatectl " MESHGATE_VERSION " (gRPC ", grpc::Version(), ")\n"));
+    }
+  }
+  if (at == args.size()) return UsageError("", "no command given");
+  if (args[at] == "help") {
+    if (at + 1 == args.size()) return Print(GeneralHelp());
+    const CommandSpec* command = FindCommand(args[at + 1]);
+    if (command == nullptr) return UsageError("", absl::StrCat("no command is called '", args[at + 1], "'"));
+    return Print(CommandHelp(*command));
+  }
+  const CommandSpec* command = FindCommand(args[at]);
+  if (command == nullptr) return UsageError("", absl::StrCat("no command is called '", args[at], "'"));
+  std::vector<std::string> rest = args;
+  rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(at));
+  return ParseCommand(*command, rest, default_endpoint);
+}
+
+}  // namespace meshgate::ctl

@@ -1,0 +1,76 @@
+#include "client/ctl/output.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace meshgate::ctl {
+namespace {
+
+const char* StatusName(v1::HealthStatus status) {
+  switch (status) {
+    case v1::HEALTH_STATUS_PASSING:
+      return "passing";
+    case v1::HEALTH_STATUS_WARNING:
+      return "warning";
+    case v1::HEALTH_STATUS_CRITICAL:
+      return "critical";
+    case v1::HEALTH_STATUS_MAINTENANCE:
+      return "maintenance";
+    default:
+      return "unknown";
+  }
+}
+
+// An IPv6 address in brackets.
+std::string AddressOf(const v1::ServiceInstance& instance) {
+  const std::string host =
+      absl::StrContains(instance.address(), ":") ? absl::StrCat("[", instance.address(), "]") : instance.address();
+  return instance.port() == 0 ? host : absl::StrCat(host, ":", instance.port());
+}
+
+}  // namespace
+
+void PrintJson(const google::protobuf::Message& message, std::ostream& out) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.always_print_primitive_fields = true;
+  std::string json;
+  // Fails for Any and well-known types with values out of their range alone: then what there is.
+  if (!google::protobuf::util::MessageToJsonString(message, &json, options).ok()) json = message.ShortDebugString();
+  out << json << "\n";
+}
+
+void PrintEntry(const v1::ConfigEntry& entry, bool keys_only, std::ostream& out) {
+  out << entry.key();
+  if (!keys_only) out << "\t" << entry.modify_index() << "\t" << absl::Utf8SafeCEscape(entry.value());
+  out << "\n";
+}
+
+void PrintInstance(const v1::DiscoveredInstance& instance, std::ostream& out) {
+  out << instance.instance().id() << "\t" << instance.node() << "\t" << AddressOf(instance.instance()) << "\t"
+      << StatusName(instance.status()) << "\t" << absl::StrJoin(instance.instance().tags(), ",") << "\n";
+}
+
+void PrintEvent(const v1::ConfigEvent& event, std::ostream& out) {
+  const bool deleted = event.type() == v1::ConfigEvent::TYPE_DELETE;
+  out << (deleted ? "delete" : "put") << "\t";
+  PrintEntry(event.entry(), deleted, out);
+}
+
+void PrintEvent(const v1::ServiceEvent& event, std::ostream& out) {
+  if (event.type() == v1::ServiceEvent::TYPE_DELETE) {
+    out << "delete\t" << event.instance().instance().id() << "\t" << event.instance().node() << "\n";
+    return;
+  }
+  out << "put\t";
+  PrintInstance(event.instance(), out);
+}
+
+void PrintService(const v1::ListServicesResponse::Service& service, std::ostream& out) {
+  out << service.name() << "\t" << absl::StrJoin(service.tags(), ",") << "\n";
+}
+
+}  // namespace meshgate::ctl

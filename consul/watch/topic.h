@@ -1,0 +1,129 @@
+#ifndef MESHGATE_CONSUL_WATCH_TOPIC_H_
+#define MESHGATE_CONSUL_WATCH_TOPIC_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "consul/backend.h"
+#include "consul/base/mutex.h"
+#include "consul/base/scheduler.h"
+#include "consul/reporter.h"
+#include "consul/watch/feed.h"
+#include "consul/watch/fresh_reads.h"
+#include "consul/watch/hub.h"
+#include "consul/watch/state.h"
+#include "consul/watch/target.h"
+#include "consul/watch/upstream_watch.h"
+
+namespace meshgate::consul {
+
+// One target: its upstream watch, its state, and who reads it. Made and kept by the hub. Thread-safe.
+class Topic final : public UpstreamWatch::Listener, public std::enable_shared_from_this<Topic> {
+ public:
+  // The hub's half. Called without a lock held.
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    // The last reader or waiting caller has left.
+    virtual void OnUnused(const std::shared_ptr<Topic>& topic) = 0;
+    // The target can't be watched; its readers have been told.
+    virtual void OnFailed(const std::shared_ptr<Topic>& topic) = 0;
+  };
+
+  // The pointers outlive the topic.
+  static std::shared_ptr<Topic> Make(Target target, Backend* backend, Scheduler* scheduler, WatchReporter* reporter,
+                                     const HubOptions& options, std::weak_ptr<Owner> owner);
+
+  const Target& target() const { return target_; }
+
+  // Begins to watch, once. After Stop() nothing.
+  void Start();
+
+  // Ends the upstream watch. Callers that wait for a state get `reason`.
+  void Stop(const absl::Status& reason);
+
+  std::unique_ptr<Subscription> Subscribe(const View& view, std::optional<Digest> resume,
+                                          std::weak_ptr<Subscriber> subscriber);
+  // Returns false, with `done` untouched, where the topic was stopped before it had a state.
+  bool Read(const CachedReadOptions& options, absl::AnyInvocable<void(absl::StatusOr<CachedState>)>& done);
+
+  // Whether somebody reads it or waits for its state.
+  bool in_use() const;
+  bool has_state() const;
+  // Has a state that Consul can't be asked for at the moment.
+  bool is_last_known() const;
+
+  // UpstreamWatch::Listener
+  bool OnState(const Fetched& fetched, bool reset) override;
+  void OnConfirmed(absl::Time received) override;
+  void OnFailure(const absl::Status& error, int consecutive) override;
+
+ private:
+  Topic(Target target, Backend* backend, Scheduler* scheduler, WatchReporter* reporter, const HubOptions& options,
+        std::weak_ptr<Owner> owner);
+
+  class Reader;
+  struct Audience {
+    explicit Audience(Feed f) : feed(std::move(f)) {}
+    Feed feed;
+    // A reader knows its place, so that joining and leaving cost the same however many there are.
+    std::vector<std::pair<Reader*, std::weak_ptr<Subscriber>>> readers;
+  };
+  struct Waiter {
+    uint64_t min_index = 0;
+    absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done;
+    Scheduler::TimerId timer = 0;
+  };
+  using Wakes = std::vector<std::weak_ptr<Subscriber>>;
+
+  absl::StatusOr<SharedMessage> NextFor(Reader& reader);
+  SharedMessage ProgressFor(Reader& reader);
+  void Leave(Reader& reader);
+
+  Audience& AudienceLocked(const View& view) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  CachedState CachedLocked(absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void SetStaleLocked(std::optional<absl::Time> since, Wakes& wakes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  static void CollectLocked(const Audience& audience, Wakes& wakes);
+  void WakeAll(Wakes wakes);
+  // Asks Consul with a quorum, past the state held.
+  void ReadFresh(absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done);
+  // Takes the waiters, each answered with what `answer` gives, or past it where that is too old for them.
+  void AnswerWaiters(const absl::StatusOr<CachedState>& answer);
+  void TellOwnerIfUnused();
+
+  const Target target_;
+  Scheduler* const scheduler_;
+  WatchReporter* const reporter_;
+  const HubOptions options_;
+  const std::weak_ptr<Owner> owner_;
+  const std::shared_ptr<FreshReads> fresh_reads_;
+  // Constant from Make() on.
+  std::shared_ptr<UpstreamWatch> upstream_;
+
+  mutable Mutex mu_;
+  SharedState state_ ABSL_GUARDED_BY(mu_);  // null: not known yet
+  // Of the last usable answer, changed or not.
+  uint64_t index_ ABSL_GUARDED_BY(mu_) = 0;
+  absl::Time confirmed_ ABSL_GUARDED_BY(mu_);
+  std::optional<absl::Time> stale_since_ ABSL_GUARDED_BY(mu_);
+  // Why there is no state yet, and why the target can't be watched at all.
+  absl::Status last_error_ ABSL_GUARDED_BY(mu_);
+  absl::Status failed_ ABSL_GUARDED_BY(mu_);
+  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
+  std::vector<std::unique_ptr<Audience>> audiences_ ABSL_GUARDED_BY(mu_);
+  size_t readers_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t next_waiter_ ABSL_GUARDED_BY(mu_) = 1;
+  absl::flat_hash_map<uint64_t, Waiter> waiters_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace meshgate::consul
+
+#endif  // MESHGATE_CONSUL_WATCH_TOPIC_H_

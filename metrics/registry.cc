@@ -1,0 +1,299 @@
+#include "metrics/registry.h"
+
+#include <array>
+#include <iterator>
+#include <map>
+#include <sstream>
+#include <utility>
+#include <vector>
+
+#include "consul/base/mutex.h"
+#include "metrics/process_collector.h"
+#include "prometheus/counter.h"
+#include "prometheus/gauge.h"
+#include "prometheus/histogram.h"
+#include "prometheus/registry.h"
+#include "prometheus/text_serializer.h"
+
+namespace meshgate::metrics {
+namespace {
+
+using consul::Endpoint;
+using consul::kEndpoints;
+using consul::kTargetKinds;
+using consul::TargetKind;
+using prometheus::Counter;
+using prometheus::Family;
+using prometheus::Gauge;
+using prometheus::Histogram;
+using prometheus::Labels;
+using Buckets = Histogram::BucketBoundaries;
+
+constexpr std::array<std::string_view, kRpcCodes> kRpcCodeNames = {
+    "OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+    "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+    "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
+    "DataLoss", "Unauthenticated"};
+
+// The default of Prometheus' client libraries, which go-grpc-prometheus uses.
+Buckets RpcBuckets() { return {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}; }
+
+// Plain calls take milliseconds; blocking queries up to ten minutes and a sixteenth.
+Buckets ConsulBuckets() {
+  return {.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600};
+}
+
+Buckets PropagationBuckets() {
+  return {.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
+}
+
+TargetKind KindAt(int i) { return static_cast<TargetKind>(i); }
+Labels KindLabel(int i) { return {{"kind", std::string(ToString(KindAt(i)))}}; }
+size_t At(TargetKind kind) { return static_cast<size_t>(kind); }
+
+// An HTTP status as a label. A fixed set: what a broken proxy makes up must not become new series.
+struct CodeLabel {
+  int code;
+  const char* label;
+};
+constexpr CodeLabel kConsulCodes[] = {{0, "none"},  {200, "200"}, {400, "400"}, {401, "401"},
+                                      {403, "403"}, {404, "404"}, {409, "409"}, {413, "413"},
+                                      {429, "429"}, {500, "500"}, {503, "503"}, {-1, "other"}};
+constexpr size_t kConsulCodeCount = std::size(kConsulCodes);
+
+size_t ConsulCodeIndex(int http_code) {
+  for (size_t i = 0; i + 1 < kConsulCodeCount; ++i) {
+    if (kConsulCodes[i].code == http_code) return i;
+  }
+  return kConsulCodeCount - 1;
+}
+
+Family<Counter>& Counters(prometheus::Registry& r, const char* name, const char* help) {
+  return prometheus::BuildCounter().Name(name).Help(help).Register(r);
+}
+Family<Gauge>& Gauges(prometheus::Registry& r, const char* name, const char* help) {
+  return prometheus::BuildGauge().Name(name).Help(help).Register(r);
+}
+Family<Histogram>& Histograms(prometheus::Registry& r, const char* name, const char* help) {
+  return prometheus::BuildHistogram().Name(name).Help(help).Register(r);
+}
+
+class BackendMetrics final : public consul::BackendReporter {
+ public:
+  explicit BackendMetrics(prometheus::Registry& r)
+      : connections_(
+            Gauges(r, "meshgate_consul_connections", "Open connections to Consul, idle ones included.").Add({})) {
+    auto& requests =
+        Counters(r, "meshgate_consul_requests_total",
+                 "Requests sent to Consul by endpoint and HTTP status; \"none\" means that no answer came.");
+    auto& durations = Histograms(r, "meshgate_consul_request_duration_seconds",
+                                 "Time until Consul answered, in seconds, with the time that blocking queries waited.");
+    for (int e = 0; e < kEndpoints; ++e) {
+      const std::string endpoint(ToString(static_cast<Endpoint>(e)));
+      for (size_t c = 0; c < kConsulCodeCount; ++c) {
+        requests_[e][c] = &requests.Add({{"endpoint", endpoint}, {"code", kConsulCodes[c].label}});
+      }
+      durations_[e] = &durations.Add({{"endpoint", endpoint}}, ConsulBuckets());
+    }
+  }
+
+  void OnRequest(Endpoint endpoint, int http_code, absl::Duration took) override {
+    const size_t e = static_cast<size_t>(endpoint);
+    requests_[e][ConsulCodeIndex(http_code)]->Increment();
+    durations_[e]->Observe(absl::ToDoubleSeconds(took));
+  }
+  void OnConnections(int open) override { connections_.Set(open); }
+
+ private:
+  Gauge& connections_;
+  std::array<std::array<Counter*, kConsulCodeCount>, kEndpoints> requests_;
+  std::array<Histogram*, kEndpoints> durations_;
+};
+
+class StoreMetrics final : public consul::StoreReporter {
+ public:
+  explicit StoreMetrics(prometheus::Registry& r)
+      : up_(Gauges(r, "meshgate_consul_up", "Whether Consul answered when it was last asked: 1 or 0.").Add({})),
+        known_leader_(
+            Gauges(r, "meshgate_consul_known_leader", "Whether Consul had a leader when it was last asked: 1 or 0.")
+                .Add({})),
+        last_contact_(Gauges(r, "meshgate_consul_last_contact_seconds",
+                             "Age of the data of the Consul server that answered last, in seconds; 0 for the leader.")
+                          .Add({})) {}
+
+  void OnStoreHealth(bool up, bool known_leader, absl::Duration last_contact) override {
+    up_.Set(up ? 1 : 0);
+    known_leader_.Set(known_leader ? 1 : 0);
+    last_contact_.Set(absl::ToDoubleSeconds(last_contact));
+  }
+
+ private:
+  Gauge& up_;
+  Gauge& known_leader_;
+  Gauge& last_contact_;
+};
+
+class WatchMetrics final : public consul::WatchReporter {
+ public:
+  explicit WatchMetrics(prometheus::Registry& r)
+      : index_resets_(Counters(r, "meshgate_consul_index_resets_total",
+                               "Times Consul's index went back and a watch started over.")
+                          .Add({})) {
+    auto& streams = Gauges(r, "meshgate_watch_streams", "Open watch streams of callers.");
+    auto& upstream = Gauges(r, "meshgate_upstream_watches", "Targets watched in Consul, lingering ones included.");
+    auto& events = Counters(r, "meshgate_watch_events_total",
+                            "Changes seen in watched targets, counted once however many streams carry them.");
+    auto& merged =
+        Counters(r, "meshgate_watch_events_merged_total", "Changes that a slow reader got merged into later ones.");
+    auto& propagation = Histograms(r, "meshgate_watch_propagation_seconds",
+                                   "Time from Consul's answer received to the write handed to the transport, in "
+                                   "seconds, per stream and change.");
+    auto& spurious = Counters(r, "meshgate_consul_spurious_wakeups_total",
+                              "Blocking queries that returned although nothing they watch had changed.");
+    for (int i = 0; i < kTargetKinds; ++i) {
+      const std::string kind(ToString(KindAt(i)));
+      streams_[i] = &streams.Add(KindLabel(i));
+      upstream_[i] = &upstream.Add(KindLabel(i));
+      events_[i][0] = &events.Add({{"kind", kind}, {"type", "put"}});
+      events_[i][1] = &events.Add({{"kind", kind}, {"type", "delete"}});
+      merged_[i] = &merged.Add(KindLabel(i));
+      propagation_[i] = &propagation.Add(KindLabel(i), PropagationBuckets());
+      spurious_[i] = &spurious.Add(KindLabel(i));
+    }
+    auto& dropped = Counters(r, "meshgate_watch_dropped_total", "Watch streams ended against the reader's wish.");
+    dropped_[0] = &dropped.Add({{"reason", "failed"}});
+    dropped_[1] = &dropped.Add({{"reason", "draining"}});
+    auto& cache = Counters(r, "meshgate_cache_requests_total",
+                           "Cached reads: hit (from memory), miss (Consul was asked), stale (from memory while Consul "
+                           "is away), refused (older than the caller accepts).");
+    cache_[0] = &cache.Add({{"result", "hit"}});
+    cache_[1] = &cache.Add({{"result", "miss"}});
+    cache_[2] = &cache.Add({{"result", "stale"}});
+    cache_[3] = &cache.Add({{"result", "refused"}});
+  }
+
+  void OnStreams(TargetKind kind, int delta) override { Change(*streams_[At(kind)], delta); }
+  void OnUpstreamWatches(TargetKind kind, int delta) override { Change(*upstream_[At(kind)], delta); }
+  void OnEvents(TargetKind kind, EventType type, int count) override {
+    events_[At(kind)][static_cast<size_t>(type)]->Increment(count);
+  }
+  void OnMerged(TargetKind kind, int64_t events) override { merged_[At(kind)]->Increment(static_cast<double>(events)); }
+  void OnPropagation(TargetKind kind, absl::Duration took) override {
+    propagation_[At(kind)]->Observe(absl::ToDoubleSeconds(took));
+  }
+  void OnDropped(DropReason reason) override { dropped_[static_cast<size_t>(reason)]->Increment(); }
+  void OnIndexReset() override { index_resets_.Increment(); }
+  void OnSpuriousWakeup(TargetKind kind) override { spurious_[At(kind)]->Increment(); }
+  void OnCacheRequest(CacheResult result) override { cache_[static_cast<size_t>(result)]->Increment(); }
+
+ private:
+  static void Change(Gauge& gauge, int delta) { delta >= 0 ? gauge.Increment(delta) : gauge.Decrement(-delta); }
+
+  Counter& index_resets_;
+  std::array<Gauge*, kTargetKinds> streams_, upstream_;
+  std::array<std::array<Counter*, 2>, kTargetKinds> events_;
+  std::array<Counter*, kTargetKinds> merged_, spurious_;
+  std::array<Histogram*, kTargetKinds> propagation_;
+  std::array<Counter*, 2> dropped_;
+  std::array<Counter*, 4> cache_;
+};
+
+class RpcMethodMetrics final : public RpcMethodReporter {
+ public:
+  void OnStarted() override { started->Increment(); }
+  void OnReceived() override { received->Increment(); }
+  void OnSent() override { sent->Increment(); }
+  void OnHandled(int code, absl::Duration took) override {
+    constexpr int kUnknown = 2;
+    handled[code >= 0 && code < kRpcCodes ? code : kUnknown]->Increment();
+    seconds->Observe(absl::ToDoubleSeconds(took));
+  }
+
+  Counter* started;
+  Counter* received;
+  Counter* sent;
+  std::array<Counter*, kRpcCodes> handled;
+  Histogram* seconds;
+};
+
+class RpcMetrics final : public RpcReporter {
+ public:
+  explicit RpcMetrics(prometheus::Registry& r)
+      : started_(Counters(r, "grpc_server_started_total", "Calls started on the server.")),
+        handled_(Counters(r, "grpc_server_handled_total",
+                          "Calls completed on the server, whether they succeeded or failed.")),
+        received_(Counters(r, "grpc_server_msg_received_total", "Messages received from callers.")),
+        sent_(Counters(r, "grpc_server_msg_sent_total", "Messages sent to callers.")),
+        seconds_(Histograms(r, "grpc_server_handling_seconds", "Time from a call's start to its end, in seconds.")) {}
+
+  RpcMethodReporter* Method(Type type, std::string_view service, std::string_view method) override {
+    static constexpr const char* kTypes[] = {"unary", "server_stream", "bidi_stream"};
+    const Labels labels = {{"grpc_type", kTypes[static_cast<int>(type)]},
+                           {"grpc_service", std::string(service)},
+                           {"grpc_method", std::string(method)}};
+    MutexLock lock(mu_);
+    auto [it, added] = methods_.try_emplace(labels);
+    RpcMethodMetrics& m = it->second;
+    if (!added) return &m;
+    m.started = &started_.Add(labels);
+    m.received = &received_.Add(labels);
+    m.sent = &sent_.Add(labels);
+    m.seconds = &seconds_.Add(labels, RpcBuckets());
+    for (int code = 0; code < kRpcCodes; ++code) {
+      Labels with_code = labels;
+      with_code["grpc_code"] = std::string(RpcCodeName(code));
+      m.handled[code] = &handled_.Add(with_code);
+    }
+    return &m;
+  }
+
+ private:
+  Family<Counter>& started_;
+  Family<Counter>& handled_;
+  Family<Counter>& received_;
+  Family<Counter>& sent_;
+  Family<Histogram>& seconds_;
+
+  Mutex mu_;
+  std::map<Labels, RpcMethodMetrics> methods_ ABSL_GUARDED_BY(mu_);  // A map: addresses stay.
+};
+
+}  // namespace
+
+std::string_view RpcCodeName(int code) {
+  constexpr int kUnknown = 2;
+  return kRpcCodeNames[code >= 0 && code < kRpcCodes ? code : kUnknown];
+}
+
+struct Registry::Impl {
+  prometheus::Registry registry;
+  ProcessCollector process;
+  BackendMetrics backend{registry};
+  StoreMetrics store{registry};
+  WatchMetrics watch{registry};
+  RpcMetrics rpc{registry};
+};
+
+Registry::Registry(std::string_view version, std::string_view backend) : impl_(std::make_unique<Impl>()) {
+  Gauges(impl_->registry, "meshgate_build_info", "Always 1; its labels say what is running.")
+      .Add({{"version", std::string(version)}, {"backend", std::string(backend)}})
+      .Set(1);
+}
+
+Registry::~Registry() = default;
+
+consul::BackendReporter* Registry::backend_reporter() { return &impl_->backend; }
+consul::StoreReporter* Registry::store_reporter() { return &impl_->store; }
+consul::WatchReporter* Registry::watch_reporter() { return &impl_->watch; }
+RpcReporter* Registry::rpc_reporter() { return &impl_->rpc; }
+
+std::string Registry::Scrape() const {
+  std::vector<prometheus::MetricFamily> families = impl_->registry.Collect();
+  std::vector<prometheus::MetricFamily> process = impl_->process.Collect();
+  families.insert(families.end(), std::make_move_iterator(process.begin()), std::make_move_iterator(process.end()));
+  std::ostringstream out;
+  prometheus::TextSerializer().Serialize(out, families);
+  return std::move(out).str();
+}
+
+}  // namespace meshgate::metrics

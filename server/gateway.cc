@@ -1,0 +1,185 @@
+#include "server/gateway.h"
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "consul/base/errors.h"
+#include "consul/base/thread_pool_scheduler.h"
+#include "consul/watch/hub.h"
+#include "metrics/registry.h"
+#include "server/grpc/call_tracker.h"
+#include "server/grpc/config_service.h"
+#include "server/grpc/grpc_server.h"
+#include "server/grpc/registry_service.h"
+#include "server/health_monitor.h"
+#include "server/http/admin.h"
+#include "server/http/http_server.h"
+#include "server/log.h"
+#include "server/service/config_handlers.h"
+#include "server/service/registry_handlers.h"
+#include "server/stream/stream_set.h"
+#include "server/version.h"
+
+namespace meshgate::server {
+namespace {
+
+// Told to callers whose stream ends: long enough for a successor or a neighbour to be found.
+constexpr absl::Duration kRetryAfterDrain = absl::Seconds(1);
+
+int WorkerThreads(const Options& options) {
+  if (options.worker_threads > 0) return options.worker_threads;
+  return std::max(2, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+std::string_view NameOf(BackendKind kind) { return kind == BackendKind::kConsul ? "consul" : "embedded"; }
+
+consul::HubOptions HubOptionsOf(const Options& options) {
+  consul::HubOptions hub;
+  hub.wait = options.consul_wait;
+  hub.linger = options.watch_linger;
+  return hub;
+}
+
+bool IsLoopback(const std::string& address) {
+  return absl::StartsWith(address, "127.") || absl::StartsWith(address, "localhost:") ||
+         absl::StartsWith(address, "[::1]:") || absl::StartsWith(address, "unix:");
+}
+
+void WarnOfOpenPort(const std::string& address) {
+  if (IsLoopback(address)) return;
+  Log(LogLevel::kWarn,
+      "listening beyond this host without TLS and authentication: trust the network or put a proxy in front",
+      {{"address", address}});
+}
+
+}  // namespace
+
+// In the order of their making; destroyed the other way round. Each refers only to parts above it.
+struct Gateway::Parts {
+  explicit Parts(const Options& o)
+      : options(o), metrics(Version(), NameOf(o.backend)), scheduler(WorkerThreads(o), "worker") {}
+
+  Readiness Ready() const;
+
+  const Options options;
+  metrics::Registry metrics;
+  ThreadPoolScheduler scheduler;
+  std::unique_ptr<consul::Backend> backend;
+  std::unique_ptr<consul::Hub> hub;
+  std::unique_ptr<HealthMonitor> monitor;
+  StreamSet streams;
+  CallTracker calls;
+  std::unique_ptr<ConfigHandlers> config_handlers;
+  std::unique_ptr<RegistryHandlers> registry_handlers;
+  std::unique_ptr<ConfigService> config_service;
+  std::unique_ptr<RegistryService> registry_service;
+  Router router;
+  std::unique_ptr<HttpServer> http;
+  std::unique_ptr<GrpcServer> grpc;
+
+  std::atomic<bool> draining{false};
+  bool drained = false;
+};
+
+Readiness Gateway::Parts::Ready() const {
+  if (draining) return {false, "draining"};
+  const StoreHealth health = monitor->Latest();
+  if (health.up && health.known_leader) return {true, "the store answers"};
+  if (hub->HasState()) return {true, "the store cannot be used; what is known is served as stale"};
+  if (!health.asked) return {false, "the store has not answered yet"};
+  return {false, health.up ? "the store has no leader and nothing is known yet"
+                           : "the store cannot be reached and nothing is known yet"};
+}
+
+absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, const BackendFactory& make_backend) {
+  auto parts = std::make_unique<Parts>(options);
+  Parts* p = parts.get();
+  // From here on its destructor cleans up, also after an error.
+  std::unique_ptr<Gateway> gateway(new Gateway(std::move(parts)));
+
+  auto backend = make_backend(options, &p->scheduler, p->metrics.backend_reporter());
+  if (!backend.ok()) return backend.status();
+  p->backend = *std::move(backend);
+  p->hub = std::make_unique<consul::Hub>(p->backend.get(), &p->scheduler, p->metrics.watch_reporter(),
+                                         HubOptionsOf(options));
+  p->monitor = std::make_unique<HealthMonitor>(p->backend.get(), &p->scheduler, p->metrics.store_reporter());
+
+  p->config_handlers = std::make_unique<ConfigHandlers>(p->backend.get(), p->hub.get());
+  p->registry_handlers = std::make_unique<RegistryHandlers>(p->backend.get(), p->hub.get());
+  const StreamEnvironment streams{&p->scheduler, p->metrics.watch_reporter(), &p->streams, &p->calls};
+  p->config_service = std::make_unique<ConfigService>(p->config_handlers.get(), streams, p->metrics.rpc_reporter());
+  p->registry_service =
+      std::make_unique<RegistryService>(p->registry_handlers.get(), streams, p->metrics.rpc_reporter());
+
+  AddAdminRoutes(
+      {[p] { return p->Ready(); }, [p] { return p->metrics.Scrape(); }, std::string(metrics::Registry::kContentType)},
+      &p->router);
+  HttpServerOptions http_options;
+  http_options.listen = options.http_listen;
+  auto http = HttpServer::Start(http_options, &p->router);
+  if (!http.ok()) return http.status();
+  p->http = *std::move(http);
+
+  GrpcServerOptions grpc_options;
+  grpc_options.listen = options.grpc_listen;
+  auto grpc = GrpcServer::Start(grpc_options,
+                                {{v1::ConfigService::service_full_name(), p->config_service.get()},
+                                 {v1::RegistryService::service_full_name(), p->registry_service.get()}},
+                                &p->calls);
+  if (!grpc.ok()) return grpc.status();
+  p->grpc = *std::move(grpc);
+  p->monitor->Start();
+
+  for (const std::string& address : gateway->grpc_addresses()) WarnOfOpenPort(address);
+  WarnOfOpenPort(gateway->http_address());
+  const std::string grpc_addresses = absl::StrJoin(gateway->grpc_addresses(), ",");
+  Log(LogLevel::kInfo, "serving",
+      {{"version", Version()},
+       {"backend", NameOf(options.backend)},
+       {"grpc.address", grpc_addresses},
+       {"http.address", gateway->http_address()}});
+  return gateway;
+}
+
+Gateway::Gateway(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Gateway::~Gateway() { Drain(); }
+
+const std::vector<std::string>& Gateway::grpc_addresses() const { return parts_->grpc->addresses(); }
+const std::string& Gateway::http_address() const { return parts_->http->address(); }
+
+void Gateway::Drain() {
+  Parts& p = *parts_;
+  if (std::exchange(p.drained, true)) return;
+  const absl::Time begin = absl::Now();
+  p.draining = true;
+  if (p.grpc != nullptr) {
+    Log(LogLevel::kInfo, "draining", {{"streams", static_cast<int64_t>(p.streams.size())}});
+    p.grpc->SetServing(false);
+    absl::SleepFor(p.options.drain_delay);
+    p.streams.EndAll(
+        WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kDraining,
+                                 "the gateway is draining; open the stream again, elsewhere or in a moment"),
+                       kRetryAfterDrain));
+    // A quarter of what is left stays for failing the rest and stopping.
+    p.grpc->BeginShutdown(begin + p.options.drain_delay + 0.75 * (p.options.drain_timeout - p.options.drain_delay));
+    if (!p.grpc->WaitForCalls()) {
+      Log(LogLevel::kWarn, "draining: calls are cut because time is up", {{"calls", p.calls.open()}});
+    }
+  }
+  if (p.monitor != nullptr) p.monitor->Stop();
+  if (p.hub != nullptr) p.hub->Shutdown();
+  if (p.backend != nullptr) p.backend->Shutdown();
+  if (p.grpc != nullptr) p.grpc->FinishShutdown();
+  if (p.http != nullptr) p.http->Stop();
+  p.scheduler.Stop();
+  if (p.grpc != nullptr) {
+    Log(LogLevel::kInfo, "stopped", {{"took_ms", absl::ToDoubleMilliseconds(absl::Now() - begin)}});
+  }
+}
+
+}  // namespace meshgate::server

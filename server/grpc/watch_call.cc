@@ -1,0 +1,103 @@
+#include "server/grpc/watch_call.h"
+
+#include "consul/base/errors.h"
+#include "server/grpc/status.h"
+#include "server/log.h"
+
+namespace meshgate::server {
+
+using Reactor = grpc::ServerWriteReactor<grpc::ByteBuffer>;
+using consul::WatchReporter;
+
+WatchCall::WatchCall(const StreamEnvironment& environment, const MethodInfo* method,
+                     grpc::CallbackServerContext* context, std::unique_ptr<google::protobuf::Message> request)
+    : environment_(environment),
+      context_(context),
+      request_(std::move(request)),
+      scope_(std::make_unique<CallScope>(method, environment.calls, context)) {}
+
+void WatchCall::Open() {
+  self_ = shared_from_this();
+  outbox_ = std::make_shared<Outbox>(this, environment_.scheduler, environment_.reporter);
+  scope_->reporter()->OnReceived();
+  // At once: the caller learns that the stream stands, however long the first message takes.
+  StartSendInitialMetadata();
+  membership_ = environment_.streams->Add(outbox_);
+}
+
+void WatchCall::StartWrite(consul::SharedMessage message) {
+  auto self = shared_from_this();
+  {
+    MutexLock lock(mu_);
+    writing_ = true;
+    write_began_ = environment_.scheduler->Now();
+    if (!timer_set_) ArmTimerLocked(environment_.write_timeout);
+  }
+  buffer_ = ShareBytes(std::move(message));
+  Reactor::StartWrite(&buffer_);
+}
+
+void WatchCall::Finish(const absl::Status& status) {
+  auto self = shared_from_this();
+  if (ReasonOf(status) == reason::kDraining) environment_.reporter->OnDropped(WatchReporter::DropReason::kDraining);
+  scope_->OnFinished(status, request_.get());
+  Reactor::Finish(ToGrpcStatus(status));
+}
+
+void WatchCall::OnWriteDone(bool ok) {
+  if (ok) scope_->reporter()->OnSent();
+  buffer_.Clear();
+  {
+    MutexLock lock(mu_);
+    writing_ = false;
+    if (cancelling_) {
+      kept_back_ = ok;
+      return;
+    }
+  }
+  outbox_->OnWriteDone(ok);
+}
+
+void WatchCall::OnCancel() { outbox_->OnCancelled(); }
+
+void WatchCall::OnDone() {
+  membership_.reset();
+  outbox_.reset();
+  scope_.reset();
+  // Possibly the last reference, so nothing may follow.
+  auto self = std::move(self_);
+}
+
+void WatchCall::ArmTimerLocked(absl::Duration delay) {
+  timer_set_ = true;
+  environment_.scheduler->After(delay, [weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->OnTimer();
+  });
+}
+
+void WatchCall::OnTimer() {
+  {
+    MutexLock lock(mu_);
+    timer_set_ = false;
+    if (!writing_ || cancelled_) return;
+    const absl::Duration left = write_began_ + environment_.write_timeout - environment_.scheduler->Now();
+    if (left > absl::ZeroDuration()) return ArmTimerLocked(left);
+    cancelling_ = cancelled_ = true;
+  }
+  environment_.reporter->OnDropped(WatchReporter::DropReason::kFailed);
+  Log(LogLevel::kWarn, "stream cancelled: its reader does not read",
+      {{"peer.address", scope_->caller().peer}, {"request_id", scope_->caller().request_id}});
+  context_->TryCancel();
+  std::optional<bool> write_done;
+  {
+    MutexLock lock(mu_);
+    cancelling_ = false;
+    write_done = std::exchange(kept_back_, std::nullopt);
+  }
+  if (!write_done.has_value()) return;
+  // A reference of its own: unlike gRPC's reactions, a timer does not hold up OnDone().
+  const std::shared_ptr<Outbox> outbox = outbox_;
+  outbox->OnWriteDone(*write_done);
+}
+
+}  // namespace meshgate::server

@@ -1,0 +1,208 @@
+#include "server/option_table.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "consul/base/strings.h"
+
+namespace meshgate::server {
+namespace {
+
+using Setter = std::function<std::string(const std::string&, Options*)>;
+constexpr char kOk[] = "";
+
+Setter Text(std::string Options::*member) {
+  return [member](const std::string& text, Options* o) -> std::string {
+    if (absl::StripAsciiWhitespace(text).empty()) return "a name or path that is not empty";
+    o->*member = text;
+    return kOk;
+  };
+}
+
+template <typename T>
+Setter OneOf(T Options::*member, std::vector<std::pair<std::string, T>> values) {
+  return [member, values = std::move(values)](const std::string& text, Options* o) -> std::string {
+    std::vector<std::string> names;
+    for (const auto& [name, value] : values) {
+      if (name == text) {
+        o->*member = value;
+        return kOk;
+      }
+      names.push_back(name);
+    }
+    return absl::StrCat("one of ", absl::StrJoin(names, ", "));
+  };
+}
+
+Setter Duration(absl::Duration Options::*member, absl::Duration least, absl::Duration most) {
+  return [=](const std::string& text, Options* o) -> std::string {
+    absl::Duration d;
+    if (!absl::ParseDuration(text, &d) || d < least || d > most) {
+      return absl::StrCat("a duration between ", absl::FormatDuration(least), " and ", absl::FormatDuration(most),
+                          " with its unit, such as 30s or 1m30s");
+    }
+    o->*member = d;
+    return kOk;
+  };
+}
+
+Setter Number(int Options::*member, int least, int most) {
+  return [=](const std::string& text, Options* o) -> std::string {
+    int n;
+    if (!absl::SimpleAtoi(text, &n) || n < least || n > most) {
+      return absl::StrCat("a whole number between ", least, " and ", most);
+    }
+    o->*member = n;
+    return kOk;
+  };
+}
+
+Setter Bool(bool Options::*member) {
+  return [member](const std::string& text, Options* o) -> std::string {
+    return absl::SimpleAtob(text, &(o->*member)) ? kOk : "true or false";
+  };
+}
+
+// host:port, with an IPv6 host in brackets.
+bool IsHostPort(absl::string_view s) {
+  const size_t colon = s.rfind(':');
+  int port;
+  if (colon == absl::string_view::npos || colon == 0) return false;
+  const absl::string_view host = s.substr(0, colon);
+  const bool bracketed = absl::StartsWith(host, "[") && absl::EndsWith(host, "]") && host.size() > 2;
+  if (!bracketed && host.find_first_of(":[]/@ \t") != absl::string_view::npos) return false;
+  const absl::string_view digits = s.substr(colon + 1);
+  return !digits.empty() && std::all_of(digits.begin(), digits.end(), absl::ascii_isdigit) &&
+         absl::SimpleAtoi(digits, &port) && port <= 65535;
+}
+
+std::string SetGrpcListen(const std::string& text, Options* o) {
+  std::vector<std::string> addresses;
+  for (absl::string_view part : absl::StrSplit(text, ',')) {
+    part = absl::StripAsciiWhitespace(part);
+    const bool socket = absl::StartsWith(part, "unix:") && part.size() > 5;
+    if (!socket && !IsHostPort(part)) {
+      return "HOST:PORT or unix:PATH, several with commas, such as 127.0.0.1:50051 or "
+             "0.0.0.0:50051,unix:/run/meshgate.sock";
+    }
+    addresses.emplace_back(part);
+  }
+  o->grpc_listen = std::move(addresses);
+  return kOk;
+}
+
+std::string SetHttpListen(const std::string& text, Options* o) {
+  if (!IsHostPort(text)) return "HOST:PORT, such as 127.0.0.1:8080 or 0.0.0.0:8080";
+  o->http_listen = text;
+  return kOk;
+}
+
+std::string SetConsulAddress(const std::string& text, Options* o) {
+  constexpr char kAllowed[] = "http://HOST:PORT or https://HOST:PORT, such as http://127.0.0.1:8500";
+  absl::string_view rest = text;
+  absl::string_view scheme = "http://";
+  if (absl::ConsumePrefix(&rest, "https://")) {
+    scheme = "https://";
+  } else {
+    absl::ConsumePrefix(&rest, "http://");
+  }
+  absl::ConsumeSuffix(&rest, "/");
+  const bool has_port = rest.rfind(':') != absl::string_view::npos && !absl::EndsWith(rest, "]");
+  const std::string host_port =
+      has_port ? std::string(rest) : absl::StrCat(rest, scheme == "https://" ? ":443" : ":80");
+  if (!IsHostPort(host_port)) return kAllowed;
+  o->consul_address = absl::StrCat(scheme, rest);
+  return kOk;
+}
+
+std::vector<OptionSpec> MakeTable() {
+  const Options d;
+  const auto text = [](absl::Duration value) { return absl::FormatDuration(value); };
+  return {
+      {"Store", "backend", "embedded|consul",
+       "Where the data lives: in this process (durable in --data_dir, nothing else to install) or in Consul.",
+       "embedded", nullptr, false,
+       OneOf(&Options::backend, std::vector<std::pair<std::string, BackendKind>>{{"embedded", BackendKind::kEmbedded},
+                                                                                 {"consul", BackendKind::kConsul}})},
+      {"Store", "data_dir", "DIR", "Folder of the embedded store, made if it does not exist. One process at a time.",
+       "$XDG_STATE_HOME/meshgate, or else ~/.local/state/meshgate, or without a home ./meshgate-data", nullptr, false,
+       Text(&Options::data_dir)},
+
+      {"Listening", "grpc_listen", "HOST:PORT[,...]",
+       "Where gRPC listens; unix:PATH is a socket, port 0 any free port. Calls are neither encrypted nor "
+       "authenticated, so "
+       "open it to a network that you trust only.",
+       absl::StrJoin(d.grpc_listen, ","), nullptr, true, SetGrpcListen},
+      {"Listening", "http_listen", "HOST:PORT", "Where HTTP listens: probes (/livez, /readyz) and /metrics.",
+       d.http_listen, nullptr, false, SetHttpListen},
+
+      {"Consul", "consul_address", "URL", "Consul's HTTP API, best the agent of the same host.", d.consul_address,
+       "CONSUL_HTTP_ADDR", false, SetConsulAddress},
+      {"Consul", "consul_token_file", "FILE", "Holds the ACL token that the gateway itself uses.", "",
+       "CONSUL_HTTP_TOKEN_FILE", false, Text(&Options::consul_token_file)},
+      {"Consul", "consul_ca_file", "FILE", "PEM certificates that Consul's certificate is checked against.",
+       "the system's", "CONSUL_CACERT", false, Text(&Options::consul_ca_file)},
+      {"Consul", "consul_cert_file", "FILE", "PEM certificate shown to Consul; needs --consul_key_file.", "",
+       "CONSUL_CLIENT_CERT", false, Text(&Options::consul_cert_file)},
+      {"Consul", "consul_key_file", "FILE", "PEM key of --consul_cert_file.", "", "CONSUL_CLIENT_KEY", false,
+       Text(&Options::consul_key_file)},
+      {"Consul", "consul_tls_verify", "true|false", "Check Consul's certificate and host name.", "true",
+       "CONSUL_HTTP_SSL_VERIFY", false, Bool(&Options::consul_tls_verify)},
+      {"Consul", "consul_max_connections", "N",
+       "Most connections to Consul, whose own limit is 200 for each client address (limits.http_max_conns_per_client).",
+       absl::StrCat(d.consul_max_connections), nullptr, false, Number(&Options::consul_max_connections, 2, 10000)},
+      {"Consul", "consul_wait", "DURATION",
+       "How long Consul may hold a blocking query. Short ones free their connections sooner, long ones ask less often.",
+       text(d.consul_wait), nullptr, false, Duration(&Options::consul_wait, absl::Seconds(1), absl::Minutes(10))},
+
+      {"Behaviour", "watch_linger", "DURATION",
+       "How long a target stays watched after its last reader has gone, in case one comes back.", text(d.watch_linger),
+       nullptr, false, Duration(&Options::watch_linger, absl::ZeroDuration(), absl::Hours(24))},
+      {"Behaviour", "drain_timeout", "DURATION", "Most time that a stop takes, --drain_delay included.",
+       text(d.drain_timeout), nullptr, false,
+       Duration(&Options::drain_timeout, absl::Milliseconds(100), absl::Minutes(10))},
+      {"Behaviour", "drain_delay", "DURATION",
+       "Time between reporting \"not serving\" and ending streams, for load balancers to notice.", text(d.drain_delay),
+       nullptr, false, Duration(&Options::drain_delay, absl::ZeroDuration(), absl::Minutes(10))},
+      {"Behaviour", "worker_threads", "N", "Threads that compare, encode and fan out; 0 is one per CPU, at least two.",
+       "0", nullptr, false, Number(&Options::worker_threads, 0, 256)},
+
+      {"Log", "log_level", "LEVEL", "Least level that is written: debug, info, warn or error.", "info", nullptr, false,
+       OneOf(&Options::log_level, std::vector<std::pair<std::string, LogLevel>>{{"debug", LogLevel::kDebug},
+                                                                                {"info", LogLevel::kInfo},
+                                                                                {"warn", LogLevel::kWarn},
+                                                                                {"error", LogLevel::kError}})},
+      {"Log", "log_format", "text|json", "One line per event on standard error, for people or for machines.", "text",
+       nullptr, false,
+       OneOf(&Options::log_format,
+             std::vector<std::pair<std::string, LogFormat>>{{"text", LogFormat::kText}, {"json", LogFormat::kJson}})},
+  };
+}
+
+}  // namespace
+
+const std::vector<OptionSpec>& OptionTable() {
+  static const auto& table = *new std::vector<OptionSpec>(MakeTable());
+  return table;
+}
+
+std::string EnvironmentName(std::string_view name) {
+  return absl::StrCat("MESHGATE_", absl::AsciiStrToUpper(ToAbsl(name)));
+}
+
+std::string YamlPath(std::string_view name) {
+  std::string path(name);
+  const size_t first = path.find('_');
+  if (first != std::string::npos) path[first] = '.';
+  return path;
+}
+
+}  // namespace meshgate::server

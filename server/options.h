@@ -1,0 +1,78 @@
+// What an operator can set, and where it was set.
+#ifndef MESHGATE_SERVER_OPTIONS_H_
+#define MESHGATE_SERVER_OPTIONS_H_
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/log.h"
+
+namespace meshgate::server {
+
+enum class BackendKind { kEmbedded, kConsul };
+
+// Settings of one process. What each one means is said once, in the table of options.cc that --help and the README's
+// table are made from.
+struct Options {
+  BackendKind backend = BackendKind::kEmbedded;
+  std::string data_dir;  // ParseOptions() fills in the default, which depends on the environment.
+
+  std::vector<std::string> grpc_listen = {"127.0.0.1:50051"};
+  std::string http_listen = "127.0.0.1:8080";
+
+  std::string consul_address = "http://127.0.0.1:8500";
+  // From CONSUL_HTTP_TOKEN alone: a secret has no place on a command line. consul_token_file wins over it.
+  std::string consul_token;
+  std::string consul_token_file;
+  std::string consul_ca_file;
+  std::string consul_cert_file;
+  std::string consul_key_file;
+  bool consul_tls_verify = true;
+  int consul_max_connections = 160;
+  // Shorter than Consul's own 5 minutes: over HTTP/1.1 a query that nobody needs any more holds its connection until
+  // its wait ends.
+  absl::Duration consul_wait = absl::Seconds(30);
+
+  absl::Duration watch_linger = absl::Seconds(30);
+  absl::Duration drain_timeout = absl::Seconds(5);
+  absl::Duration drain_delay = absl::Milliseconds(500);
+
+  LogLevel log_level = LogLevel::kInfo;
+  LogFormat log_format = LogFormat::kText;
+
+  int worker_threads = 0;  // 0: one per CPU, at least two.
+};
+
+struct CommandLine {
+  enum class Action { kRun, kHelp, kHelpMarkdown, kVersion };
+  Action action = Action::kRun;
+  Options options;  // For kRun.
+};
+
+// A variable of the environment; nullopt where it isn't set. An empty variable counts as not set.
+using Environment = std::function<std::optional<std::string>(const std::string& name)>;
+
+// The process's own.
+Environment ProcessEnvironment();
+
+// Reads the settings. Of the sources that set one, the first of these wins: flag, MESHGATE_* variable, YAML file
+// (--config), Consul's own variable (CONSUL_HTTP_ADDR and the like), default. `args` is without the program's name.
+//
+// INVALID_ARGUMENT: one line for every setting that is wrong, each with the source it came from and what is allowed. A
+// wrong value is an error where a better source overrides it, too. Consul's own variables are looked at for
+// --backend=consul only.
+absl::StatusOr<CommandLine> ParseOptions(const std::vector<std::string>& args, const Environment& environment);
+
+// The text of --help.
+std::string HelpText();
+
+// The same table for the README.
+std::string HelpMarkdown();
+
+}  // namespace meshgate::server
+
+#endif  // MESHGATE_SERVER_OPTIONS_H_

@@ -1,0 +1,122 @@
+#include "server/service/reader.h"
+
+#include <utility>
+#include <vector>
+
+#include "server/service/convert.h"
+
+namespace meshgate::server {
+namespace {
+
+// One read from Consul, which may take two queries.
+struct DirectRead {
+  consul::Backend* backend;
+  consul::Target target;
+  std::string near;
+  uint64_t min_index;
+  consul::ReadOptions options;
+  ReadDone done;
+};
+
+void Ask(std::unique_ptr<DirectRead> read);
+
+// What happens to an answer, whichever list of the state it fills.
+template <typename T>
+consul::Backend::Callback<consul::Answer<std::vector<T>>> OnAnswer(std::unique_ptr<DirectRead> read,
+                                                                   std::vector<T> consul::State::*list) {
+  return [read = std::move(read), list](absl::StatusOr<consul::Answer<std::vector<T>>> answer) mutable {
+    if (!answer.ok()) {
+      read->done(answer.status());
+      return;
+    }
+    const uint64_t index = answer->meta.index.value_or(0);
+    if (index < read->min_index && read->options.mode != consul::ReadMode::kConsistent) {
+      read->options.mode = consul::ReadMode::kConsistent;
+      Ask(std::move(read));
+      return;
+    }
+    auto state = std::make_shared<consul::State>();
+    (*state).*list = std::move(answer->value);
+    ReadResult result;
+    result.state = std::move(state);
+    result.info.set_source(v1::ReadInfo::SOURCE_CONSUL);
+    result.info.set_index(index);
+    ToApi(absl::ZeroDuration(), result.info.mutable_age());
+    read->done(std::move(result));
+  };
+}
+
+void Ask(std::unique_ptr<DirectRead> read) {
+  // The read itself may be gone before the backend returns.
+  const consul::Target target = read->target;
+  const std::string near = read->near;
+  const consul::ReadOptions options = read->options;
+  consul::Backend* const backend = read->backend;
+  switch (target.kind) {
+    case consul::TargetKind::kKey:
+      backend->ReadKey(target.name, options, OnAnswer(std::move(read), &consul::State::entries));
+      return;
+    case consul::TargetKind::kPrefix:
+      backend->ReadPrefix(target.name, options, OnAnswer(std::move(read), &consul::State::entries));
+      return;
+    case consul::TargetKind::kService:
+      backend->ReadService(target.name, target.filter, near, options,
+                           OnAnswer(std::move(read), &consul::State::instances));
+      return;
+    case consul::TargetKind::kCatalog:
+      backend->ReadCatalog(options, OnAnswer(std::move(read), &consul::State::services));
+      return;
+  }
+}
+
+void ReadDirect(consul::Backend* backend, consul::Target target, std::string near, const ReadPlan& plan,
+                ReadDone done) {
+  auto read = std::make_unique<DirectRead>();
+  read->backend = backend;
+  read->target = std::move(target);
+  read->near = std::move(near);
+  read->min_index = plan.min_index;
+  read->options.mode = plan.mode;
+  read->options.datacenter = plan.datacenter;
+  read->options.timeout = plan.timeout;
+  read->done = std::move(done);
+  Ask(std::move(read));
+}
+
+v1::ReadInfo::Source SourceOf(const consul::CachedState& cached) {
+  if (cached.from_consul) return v1::ReadInfo::SOURCE_CONSUL;
+  return cached.stale ? v1::ReadInfo::SOURCE_LAST_KNOWN_GOOD : v1::ReadInfo::SOURCE_CACHE;
+}
+
+}  // namespace
+
+void Read(consul::Backend* backend, consul::Hub* hub, consul::Target target, const ReadPlan& plan, ReadDone done) {
+  if (!plan.cached) {
+    ReadDirect(backend, std::move(target), "", plan, std::move(done));
+    return;
+  }
+  target.datacenter = plan.datacenter;
+  consul::CachedReadOptions options;
+  options.min_index = plan.min_index;
+  options.max_age = plan.max_age;
+  options.timeout = plan.timeout;
+  hub->Read(target, options, [done = std::move(done)](absl::StatusOr<consul::CachedState> cached) mutable {
+    if (!cached.ok()) {
+      done(cached.status());
+      return;
+    }
+    ReadResult result;
+    result.state = std::move(cached->state);
+    result.info.set_source(SourceOf(*cached));
+    result.info.set_index(cached->index);
+    ToApi(cached->age, result.info.mutable_age());
+    done(std::move(result));
+  });
+}
+
+void ReadNear(consul::Backend* backend, const consul::Target& service, const std::string& near, const ReadPlan& plan,
+              ReadDone done) {
+  ReadDirect(backend, service, near, plan, std::move(done));
+}
+
+}  // namespace meshgate::server

@@ -1,0 +1,37 @@
+#ifndef MESHGATE_SERVER_SERVICE_READER_H_
+#define MESHGATE_SERVER_SERVICE_READER_H_
+
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "consul/backend.h"
+#include "consul/watch/hub.h"
+#include "consul/watch/target.h"
+#include "meshgate/v1/common.pb.h"
+#include "server/service/read_options.h"
+
+namespace meshgate::server {
+
+struct ReadResult {
+  // Never null; the list that fits the target's kind is used.
+  consul::SharedState state;
+  v1::ReadInfo info;
+};
+
+using ReadDone = absl::AnyInvocable<void(absl::StatusOr<ReadResult>)>;
+
+// Reads `target` the way `plan` says; the plan's datacenter counts, not the target's.
+//
+// A read from Consul whose answer is older than the plan's min_index is made once more, with a quorum. That answer is
+// given whatever its index: it reflects every write that was acknowledged before, and the index of what was read need
+// not have moved. `done` runs once, on the scheduler of the hub and the backend or inside the call. Both outlive it.
+void Read(consul::Backend* backend, consul::Hub* hub, consul::Target target, const ReadPlan& plan, ReadDone done);
+
+// The instances of a service sorted by network distance from `near`, which Consul alone knows: never from the hub.
+void ReadNear(consul::Backend* backend, const consul::Target& service, const std::string& near, const ReadPlan& plan,
+              ReadDone done);
+
+}  // namespace meshgate::server
+
+#endif  // MESHGATE_SERVER_SERVICE_READER_H_

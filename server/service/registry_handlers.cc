@@ -1,0 +1,166 @@
+#include "server/service/registry_handlers.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "consul/base/errors.h"
+#include "consul/validate.h"
+#include "consul/watch/encode.h"
+#include "consul/watch/state.h"
+#include "server/service/convert.h"
+#include "server/service/read_options.h"
+#include "server/service/reader.h"
+#include "server/service/validate_request.h"
+
+namespace meshgate::server {
+namespace {
+
+// Registrations live with the gateway's own agent: no datacenter.
+absl::StatusOr<consul::WriteOptions> PlanWrite(const Caller& caller) {
+  consul::WriteOptions options;
+  absl::StatusOr<absl::Duration> timeout = CallTimeout(caller);
+  if (!timeout.ok()) return timeout.status();
+  options.timeout = *timeout;
+  return options;
+}
+
+struct ServiceQuery {
+  consul::Target target;
+  consul::View view;
+};
+
+// What DiscoverRequest and WatchServiceRequest have in common.
+template <typename Request>
+absl::StatusOr<ServiceQuery> ParseServiceQuery(const Request& request) {
+  if (absl::Status s = consul::ValidateServiceName("service", request.service()); !s.ok()) return s;
+  if (absl::Status s = ValidateTags("tags", request.tags()); !s.ok()) return s;
+  if (absl::Status s = ValidateLines("filter", request.filter(), kMaxFilterBytes); !s.ok()) return s;
+  ServiceQuery query;
+  query.target.kind = consul::TargetKind::kService;
+  query.target.name = request.service();
+  query.target.filter = request.filter();
+  query.view.tags.assign(request.tags().begin(), request.tags().end());
+  std::sort(query.view.tags.begin(), query.view.tags.end());
+  query.view.tags.erase(std::unique(query.view.tags.begin(), query.view.tags.end()), query.view.tags.end());
+  query.view.include_unhealthy = request.include_unhealthy();
+  return query;
+}
+
+struct WatchParameters {
+  ServiceQuery query;
+  std::optional<consul::Digest> resume;
+  absl::Duration progress_interval;
+};
+
+absl::StatusOr<WatchParameters> ParseWatch(const v1::WatchServiceRequest& request) {
+  absl::StatusOr<ServiceQuery> query = ParseServiceQuery(request);
+  if (!query.ok()) return query.status();
+  absl::StatusOr<std::optional<consul::Digest>> resume = ParseResumeToken("resume_token", request.resume_token());
+  if (!resume.ok()) return resume.status();
+  if (absl::Status s = consul::ValidateDatacenter("datacenter", request.datacenter()); !s.ok()) return s;
+  query->target.datacenter = request.datacenter();
+  if (absl::Status s = ValidateText("subscriber", request.subscriber(), kMaxSubscriberBytes); !s.ok()) return s;
+  absl::StatusOr<absl::Duration> progress = ParseProgressInterval("progress_interval", request.progress_interval());
+  if (!progress.ok()) return progress.status();
+  return WatchParameters{*std::move(query), *resume, *progress};
+}
+
+}  // namespace
+
+void RegistryHandlers::Register(const v1::RegisterRequest& request, const Caller& caller,
+                                Reply<v1::RegisterResponse> reply) {
+  absl::StatusOr<consul::Registration> registration = ParseRegistration(request);
+  if (!registration.ok()) return reply(registration.status());
+  absl::StatusOr<consul::WriteOptions> options = PlanWrite(caller);
+  if (!options.ok()) return reply(options.status());
+
+  backend_->Register(*registration, *options,
+                     [id = registration->id, reply = std::move(reply)](absl::Status registered) mutable {
+                       if (!registered.ok()) return reply(std::move(registered));
+                       v1::RegisterResponse response;
+                       response.set_id(std::move(id));
+                       reply(std::move(response));
+                     });
+}
+
+void RegistryHandlers::Deregister(const v1::DeregisterRequest& request, const Caller& caller,
+                                  Reply<v1::DeregisterResponse> reply) {
+  if (absl::Status s = consul::ValidateInstanceId("id", request.id()); !s.ok()) return reply(s);
+  absl::StatusOr<consul::WriteOptions> options = PlanWrite(caller);
+  if (!options.ok()) return reply(options.status());
+
+  backend_->Deregister(request.id(), *options, [reply = std::move(reply)](absl::Status deregistered) mutable {
+    if (!deregistered.ok()) return reply(std::move(deregistered));
+    reply(v1::DeregisterResponse());
+  });
+}
+
+void RegistryHandlers::Heartbeat(const v1::HeartbeatRequest& request, const Caller& caller,
+                                 Reply<v1::HeartbeatResponse> reply) {
+  if (absl::Status s = consul::ValidateInstanceId("id", request.id()); !s.ok()) return reply(s);
+  absl::StatusOr<consul::Health> health = ParseHealth("status", request.status(), consul::Health::kPassing);
+  if (!health.ok()) return reply(health.status());
+  if (absl::Status s = ValidateLines("note", request.note(), kMaxNoteBytes); !s.ok()) return reply(s);
+  absl::StatusOr<consul::WriteOptions> options = PlanWrite(caller);
+  if (!options.ok()) return reply(options.status());
+
+  backend_->Heartbeat(request.id(), *health, request.note(), *options,
+                      [reply = std::move(reply)](absl::Status reported) mutable {
+                        if (!reported.ok()) return reply(std::move(reported));
+                        reply(v1::HeartbeatResponse());
+                      });
+}
+
+void RegistryHandlers::Discover(const v1::DiscoverRequest& request, const Caller& caller,
+                                Reply<v1::DiscoverResponse> reply) {
+  absl::StatusOr<ServiceQuery> query = ParseServiceQuery(request);
+  if (!query.ok()) return reply(query.status());
+  if (absl::Status s = ValidateText("near", request.near(), kMaxNearBytes); !s.ok()) return reply(s);
+  absl::StatusOr<ReadPlan> plan = PlanRead(request.options(), caller);
+  if (!plan.ok()) return reply(plan.status());
+
+  ReadDone done = [view = std::move(query->view), reply = std::move(reply)](absl::StatusOr<ReadResult> read) mutable {
+    if (!read.ok()) return reply(read.status());
+    v1::DiscoverResponse response;
+    const consul::SharedState seen = consul::Filter(consul::TargetKind::kService, read->state, view);
+    for (const consul::Instance& instance : seen->instances) consul::ToProto(instance, response.add_instances());
+    *response.mutable_info() = std::move(read->info);
+    reply(std::move(response));
+  };
+  if (!request.near().empty()) {
+    ReadNear(backend_, query->target, request.near(), *plan, std::move(done));
+    return;
+  }
+  Read(backend_, hub_, std::move(query->target), *plan, std::move(done));
+}
+
+void RegistryHandlers::ListServices(const v1::ListServicesRequest& request, const Caller& caller,
+                                    Reply<v1::ListServicesResponse> reply) {
+  absl::StatusOr<ReadPlan> plan = PlanRead(request.options(), caller);
+  if (!plan.ok()) return reply(plan.status());
+
+  consul::Target target;
+  target.kind = consul::TargetKind::kCatalog;
+  Read(backend_, hub_, std::move(target), *plan, [reply = std::move(reply)](absl::StatusOr<ReadResult> read) mutable {
+    if (!read.ok()) return reply(read.status());
+    v1::ListServicesResponse response;
+    for (const consul::ServiceSummary& service : read->state->services) ToApi(service, response.add_services());
+    *response.mutable_info() = std::move(read->info);
+    reply(std::move(response));
+  });
+}
+
+void RegistryHandlers::WatchService(const v1::WatchServiceRequest& request, const Caller& caller,
+                                    const std::shared_ptr<Outbox>& outbox) {
+  absl::StatusOr<WatchParameters> watch = ParseWatch(request);
+  if (!watch.ok()) {
+    outbox->End(watch.status());
+    return;
+  }
+  outbox->Start(hub_->Subscribe(watch->query.target, watch->query.view, watch->resume, outbox),
+                watch->progress_interval);
+}
+
+}  // namespace meshgate::server

@@ -1,0 +1,113 @@
+// The hub under real threads, for ThreadSanitizer: readers come and go while the state changes.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "consul/base/mutex.h"
+#include "consul/base/thread_pool_scheduler.h"
+#include "consul/watch/hub.h"
+#include "meshgate/v1/config_service.pb.h"
+#include "tests/testing/fake_backend.h"
+
+namespace meshgate::consul {
+namespace {
+
+using ::meshgate::testing::FakeBackend;
+
+// A reader that takes what it is woken for and checks that values only ever grow.
+class GrowingReader : public Subscriber {
+ public:
+  void Wake() override {
+    MutexLock lock(mu_);
+    if (subscription_ != nullptr) TakeLocked();
+  }
+
+  void Attach(std::unique_ptr<Subscription> subscription) {
+    MutexLock lock(mu_);
+    subscription_ = std::move(subscription);
+    TakeLocked();
+  }
+
+  void Detach() {
+    std::unique_ptr<Subscription> gone;
+    MutexLock lock(mu_);
+    gone = std::move(subscription_);
+  }
+
+  void WaitFor(int value) {
+    MutexLock lock(mu_);
+    while (last_ < value) changed_.Wait(mu_);
+  }
+
+ private:
+  void TakeLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    auto next = subscription_->Next();
+    ASSERT_TRUE(next.ok());
+    if (*next == nullptr) return;
+    v1::WatchConfigResponse response;
+    ASSERT_TRUE(response.ParseFromString((*next)->bytes));
+    for (const auto& event : response.events()) {
+      const int value = std::stoi(event.entry().value());
+      EXPECT_GT(value, last_) << "out of order or twice";
+      last_ = value;
+    }
+    changed_.NotifyAll();
+  }
+
+  Mutex mu_;
+  CondVar changed_;
+  std::unique_ptr<Subscription> subscription_ ABSL_GUARDED_BY(mu_);
+  int last_ ABSL_GUARDED_BY(mu_) = -1;
+};
+
+// Every reader must reach the last value, in order and without repetition, whoever else subscribes or leaves meanwhile.
+TEST(HubThreadsTest, ReadersConvergeWhileOthersComeAndGo) {
+  constexpr int kChanges = 60;
+  constexpr int kReaders = 50;
+  ThreadPoolScheduler scheduler(2, "hub");
+  FakeBackend backend(&scheduler);
+  WatchReporter reporter;
+  Hub hub(&backend, &scheduler, &reporter, {});
+  const Target target{TargetKind::kKey, "a", "", ""};
+
+  std::atomic<bool> done{false};
+  std::thread consul([&] {
+    for (int i = 0; i <= kChanges; ++i) {
+      const auto index = static_cast<uint64_t>(i) + 10;
+      while (!backend.AnswerEntries(FakeBackend::Method::kReadKey, {{"a", std::to_string(i), 0, 1, index}}, index)) {
+        std::this_thread::yield();
+      }
+    }
+  });
+  std::vector<std::thread> churn;
+  for (int t = 0; t < 2; ++t) {
+    churn.emplace_back([&] {
+      while (!done) {
+        auto reader = std::make_shared<GrowingReader>();
+        reader->Attach(hub.Subscribe(target, View{}, std::nullopt, reader));
+        hub.Read(target, {}, [](absl::StatusOr<CachedState>) {});
+        reader->Detach();
+      }
+    });
+  }
+  std::vector<std::shared_ptr<GrowingReader>> readers;
+  for (int i = 0; i < kReaders; ++i) {
+    readers.push_back(std::make_shared<GrowingReader>());
+    readers.back()->Attach(hub.Subscribe(target, View{}, std::nullopt, readers.back()));
+  }
+  for (auto& reader : readers) reader->WaitFor(kChanges);
+  done = true;
+  consul.join();
+  for (auto& t : churn) t.join();
+  for (auto& reader : readers) reader->Detach();
+  hub.Shutdown();
+  backend.Shutdown();
+  scheduler.Stop();
+}
+
+}  // namespace
+}  // namespace meshgate::consul

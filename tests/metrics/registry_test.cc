@@ -1,0 +1,139 @@
+#include "metrics/registry.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+#include <vector>
+
+namespace meshgate::metrics {
+namespace {
+
+using consul::Endpoint;
+using consul::TargetKind;
+using consul::WatchReporter;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// Would break if a series appeared only with its first event: a rate over it would miss that event, and an alert on its
+// absence could not be written.
+TEST(RegistryTest, EverySeriesExistsFromTheStart) {
+  Registry registry("1.2.3", "consul");
+  registry.rpc_reporter()->Method(RpcReporter::Type::kUnary, "a.B", "C");
+  const std::string text = registry.Scrape();
+  for (
+      const char* series :
+      {R"(meshgate_build_info{backend="consul",version="1.2.3"} 1)",
+       R"(meshgate_watch_streams{kind="key"} 0)",
+       R"(meshgate_watch_streams{kind="catalog"} 0)",
+       R"(meshgate_upstream_watches{kind="service"} 0)",
+       R"(meshgate_watch_events_total{kind="prefix",type="delete"} 0)",
+       R"(meshgate_watch_events_merged_total{kind="key"} 0)",
+       R"(meshgate_watch_propagation_seconds_count{kind="service"} 0)",
+       R"(meshgate_watch_dropped_total{reason="draining"} 0)",
+       "meshgate_consul_up 0",
+       "meshgate_consul_known_leader 0",
+       "meshgate_consul_last_contact_seconds 0",
+       R"(meshgate_consul_requests_total{code="404",endpoint="kv"} 0)",
+       R"(meshgate_consul_requests_total{code="none",endpoint="status"} 0)",
+       R"(meshgate_consul_request_duration_seconds_bucket{endpoint="health_service",le="300"} 0)",
+       "meshgate_consul_connections 0",
+       "meshgate_consul_index_resets_total 0",
+       R"(meshgate_consul_spurious_wakeups_total{kind="key"} 0)",
+       R"(meshgate_cache_requests_total{result="refused"} 0)",
+       R"(grpc_server_handled_total{grpc_code="Unauthenticated",grpc_method="C",grpc_service="a.B",grpc_type="unary"} 0)",
+       "process_open_fds "}) {
+    EXPECT_THAT(text, HasSubstr(series));
+  }
+}
+
+// Would break if an event were counted under another one's name.
+TEST(RegistryTest, CountsWhatIsReported) {
+  Registry registry("1", "embedded");
+  WatchReporter* watch = registry.watch_reporter();
+  watch->OnStreams(TargetKind::kKey, 1);
+  watch->OnStreams(TargetKind::kKey, 1);
+  watch->OnStreams(TargetKind::kKey, -1);
+  watch->OnUpstreamWatches(TargetKind::kPrefix, 3);
+  watch->OnEvents(TargetKind::kService, WatchReporter::EventType::kDelete, 5);
+  watch->OnMerged(TargetKind::kKey, 4);
+  watch->OnPropagation(TargetKind::kKey, absl::Microseconds(300));
+  watch->OnDropped(WatchReporter::DropReason::kDraining);
+  watch->OnIndexReset();
+  watch->OnSpuriousWakeup(TargetKind::kCatalog);
+  watch->OnCacheRequest(WatchReporter::CacheResult::kStale);
+  registry.store_reporter()->OnStoreHealth(true, true, absl::Milliseconds(1500));
+  registry.backend_reporter()->OnConnections(7);
+  registry.backend_reporter()->OnRequest(Endpoint::kKv, 200, absl::Milliseconds(3));
+  registry.backend_reporter()->OnRequest(Endpoint::kKv, 0, absl::Milliseconds(3));
+  registry.backend_reporter()->OnRequest(Endpoint::kKv, 418, absl::Milliseconds(3));
+
+  const std::string text = registry.Scrape();
+  for (const char* series :
+       {R"(meshgate_watch_streams{kind="key"} 1)", R"(meshgate_upstream_watches{kind="prefix"} 3)",
+        R"(meshgate_watch_events_total{kind="service",type="delete"} 5)",
+        R"(meshgate_watch_events_merged_total{kind="key"} 4)",
+        R"(meshgate_watch_propagation_seconds_bucket{kind="key",le="0.0005"} 1)",
+        R"(meshgate_watch_dropped_total{reason="draining"} 1)", R"(meshgate_watch_dropped_total{reason="failed"} 0)",
+        "meshgate_consul_index_resets_total 1", R"(meshgate_consul_spurious_wakeups_total{kind="catalog"} 1)",
+        R"(meshgate_cache_requests_total{result="stale"} 1)", "meshgate_consul_up 1", "meshgate_consul_known_leader 1",
+        "meshgate_consul_last_contact_seconds 1.5", "meshgate_consul_connections 7",
+        R"(meshgate_consul_requests_total{code="200",endpoint="kv"} 1)",
+        R"(meshgate_consul_requests_total{code="none",endpoint="kv"} 1)",
+        R"(meshgate_consul_requests_total{code="other",endpoint="kv"} 1)",
+        R"(meshgate_consul_request_duration_seconds_count{endpoint="kv"} 3)"}) {
+    EXPECT_THAT(text, HasSubstr(series));
+  }
+  EXPECT_THAT(text, HasSubstr(R"(meshgate_watch_propagation_seconds_bucket{kind="key",le="0.00025"} 0)"));
+}
+
+// Would break if a call were counted under the wrong code, or a second look-up of a method reset or split its series.
+TEST(RegistryTest, CountsCallsByMethodAndCode) {
+  Registry registry("1", "embedded");
+  RpcMethodReporter* m = registry.rpc_reporter()->Method(RpcReporter::Type::kServerStream, "a.B", "Watch");
+  m->OnStarted();
+  m->OnReceived();
+  m->OnSent();
+  m->OnSent();
+  m->OnHandled(14, absl::Milliseconds(20));
+  m->OnHandled(99, absl::Milliseconds(20));
+  EXPECT_EQ(registry.rpc_reporter()->Method(RpcReporter::Type::kServerStream, "a.B", "Watch"), m);
+  const std::string text = registry.Scrape();
+  const std::string labels = R"(grpc_method="Watch",grpc_service="a.B",grpc_type="server_stream")";
+  EXPECT_THAT(text, HasSubstr("grpc_server_started_total{" + labels + "} 1\n"));
+  EXPECT_THAT(text, HasSubstr("grpc_server_msg_received_total{" + labels + "} 1\n"));
+  EXPECT_THAT(text, HasSubstr("grpc_server_msg_sent_total{" + labels + "} 2\n"));
+  EXPECT_THAT(text, HasSubstr("grpc_server_handled_total{grpc_code=\"Unavailable\"," + labels + "} 1\n"));
+  EXPECT_THAT(text, HasSubstr("grpc_server_handled_total{grpc_code=\"Unknown\"," + labels + "} 1\n"));
+  EXPECT_THAT(text, HasSubstr("grpc_server_handling_seconds_bucket{" + labels + ",le=\"0.025\"} 2\n"));
+}
+
+// Would break if two events at a time could be counted as one, or a scrape disturbed them.
+TEST(RegistryTest, ReportsFromManyThreadsWhileScraped) {
+  Registry registry("1", "embedded");
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&registry] {
+      for (int i = 0; i < 1000; ++i) registry.watch_reporter()->OnPropagation(TargetKind::kKey, absl::Milliseconds(1));
+    });
+  }
+  for (int i = 0; i < 10; ++i) registry.Scrape();
+  for (auto& t : threads) t.join();
+  EXPECT_THAT(registry.Scrape(), HasSubstr(R"(meshgate_watch_propagation_seconds_count{kind="key"} 4000)"));
+  EXPECT_THAT(registry.Scrape(), Not(HasSubstr("nan")));
+}
+
+// Would break if a code's name drifted from the spelling that dashboards filter on.
+TEST(RegistryTest, CodeNames) {
+  EXPECT_EQ(RpcCodeName(0), "OK");
+  EXPECT_EQ(RpcCodeName(1), "Canceled");
+  EXPECT_EQ(RpcCodeName(5), "NotFound");
+  EXPECT_EQ(RpcCodeName(10), "Aborted");
+  EXPECT_EQ(RpcCodeName(14), "Unavailable");
+  EXPECT_EQ(RpcCodeName(16), "Unauthenticated");
+  EXPECT_EQ(RpcCodeName(-1), "Unknown");
+  EXPECT_EQ(RpcCodeName(17), "Unknown");
+}
+
+}  // namespace
+}  // namespace meshgate::metrics

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs them all.
+#
+#   ./tests/run.sh [--sanitizers] [OPTIONS OF BAZEL TEST] [-- TARGETS]
+#     ./tests/run.sh                                  everything
+#     ./tests/run.sh --config=asan                    everything, built with AddressSanitizer
+#     ./tests/run.sh -- //tests/client/...            some of it
+#     ./tests/run.sh --sanitizers                     everything plain, then ThreadSanitizer over what does not link
+#                                                     gRPC, then Address- and UndefinedBehaviorSanitizer
+#
+# MESHGATE_SANITIZERS=all is --sanitizers; MESHGATE_SANITIZERS=tsan runs ThreadSanitizer alone after the plain tests.
+# Ends with the line "N passed, N failed" over test cases, and exit status 0 when none failed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=tools/packages.sh
+. tools/packages.sh
+# shellcheck source=tools/system.sh
+. tools/system.sh
+
+sanitizers=${MESHGATE_SANITIZERS:-}
+options=()
+targets=()
+while (($#)); do
+  case $1 in
+    -h | --help)
+      sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+      exit 0
+      ;;
+    --sanitizers) sanitizers=all ;;
+    --)
+      shift
+      targets=("$@")
+      break
+      ;;
+    -*) options+=("$1") ;;
+    *) die "'$1' is not an option; targets go behind --" ;;
+  esac
+  shift
+done
+((${#targets[@]})) || targets=(//...)
+
+install_packages "${build_packages[@]}" "${test_packages[@]}"
+install_consul || say "tests that need a real Consul can't run"
+
+results=()
+
+# Runs the tests once, with a name for the results and more options.
+run_tests() {
+  local name=$1
+  shift
+  local events=$PWD/.cache/log/events-$name.json status=0
+  mkdir -p .cache/log
+  say "$name: bazel test $* ${options[*]-} ${targets[*]}"
+  # Bazel says what it is doing every few seconds, and prints what failed.
+  "$BAZEL" test --keep_going --progress_report_interval=5 --build_event_json_file="$events" \
+    "$@" ${options[@]+"${options[@]}"} -- "${targets[@]}" || status=$?
+  results+=("$name=$status=$events")
+  # 130: interrupted.
+  if ((status == 8 || status == 130)); then die "interrupted"; fi
+}
+
+run_tests plain
+case $sanitizers in
+  '') ;;
+  tsan) run_tests tsan --config=tsan ;;
+  all)
+    run_tests tsan --config=tsan
+    run_tests asan-ubsan --config=asan --config=ubsan
+    ;;
+  *) die "MESHGATE_SANITIZERS is 'tsan' or 'all', not '$sanitizers'" ;;
+esac
+exec /usr/bin/python3 tools/test_summary.py "${results[@]}"

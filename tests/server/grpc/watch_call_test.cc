@@ -1,0 +1,335 @@
+#include "server/grpc/watch_call.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <deque>
+#include <future>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "consul/base/errors.h"
+#include "consul/base/thread_pool_scheduler.h"
+#include "google/rpc/status.pb.h"
+#include "tests/server/grpc/test_service.h"
+#include "tests/testing/manual_scheduler.h"
+
+namespace meshgate::server {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A target whose state is a number; every reader gets the latest one.
+class Source {
+ public:
+  explicit Source(size_t padding = 0) : padding_(padding) {}
+
+  void Attach(const std::shared_ptr<Outbox>& outbox) {
+    {
+      MutexLock lock(mu_);
+      outboxes_.push_back(outbox);
+      changed_.NotifyAll();
+    }
+    outbox->Start(std::make_unique<Reader>(this), absl::ZeroDuration());
+  }
+
+  void Publish() {
+    std::vector<std::shared_ptr<Outbox>> readers;
+    {
+      MutexLock lock(mu_);
+      ++version_;
+      for (const auto& weak : outboxes_) {
+        if (auto outbox = weak.lock()) readers.push_back(std::move(outbox));
+      }
+    }
+    for (const auto& outbox : readers) outbox->Wake();
+  }
+
+  // Waits until `count` streams have been attached.
+  std::vector<std::shared_ptr<Outbox>> Wait(size_t count) {
+    MutexLock lock(mu_);
+    const absl::Time end = absl::Now() + absl::Seconds(30);
+    while (outboxes_.size() < count && changed_.WaitUntil(mu_, end)) {
+    }
+    std::vector<std::shared_ptr<Outbox>> out;
+    for (const auto& weak : outboxes_) out.push_back(weak.lock());
+    return out;
+  }
+
+ private:
+  class Reader final : public consul::Subscription {
+   public:
+    explicit Reader(Source* source) : source_(source) {}
+    absl::StatusOr<consul::SharedMessage> Next() override {
+      MutexLock lock(source_->mu_);
+      if (mark_ == source_->version_) return consul::SharedMessage();
+      mark_ = source_->version_;
+      v1::WatchConfigResponse response;
+      response.set_index(mark_);
+      response.add_events()->mutable_entry()->set_value(std::string(source_->padding_, 'x'));
+      auto message = std::make_shared<consul::Message>();
+      response.SerializeToString(&message->bytes);
+      return consul::SharedMessage(std::move(message));
+    }
+    consul::SharedMessage Progress() override { return nullptr; }
+    consul::TargetKind kind() const override { return consul::TargetKind::kKey; }
+
+   private:
+    Source* const source_;
+    uint64_t mark_ = 0;
+  };
+
+  const size_t padding_;
+  Mutex mu_;
+  CondVar changed_;
+  uint64_t version_ ABSL_GUARDED_BY(mu_) = 1;
+  std::vector<std::weak_ptr<Outbox>> outboxes_ ABSL_GUARDED_BY(mu_);
+};
+
+std::string Handled(const char* code) {
+  return std::string(R"(grpc_server_handled_total{grpc_code=")") + code +
+         R"(",grpc_method="WatchConfig",grpc_service="meshgate.v1.ConfigService",grpc_type="server_stream"} )";
+}
+
+class WatchCallTest : public ::testing::Test {
+ protected:
+  void Start(Source* source) {
+    server_.service.watch = [source](const v1::WatchConfigRequest&, const Caller&,
+                                     const std::shared_ptr<Outbox>& outbox) { source->Attach(outbox); };
+    server_.Start();
+  }
+  bool Idle() { return server_.calls.WaitIdle(absl::Now() + absl::Seconds(30)); }
+
+  ThreadPoolScheduler scheduler_{2, "test"};
+  testing::TestServer server_{&scheduler_};
+};
+
+// Would break if messages were lost, altered or reordered between the outbox and the caller, or the end were not told
+// once with its details.
+TEST_F(WatchCallTest, DeliversThenFinishesOnce) {
+  Source source(1000);
+  Start(&source);
+  grpc::ClientContext context;
+  auto reader = server_.stub->WatchConfig(&context, v1::WatchConfigRequest());
+  v1::WatchConfigResponse response;
+  for (uint64_t version = 1; version <= 20; ++version) {
+    ASSERT_TRUE(reader->Read(&response));
+    EXPECT_EQ(response.index(), version);
+    EXPECT_EQ(response.events(0).entry().value(), std::string(1000, 'x'));
+    if (version < 20) source.Publish();
+  }
+  EXPECT_EQ(server_.streams.size(), 1u);
+  auto outbox = source.Wait(1).at(0);
+  outbox->End(MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidFilter, "the filter does not parse"));
+  outbox->End(absl::InternalError("too late"));
+  EXPECT_FALSE(reader->Read(&response));
+  const grpc::Status status = reader->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_details(), HasSubstr("INVALID_FILTER"));
+  ASSERT_TRUE(Idle());
+  EXPECT_EQ(server_.streams.size(), 0u);
+  const std::string text = server_.registry.Scrape();
+  EXPECT_THAT(text, HasSubstr(Handled("InvalidArgument") + "1\n"));
+  EXPECT_THAT(text, HasSubstr(Handled("Internal") + "0\n"));
+  EXPECT_THAT(text, HasSubstr(R"(grpc_server_msg_sent_total{grpc_method="WatchConfig",)"
+                              R"(grpc_service="meshgate.v1.ConfigService",grpc_type="server_stream"} 20)"));
+}
+
+// Would break if the caller learned only with the first message that its stream stands.
+TEST_F(WatchCallTest, HeadersComeAtOnce) {
+  server_.service.watch = [](const v1::WatchConfigRequest&, const Caller&, const std::shared_ptr<Outbox>&) {};
+  server_.Start();
+  grpc::ClientContext context;
+  auto reader = server_.stub->WatchConfig(&context, v1::WatchConfigRequest());
+  reader->WaitForInitialMetadata();
+  EXPECT_EQ(context.GetServerInitialMetadata().count("x-request-id"), 1u);
+}
+
+// Would break if a request that does not parse started a stream.
+TEST_F(WatchCallTest, MalformedRequest) {
+  server_.service.watch = [](const v1::WatchConfigRequest&, const Caller&, const std::shared_ptr<Outbox>&) {
+    ADD_FAILURE() << "the handler was called";
+  };
+  server_.Start();
+  grpc::ClientContext context;
+  v1::WatchConfigRequest request;
+  request.set_key("\xff");
+  auto reader = server_.stub->WatchConfig(&context, request);
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+// Would break if a cancellation that meets a write, an end or another cancellation finished a call twice, never, or
+// after it was gone: every call must end, and be counted once.
+TEST_F(WatchCallTest, CancelStorm) {
+  Source source(100);
+  Start(&source);
+  std::atomic<bool> stop{false};
+  std::thread publisher([&] {
+    while (!stop) source.Publish();
+  });
+  constexpr int kThreads = 4, kRounds = 100;
+  std::vector<std::thread> callers;
+  for (int t = 0; t < kThreads; ++t) {
+    callers.emplace_back([&, t] {
+      std::mt19937 random(t);
+      auto stub = v1::ConfigService::NewStub(server_.Channel());
+      for (int i = 0; i < kRounds; ++i) {
+        grpc::ClientContext context;
+        auto reader = stub->WatchConfig(&context, v1::WatchConfigRequest());
+        v1::WatchConfigResponse response;
+        for (unsigned reads = random() % 4; reads > 0; --reads) reader->Read(&response);
+        context.TryCancel();
+        reader->Finish();
+      }
+    });
+  }
+  for (auto& t : callers) t.join();
+  EXPECT_TRUE(Idle());
+  stop = true;
+  publisher.join();
+  EXPECT_EQ(server_.streams.size(), 0u);
+  // Also those that were cancelled before their request had arrived.
+  const std::string text = server_.registry.Scrape();
+  const auto value = [&text](const std::string& series) {
+    const size_t at = text.find(series);
+    return at == std::string::npos ? -1.0 : std::stod(text.substr(at + series.size()));
+  };
+  const double started = value(R"(grpc_server_started_total{grpc_method="WatchConfig",)"
+                               R"(grpc_service="meshgate.v1.ConfigService",grpc_type="server_stream"} )");
+  EXPECT_GT(started, 0);
+  EXPECT_EQ(value(Handled("Canceled")), started);
+}
+
+// Would break if a reader that does not read made the server queue messages, or missed the latest state in the end.
+TEST_F(WatchCallTest, SlowReaderSkipsToTheLatest) {
+  Source source(256 << 10);
+  Start(&source);
+  grpc::ClientContext context;
+  auto reader = server_.stub->WatchConfig(&context, v1::WatchConfigRequest());
+  source.Wait(1);
+  constexpr uint64_t kVersions = 400;
+  for (uint64_t i = 1; i < kVersions; ++i) source.Publish();
+  v1::WatchConfigResponse response;
+  uint64_t last = 0;
+  int messages = 0;
+  while (last < kVersions && reader->Read(&response)) {
+    EXPECT_GT(response.index(), last);
+    last = response.index();
+    ++messages;
+  }
+  EXPECT_EQ(last, kVersions);
+  EXPECT_LT(messages, static_cast<int>(kVersions));
+  context.TryCancel();
+  reader->Finish();
+}
+
+// Would break if a caller whose connection is gone kept its stream, and what that holds, forever.
+TEST_F(WatchCallTest, LostConnectionEndsTheStream) {
+  Source source;
+  Start(&source);
+  {
+    auto channel = server_.Channel();
+    auto stub = v1::ConfigService::NewStub(channel);
+    grpc::ClientContext context;
+    auto reader = stub->WatchConfig(&context, v1::WatchConfigRequest());
+    v1::WatchConfigResponse response;
+    ASSERT_TRUE(reader->Read(&response));
+    EXPECT_EQ(server_.streams.size(), 1u);
+  }
+  EXPECT_TRUE(Idle());
+  EXPECT_EQ(server_.streams.size(), 0u);
+}
+
+// Would break if one reader that never reads could hold its stream and message for good, or took an idle one with it.
+TEST(WatchCallTimeoutTest, AWriteThatStallsEndsThatStreamAlone) {
+  testing::ManualScheduler scheduler;
+  testing::TestServer server(&scheduler);
+  Source large(1 << 20), quiet;
+  server.service.watch = [&](const v1::WatchConfigRequest& request, const Caller&,
+                             const std::shared_ptr<Outbox>& outbox) {
+    (request.key() == "large" ? large : quiet).Attach(outbox);
+  };
+  server.Start();
+  grpc::ClientContext quiet_context, large_context;
+  v1::WatchConfigRequest request;
+  v1::WatchConfigResponse response;
+  request.set_key("quiet");
+  auto quiet_reader = server.stub->WatchConfig(&quiet_context, request);
+  ASSERT_TRUE(quiet_reader->Read(&response));
+  request.set_key("large");
+  auto other = v1::ConfigService::NewStub(server.Channel());
+  auto large_reader = other->WatchConfig(&large_context, request);
+  large.Wait(1);
+  const absl::Time end = absl::Now() + absl::Seconds(30);
+  while (server.streams.size() == 2 && absl::Now() < end) {
+    large.Publish();
+    scheduler.Advance(absl::Seconds(30));
+  }
+  EXPECT_EQ(server.streams.size(), 1u);
+  EXPECT_THAT(server.registry.Scrape(), HasSubstr(R"(meshgate_watch_dropped_total{reason="failed"} 1)"));
+  quiet.Publish();
+  EXPECT_TRUE(quiet_reader->Read(&response));
+  EXPECT_EQ(response.index(), 2u);
+  quiet_context.TryCancel();
+  large_context.TryCancel();
+}
+
+// Reads one stream until it ends.
+class StreamReader final : public grpc::ClientReadReactor<v1::WatchConfigResponse> {
+ public:
+  StreamReader(v1::ConfigService::Stub* stub, std::atomic<int>* opened) : opened_(opened) {
+    stub->async()->WatchConfig(&context_, &request_, this);
+    StartRead(&response_);
+    StartCall();
+  }
+  void OnReadDone(bool ok) override {
+    if (!ok) return;
+    ++*opened_;
+    StartRead(&response_);
+  }
+  void OnDone(const grpc::Status& status) override { done_.set_value(status); }
+  std::future<grpc::Status> Ended() { return done_.get_future(); }
+
+ private:
+  std::atomic<int>* const opened_;
+  grpc::ClientContext context_;
+  v1::WatchConfigRequest request_;
+  v1::WatchConfigResponse response_;
+  std::promise<grpc::Status> done_;
+};
+
+// Would break if a stop of the gateway left some of its streams without the status that tells them to come back.
+TEST_F(WatchCallTest, ShutdownTellsEveryStream) {
+  Source source;
+  Start(&source);
+  constexpr int kStreams = 1000;
+  std::atomic<int> opened{0};
+  std::vector<std::unique_ptr<v1::ConfigService::Stub>> stubs;
+  for (int i = 0; i < 10; ++i) stubs.push_back(v1::ConfigService::NewStub(server_.Channel()));
+  std::deque<StreamReader> readers;
+  for (int i = 0; i < kStreams; ++i) readers.emplace_back(stubs[i % stubs.size()].get(), &opened);
+  ASSERT_EQ(source.Wait(kStreams).size(), static_cast<size_t>(kStreams));
+
+  const absl::Time began = absl::Now();
+  server_.streams.EndAll(
+      WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kDraining, "stopping"), absl::Seconds(1)));
+  server_.server->BeginShutdown(absl::Now() + absl::Seconds(60));
+  EXPECT_TRUE(server_.server->WaitForCalls());
+  server_.server->FinishShutdown();
+  EXPECT_LT(absl::Now() - began, absl::Seconds(30));
+  for (StreamReader& reader : readers) {
+    const grpc::Status status = reader.Ended().get();
+    ASSERT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+    ASSERT_EQ(status.error_message(), "stopping");
+    ASSERT_THAT(status.error_details(), HasSubstr("RetryInfo"));
+  }
+  EXPECT_THAT(server_.registry.Scrape(), HasSubstr(R"(meshgate_watch_dropped_total{reason="draining"} 1000)"));
+  EXPECT_EQ(server_.streams.size(), 0u);
+}
+
+}  // namespace
+}  // namespace meshgate::server

@@ -1,0 +1,127 @@
+#ifndef MESHGATE_TESTS_SERVER_SERVICE_HANDLER_HARNESS_H_
+#define MESHGATE_TESTS_SERVER_SERVICE_HANDLER_HARNESS_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "consul/base/errors.h"
+#include "consul/reporter.h"
+#include "consul/watch/hub.h"
+#include "google/rpc/status.pb.h"
+#include "gtest/gtest.h"
+#include "server/service/call.h"
+#include "server/service/config_handlers.h"
+#include "server/service/registry_handlers.h"
+#include "server/stream/outbox.h"
+#include "tests/testing/fake_backend.h"
+#include "tests/testing/manual_scheduler.h"
+
+namespace meshgate::server {
+
+// The field that a BadRequest names; empty where there is none.
+inline std::string BadFieldOf(const absl::Status& status) {
+  auto payload = status.GetPayload("type.googleapis.com/google.rpc.BadRequest");
+  google::rpc::BadRequest bad;
+  if (!payload.has_value() || !bad.ParseFromString(std::string(*payload)) || bad.field_violations_size() != 1) {
+    return "";
+  }
+  return bad.field_violations(0).field();
+}
+
+inline void ExpectBadField(const absl::Status& status, const std::string& field) {
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  EXPECT_EQ(status.message().substr(0, field.size() + 2), field + ": ") << status;
+  EXPECT_EQ(BadFieldOf(status), field);
+  EXPECT_NE(ReasonOf(status), "");
+}
+
+// What a handler replied: nothing yet, or one answer. A second one fails the test.
+template <typename Response>
+class Answered {
+ public:
+  Reply<Response> reply() {
+    return [held = held_](absl::StatusOr<Response> answer) {
+      EXPECT_FALSE(held->has_value()) << "answered twice";
+      *held = std::move(answer);
+    };
+  }
+  bool pending() const { return !held_->has_value(); }
+  absl::Status status() const { return pending() ? absl::UnknownError("not answered") : (*held_)->status(); }
+  const Response& response() const { return (*held_)->value(); }
+
+ private:
+  std::shared_ptr<std::optional<absl::StatusOr<Response>>> held_ =
+      std::make_shared<std::optional<absl::StatusOr<Response>>>();
+};
+
+// One stream: what was written to it, each write done at once, and how it ended.
+class RecordedStream final : public StreamWriter {
+ public:
+  RecordedStream(Scheduler* scheduler, consul::WatchReporter* reporter)
+      : outbox_(std::make_shared<Outbox>(this, scheduler, reporter)) {}
+  ~RecordedStream() override { outbox_->OnCancelled(); }
+
+  void StartWrite(consul::SharedMessage message) override {
+    written_.push_back(message->bytes);
+    outbox_->OnWriteDone(true);
+  }
+  void Finish(const absl::Status& status) override {
+    EXPECT_FALSE(end_.has_value()) << "finished twice";
+    end_ = status;
+  }
+
+  const std::shared_ptr<Outbox>& outbox() const { return outbox_; }
+  const std::vector<std::string>& written() const { return written_; }
+  const std::optional<absl::Status>& end() const { return end_; }
+
+ private:
+  const std::shared_ptr<Outbox> outbox_;
+  std::vector<std::string> written_;
+  std::optional<absl::Status> end_;
+};
+
+// Handlers on a real hub and a backend that the test answers.
+class HandlerHarness : public ::testing::Test {
+ protected:
+  using Method = testing::FakeBackend::Method;
+
+  ~HandlerHarness() override {
+    hub_.Shutdown();
+    backend_.Shutdown();
+    scheduler_.RunReady();
+  }
+
+  // Takes the answers that were given to where they go.
+  void Run() { scheduler_.RunReady(); }
+
+  // What the latest call was made with.
+  testing::FakeBackend::Arguments LastCall() const {
+    const std::vector<testing::FakeBackend::Arguments> calls = backend_.calls();
+    return calls.empty() ? testing::FakeBackend::Arguments() : calls.back();
+  }
+
+  // Lets every query of `method` fail until the hub calls its state stale. Takes 25 s, less than an unused state is
+  // kept.
+  void LoseConsul(Method method) {
+    for (int i = 0; i < 5; ++i) {
+      backend_.Fail(method, MakeError(absl::StatusCode::kUnavailable, reason::kConsulUnavailable, "Consul is away"));
+      scheduler_.Advance(absl::Seconds(5));
+    }
+  }
+
+  testing::ManualScheduler scheduler_;
+  testing::FakeBackend backend_{&scheduler_};
+  consul::WatchReporter reporter_;
+  consul::Hub hub_{&backend_, &scheduler_, &reporter_, consul::HubOptions()};
+  ConfigHandlers config_{&backend_, &hub_};
+  RegistryHandlers registry_{&backend_, &hub_};
+  Caller caller_;
+};
+
+}  // namespace meshgate::server
+
+#endif  // MESHGATE_TESTS_SERVER_SERVICE_HANDLER_HARNESS_H_

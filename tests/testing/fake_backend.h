@@ -1,0 +1,141 @@
+#ifndef MESHGATE_TESTS_TESTING_FAKE_BACKEND_H_
+#define MESHGATE_TESTS_TESTING_FAKE_BACKEND_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "consul/backend.h"
+#include "consul/base/mutex.h"
+#include "consul/base/scheduler.h"
+
+namespace meshgate::testing {
+
+// A Backend that knows nothing: it records each call and answers when, and with what, the test says.
+//
+// Answer<Method>() and Fail() complete the oldest call of a method that is still pending, with a callback on the
+// scheduler, and return whether there was one. Blocking queries wait for the test like any other call: time does not
+// pass here. Cancelled calls end with CANCELLED, and Shutdown() cancels all that is pending; weaker than the contract,
+// those callbacks may still come after it, when the scheduler runs. Thread-safe; with a ManualScheduler nothing runs
+// before the test lets it.
+class FakeBackend final : public consul::Backend {
+ public:
+  enum class Method {
+    kReadKey,
+    kReadPrefix,
+    kReadService,
+    kReadCatalog,
+    kPutKey,
+    kDeleteKey,
+    kDeletePrefix,
+    kRegister,
+    kDeregister,
+    kHeartbeat,
+    kCheckHealth,
+  };
+
+  // What a call was made with; members that its method has no use for are as here.
+  struct Arguments {
+    Method method = Method::kCheckHealth;
+    // The key, prefix, service or instance id.
+    std::string name;
+    std::string filter;
+    std::string near;
+    consul::ReadOptions read;
+    consul::WriteOptions write;
+    consul::KvEntry entry;
+    std::optional<uint64_t> if_modify_index;
+    consul::Registration registration;
+    consul::Health health = consul::Health::kPassing;
+    std::string note;
+  };
+
+  // `scheduler` outlives the backend and its handles.
+  explicit FakeBackend(Scheduler* scheduler);
+  ~FakeBackend() override;
+
+  // Every call so far, in order, answered or not.
+  std::vector<Arguments> calls() const;
+  // Those that wait for an answer, oldest first.
+  std::vector<Arguments> pending() const;
+  size_t pending(Method method) const;
+
+  // For kReadKey and kReadPrefix. Answers were received at the scheduler's now.
+  bool AnswerEntries(Method method, std::vector<consul::KvEntry> entries, std::optional<uint64_t> index);
+  bool AnswerService(std::vector<consul::Instance> instances, std::optional<uint64_t> index);
+  bool AnswerCatalog(std::vector<consul::ServiceSummary> services, std::optional<uint64_t> index);
+  bool AnswerPut(consul::KvEntry written);
+  // For the methods that return a status alone: kDeleteKey to kHeartbeat.
+  bool AnswerDone(Method method, absl::Status status = absl::OkStatus());
+  bool AnswerHealth(consul::BackendHealth health);
+  // For any method; `status` is not OK.
+  bool Fail(Method method, absl::Status status);
+
+  void Shutdown() override;
+  consul::CallHandle ReadKey(const std::string& key, const consul::ReadOptions& options,
+                             Callback<consul::Answer<std::vector<consul::KvEntry>>> done) override;
+  consul::CallHandle ReadPrefix(const std::string& prefix, const consul::ReadOptions& options,
+                                Callback<consul::Answer<std::vector<consul::KvEntry>>> done) override;
+  consul::CallHandle ReadService(const std::string& service, const std::string& filter, const std::string& near,
+                                 const consul::ReadOptions& options,
+                                 Callback<consul::Answer<std::vector<consul::Instance>>> done) override;
+  consul::CallHandle ReadCatalog(const consul::ReadOptions& options,
+                                 Callback<consul::Answer<std::vector<consul::ServiceSummary>>> done) override;
+  consul::CallHandle PutKey(const consul::KvEntry& entry, std::optional<uint64_t> if_modify_index,
+                            const consul::WriteOptions& options, Callback<consul::KvEntry> done) override;
+  consul::CallHandle DeleteKey(const std::string& key, std::optional<uint64_t> if_modify_index,
+                               const consul::WriteOptions& options, DoneCallback done) override;
+  consul::CallHandle DeletePrefix(const std::string& prefix, const consul::WriteOptions& options,
+                                  DoneCallback done) override;
+  consul::CallHandle Register(const consul::Registration& registration, const consul::WriteOptions& options,
+                              DoneCallback done) override;
+  consul::CallHandle Deregister(const std::string& id, const consul::WriteOptions& options, DoneCallback done) override;
+  consul::CallHandle Heartbeat(const std::string& id, consul::Health health, const std::string& note,
+                               const consul::WriteOptions& options, DoneCallback done) override;
+  consul::CallHandle CheckHealth(absl::Duration timeout, Callback<consul::BackendHealth> done) override;
+
+ private:
+  using AnyCallback = std::variant<Callback<consul::Answer<std::vector<consul::KvEntry>>>,
+                                   Callback<consul::Answer<std::vector<consul::Instance>>>,
+                                   Callback<consul::Answer<std::vector<consul::ServiceSummary>>>,
+                                   Callback<consul::KvEntry>, DoneCallback, Callback<consul::BackendHealth>>;
+  struct PendingCall {
+    uint64_t id;
+    Arguments arguments;
+    AnyCallback done;
+  };
+  // Shared with the handles, which may outlive the backend.
+  struct Shared {
+    Scheduler* scheduler;
+    mutable Mutex mu;
+    uint64_t next_id ABSL_GUARDED_BY(mu) = 1;
+    bool shut_down ABSL_GUARDED_BY(mu) = false;
+    std::vector<Arguments> calls ABSL_GUARDED_BY(mu);
+    std::deque<PendingCall> pending ABSL_GUARDED_BY(mu);
+  };
+  class Handle;
+
+  consul::CallHandle Record(Arguments arguments, AnyCallback done);
+  // Takes the oldest pending call of a method.
+  std::optional<PendingCall> Take(Method method);
+  template <typename T>
+  bool AnswerList(Method method, std::vector<T> list, std::optional<uint64_t> index);
+  // Posts `result` to the callback of its type.
+  template <typename Done, typename Result>
+  static void Complete(Scheduler* scheduler, PendingCall call, Result result);
+  static void FailCall(Scheduler* scheduler, PendingCall call, absl::Status status);
+
+  const std::shared_ptr<Shared> shared_;
+};
+
+}  // namespace meshgate::testing
+
+#endif  // MESHGATE_TESTS_TESTING_FAKE_BACKEND_H_
