@@ -38,7 +38,7 @@ inline constexpr std::string_view kDraining = "DRAINING";                       
 inline constexpr std::string_view kDeadline = "DEADLINE_EXCEEDED";                 // DEADLINE_EXCEEDED
 inline constexpr std::string_view kCancelled = "CANCELLED";                        // CANCELLED
 inline constexpr std::string_view kNotConsul = "UNEXPECTED_ANSWER";                // INTERNAL
-inline constexpr std::string_view kStorage = "STORAGE_FAILED";                     // INTERNAL
+inline constexpr std::string_view kStorage = "STORAGE_FAILED";                     // UNAVAILABLE
 inline constexpr std::string_view kNotImplemented = "NOT_IMPLEMENTED";             // UNIMPLEMENTED
 }  // namespace reason
 

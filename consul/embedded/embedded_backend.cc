@@ -138,7 +138,8 @@ CallHandle EmbeddedBackend::ReadService(const std::string& service, const std::s
   if (!filter.empty()) {
     auto result = embedded::Filter::Parse(filter);
     if (!result.ok()) {
-      return engine_->Answer(result.status(), [done = std::move(done)](absl::Status s) mutable { done(std::move(s)); });
+      return engine_->Answer(std::move(result).status(),
+                             [done = std::move(done)](absl::Status s) mutable { done(std::move(s)); });
     }
     parsed = *std::move(result);
   }

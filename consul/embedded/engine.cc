@@ -170,7 +170,7 @@ void Engine::CommitBatch(const WriteQueue::Batch& batch) {
   for (const auto& write : batch) results.push_back(write->Run(transaction));
   transaction.BoundTombstones(kMaxTombstones);
   if (transaction.must_commit()) {
-    const absl::Status committed = store_->Commit(transaction.mutations(), transaction.index());
+    absl::Status committed = store_->Commit(transaction.mutations(), transaction.index());
     storage_failed_ = !committed.ok();
     if (!committed.ok() && batch.size() > 1 && ReasonOf(committed) == reason::kStorage) {
       // One of them may be what the disk has no room for, and none of them saw what the state really is.
@@ -180,7 +180,8 @@ void Engine::CommitBatch(const WriteQueue::Batch& batch) {
     if (committed.ok()) {
       Publish(transaction.mutations());
     } else {
-      std::fill(results.begin(), results.end(), committed);
+      // Handed over to the callbacks like the other results, not shared with them.
+      results.assign(batch.size(), std::exchange(committed, absl::OkStatus()));
     }
   }
   for (size_t i = 0; i < batch.size(); ++i) writes_->Finish(*batch[i], std::move(results[i]));
@@ -197,6 +198,8 @@ void Engine::Publish(const std::vector<Mutation>& mutations) {
     void operator()(const ReapEntries&) {}
     void operator()(const ReapServices&) {}
   };
+  // First, so that whoever sees a status can rely on the clock that it starts.
+  UpdateChecks(mutations);
   std::vector<SharedWaiter> woken;
   {
     MutexLock lock(mu_);
@@ -208,7 +211,6 @@ void Engine::Publish(const std::vector<Mutation>& mutations) {
     if (state_.catalog.summaries_index() != summaries) waiters_.TakeCatalog(woken);
   }
   for (const SharedWaiter& waiter : woken) End(std::static_pointer_cast<ReadCall>(waiter), absl::OkStatus());
-  UpdateChecks(mutations);
 }
 
 void Engine::UpdateChecks(const std::vector<Mutation>& mutations) {
