@@ -70,7 +70,7 @@ case $kind in
           echo "$binary needs $library (package ${package:-unknown}), which runtime_packages does not bring" >&2
           status=1
         fi
-      done < <(ldd "$binary" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p')
+      done < <(ldd "$binary" | grep -vE 'lib(asan|ubsan|tsan|lsan)\.' | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p')
     done
     exit "$status"
     ;;
