@@ -11,9 +11,16 @@ bool ActiveCall::cancelled() {
   return cancelled_;
 }
 
-void ActiveCall::Attach(CurlLoop::TransferHandle transfer) {
+int ActiveCall::NextStep() {
+  MutexLock lock(mu_);
+  return ++steps_;
+}
+
+void ActiveCall::Attach(int step, CurlLoop::TransferHandle transfer) {
   {
     MutexLock lock(mu_);
+    if (step < attached_) return;
+    attached_ = step;
     transfer_ = transfer;
     if (!cancelled_) return;
   }
@@ -116,7 +123,8 @@ void Calls::Send(const ActiveCallHandle& call, Endpoint endpoint, Request reques
                                 next(std::move(response), received);
                               }});
   };
-  call->Attach(loop_->Start(std::move(request), std::move(done)));
+  const int step = call->NextStep();
+  call->Attach(step, loop_->Start(std::move(request), std::move(done)));
 }
 
 }  // namespace meshgate::consul::http

@@ -24,8 +24,11 @@ class ActiveCall final : public Call {
 
   absl::Time deadline() const { return deadline_; }
   bool cancelled();
-  // The request that the call now waits for.
-  void Attach(CurlLoop::TransferHandle transfer);
+  // Numbers a step that is about to be sent.
+  int NextStep();
+  // The request that the call waits for in `step`. A step may end, and the next one be attached, before the thread that
+  // began it comes here: what is older than the attached one is over, and ignored.
+  void Attach(int step, CurlLoop::TransferHandle transfer);
   void Cancel() override;
 
  private:
@@ -35,6 +38,8 @@ class ActiveCall final : public Call {
   const absl::Time deadline_;
   Mutex mu_;
   bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
+  int steps_ ABSL_GUARDED_BY(mu_) = 0;
+  int attached_ ABSL_GUARDED_BY(mu_) = 0;
   CurlLoop::TransferHandle transfer_ ABSL_GUARDED_BY(mu_);
 };
 using ActiveCallHandle = std::shared_ptr<ActiveCall>;
