@@ -8,9 +8,9 @@
 
 #include "absl/functional/any_invocable.h"
 #include "consul/base/mutex.h"
+#include "consul/base/tasks.h"
 #include "consul/embedded/catalog.h"
 #include "consul/embedded/prober.h"
-#include "consul/embedded/tasks.h"
 
 namespace meshgate::consul::embedded {
 

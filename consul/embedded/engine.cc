@@ -4,19 +4,17 @@
 #include <random>
 
 #include "consul/base/errors.h"
+#include "consul/wait.h"
 
 namespace meshgate::consul::embedded {
 namespace {
 
-constexpr absl::Duration kDefaultWait = absl::Minutes(5);
-constexpr absl::Duration kMaxWait = absl::Minutes(10);
 // About 10 MB of names; halved when it is reached.
 constexpr size_t kMaxTombstones = 100000;
 
-absl::Duration WaitOf(const ReadOptions& options) {
+// As Consul does, so that queries that were asked together don't end together.
+absl::Duration Jittered(absl::Duration wait) {
   thread_local std::minstd_rand random(std::random_device{}());
-  const absl::Duration wait = options.wait > absl::ZeroDuration() ? std::min(options.wait, kMaxWait) : kDefaultWait;
-  // As Consul does, so that queries that were asked together don't end together.
   return wait + wait / 16 * std::uniform_real_distribution<double>(0, 1)(random);
 }
 
@@ -135,7 +133,7 @@ void Engine::Begin(const std::shared_ptr<ReadCall>& call) {
   }
   // This is a task already.
   if (!wait) return call->finish(std::move(status));
-  call->alarm.Set(WaitOf(options), [this, call] { End(call, absl::OkStatus()); });
+  call->alarm.Set(Jittered(WaitOf(options)), [this, call] { End(call, absl::OkStatus()); });
 }
 
 void Engine::End(const std::shared_ptr<ReadCall>& call, absl::Status status) {

@@ -12,7 +12,7 @@
 #include "absl/time/time.h"
 #include "consul/backend.h"
 #include "consul/base/mutex.h"
-#include "consul/embedded/tasks.h"
+#include "consul/base/tasks.h"
 #include "consul/embedded/transaction.h"
 
 namespace meshgate::consul::embedded {

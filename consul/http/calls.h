@@ -11,6 +11,7 @@
 #include "consul/backend.h"
 #include "consul/base/mutex.h"
 #include "consul/base/scheduler.h"
+#include "consul/base/tasks.h"
 #include "consul/http/curl_loop.h"
 #include "consul/reporter.h"
 
@@ -66,16 +67,14 @@ class Calls {
   void Send(const ActiveCallHandle& call, Endpoint endpoint, Request request, Next next);
 
   // Runs `task` on the Scheduler; Shutdown() waits for it.
-  void Post(absl::AnyInvocable<void()> task);
+  void Post(absl::AnyInvocable<void()> task) { tasks_.Post(std::move(task)); }
 
  private:
-  class Outstanding;
-  struct Delivery;
+  absl::Time Now() const { return tasks_.scheduler()->Now(); }
 
-  Scheduler* const scheduler_;
+  Tasks tasks_;
   BackendReporter* const reporter_;
   const std::shared_ptr<CurlLoop> loop_;
-  const std::shared_ptr<Outstanding> outstanding_;
 };
 
 }  // namespace meshgate::consul::http
