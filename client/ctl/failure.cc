@@ -3,8 +3,8 @@
 #include <optional>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "client/errors.h"
 
 namespace meshgate::ctl {
@@ -17,7 +17,7 @@ struct Advice {
 
 constexpr Advice kByReason[] = {
     {"KEY_NOT_FOUND", "see what is there with `meshgatectl list PREFIX --keys-only`"},
-    {"CAS_MISMATCH", "somebody else wrote it: read its modify index again with `meshgatectl get KEY -o json`"},
+    {"CAS_MISMATCH", "`meshgatectl get KEY -o json` prints what is there and its modify index"},
     {"INSTANCE_NOT_FOUND", "see the ids with `meshgatectl discover SERVICE --include-unhealthy`, or register it again"},
     {"NO_TTL_CHECK", "register it with --check-ttl"},
     {"DATACENTER_NOT_FOUND", "check --datacenter"},
@@ -31,6 +31,9 @@ constexpr Advice kByReason[] = {
 
 std::string NextStep(const absl::Status& status, const std::string& endpoint) {
   const std::string reason = client::ReasonOf(status);
+  if (reason == "CAS_MISMATCH" && absl::StrContains(status.message(), "does not exist")) {
+    return "there is nothing to read: --if-modify-index 0 creates it";
+  }
   for (const Advice& advice : kByReason) {
     if (reason == advice.reason) return advice.next;
   }
@@ -61,7 +64,11 @@ std::string DescribeFailure(const absl::Status& failed_call, const std::string& 
   if (const auto retry = client::RetryAfterOf(failed_call); retry.has_value()) {
     absl::StrAppend(&line, "; retry in ", absl::FormatDuration(*retry));
   }
-  return absl::StrReplaceAll(line, {{"\r", " "}, {"\n", " "}});
+  // Messages quote what callers and Consul sent: neither a second line nor an escape sequence for a terminal.
+  for (char& c : line) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = ' ';
+  }
+  return line;
 }
 
 }  // namespace meshgate::ctl
