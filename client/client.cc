@@ -20,6 +20,8 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint) {
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 10'000);
   // A value has 512 KiB, but a snapshot of a prefix has no such bound.
   args.SetMaxReceiveMessageSize(256 << 20);
+  // A gateway is inside, mostly on this host: http_proxy is for what is outside, and would get its calls.
+  args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // Clients of one process do not share a connection by accident: each has its own backoff.
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   return grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), args);

@@ -62,6 +62,9 @@ typename Watch<Traits>::Ending Watch<Traits>::RunStream(Listener* listener, Canc
 
 template <typename Traits>
 absl::Status Watch<Traits>::Run(Listener* listener, Cancellation* cancellation) {
+  // For waiting between two streams, too.
+  Cancellation never;
+  if (cancellation == nullptr) cancellation = &never;
   Backoff backoff(options_.backoff);
   Request request = request_;
   while (true) {

@@ -72,7 +72,8 @@ class Watch {
   Watch(Client* client, Request request, WatchOptions options);
 
   // Blocks until the listener has had enough (OK), `cancellation` (CANCELLED), an error that no retry mends, or without
-  // `reconnect` the end of the first stream: its error, UNAVAILABLE where it ended without one.
+  // `reconnect` the end of the first stream: its error, UNAVAILABLE where it ended without one. A null `cancellation`
+  // never cancels, as in CallOptions.
   absl::Status Run(Listener* listener, Cancellation* cancellation);
 
   const WatchedState<Traits>& state() const { return state_; }

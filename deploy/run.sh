@@ -4,7 +4,9 @@
 #   ./deploy/run.sh [FLAGS OF THE GATEWAY]        e.g. ./deploy/run.sh --backend=consul --log_format=json
 #
 # Installs the Debian packages that are missing (as root, or with sudo), builds what has changed, and becomes the
-# gateway: Ctrl-C stops it cleanly. The binaries are bin/meshgate and bin/meshgatectl.
+# gateway: Ctrl-C stops it cleanly. The binaries are bin/meshgate and bin/meshgatectl. --help and --version install and
+# build nothing.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=tools/packages.sh
@@ -33,21 +35,20 @@ build() {
   install -m 755 "$out/client/meshgatectl" bin/.meshgatectl.new && mv -f bin/.meshgatectl.new bin/meshgatectl
 }
 
-# The value of a flag among the arguments, else of its environment variable, else its default.
-setting() {
-  local name=$1 fallback=$2 value
-  shift 2
-  local variable=MESHGATE_${name^^}
-  value=${!variable:-$fallback}
-  while (($#)); do
-    case $1 in
-      "--$name="*) value=${1#*=} ;;
-      "--$name") value=${2:-$value} ;;
-    esac
-    shift
-  done
-  printf '%s\n' "$value"
-}
+for argument; do
+  case $argument in
+    --help | --help_markdown | --version)
+      if [[ -x bin/meshgate ]]; then exec bin/meshgate "$argument"; fi
+      if [[ $argument == --version ]]; then
+        sed -n 's/^MESHGATE_VERSION = "\(.*\)"$/meshgate \1/p' tools/version.bzl
+      else
+        sed -n '2,/^\[/{/^\[/d;s/^# \{0,1\}//;p}' deploy/run.sh
+        printf 'The flags are in README.md, and in bin/meshgate --help once it is built.\n'
+      fi
+      exit 0
+      ;;
+  esac
+done
 
 install_packages "${build_packages[@]}"
 
@@ -58,27 +59,5 @@ if [[ ! -x bin/meshgate || ! -x bin/meshgatectl || $(cat "$stamp" 2>/dev/null) !
   printf '%s\n' "$current" >"$stamp"
 fi
 
-for argument in "$@"; do
-  case $argument in
-    --help | --help_markdown | --version) exec bin/meshgate "$@" ;;
-  esac
-done
-
-grpc=$(setting grpc_listen 127.0.0.1:50051 "$@")
-http=$(setting http_listen 127.0.0.1:8080 "$@")
-grpc=${grpc%%,*}
-endpoint=
-if [[ $grpc != 127.0.0.1:50051 ]]; then endpoint=" --endpoint ${grpc/#0.0.0.0:/127.0.0.1:}"; fi
-cat >&2 <<TEXT
-
-meshgate: gRPC on $grpc, HTTP (probes and metrics) on http://$http
-Once it says "listening", try in another terminal, in $PWD:
-
-  bin/meshgatectl put demo/greeting hello$endpoint
-  bin/meshgatectl get demo/greeting$endpoint
-  bin/meshgatectl watch --prefix demo/$endpoint
-
-Ctrl-C stops it.
-
-TEXT
-exec bin/meshgate "$@"
+# It knows where it listens, and says on standard error what to try there.
+MESHGATE_FIRST_STEPS=$PWD exec bin/meshgate "$@"

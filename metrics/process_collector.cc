@@ -1,6 +1,7 @@
 #include "metrics/process_collector.h"
 
 #include <dirent.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -63,14 +64,15 @@ std::optional<Stat> ParseStat(const std::string& text) {
   return s;
 }
 
-// Seconds since the epoch at which the system was started.
-std::optional<double> BootTime(const std::string& proc) {
-  for (absl::string_view line : absl::StrSplit(ReadAll(proc + "/stat"), '\n')) {
-    double seconds;
-    if (absl::ConsumePrefix(&line, "btime ") && absl::SimpleAtod(line, &seconds)) return seconds;
-  }
-  return std::nullopt;
+double SecondsOf(clockid_t clock) {
+  timespec t{};
+  clock_gettime(clock, &t);
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) / 1e9;
 }
+
+// Seconds since the epoch at which the system was started, which start times count from. Not btime of /proc/stat: units
+// with ProcSubset=pid don't see that file.
+double BootTime() { return SecondsOf(CLOCK_REALTIME) - SecondsOf(CLOCK_BOOTTIME); }
 
 std::optional<double> OpenFds(const std::string& proc) {
   DIR* dir = opendir((proc + "/self/fd").c_str());
@@ -109,10 +111,8 @@ std::vector<MetricFamily> ProcessCollector::Collect() const {
                          static_cast<double>(stat->virtual_bytes)));
     out.push_back(
         Single("process_threads", "Threads of the process.", MetricType::Gauge, static_cast<double>(stat->threads)));
-    if (auto boot = BootTime(proc_)) {
-      out.push_back(Single("process_start_time_seconds", "Start of the process, in seconds since the Unix epoch.",
-                           MetricType::Gauge, *boot + stat->start_ticks / ticks));
-    }
+    out.push_back(Single("process_start_time_seconds", "Start of the process, in seconds since the Unix epoch.",
+                         MetricType::Gauge, BootTime() + stat->start_ticks / ticks));
   }
   if (auto open = OpenFds(proc_)) {
     out.push_back(Single("process_open_fds", "Open file descriptors.", MetricType::Gauge, *open));

@@ -82,7 +82,10 @@ class BackendMetrics final : public consul::BackendReporter {
  public:
   explicit BackendMetrics(prometheus::Registry& r)
       : connections_(
-            Gauges(r, "meshgate_consul_connections", "Open connections to Consul, idle ones included.").Add({})) {
+            Gauges(r, "meshgate_consul_connections", "Open connections to Consul, idle ones included.").Add({})),
+        max_connections_(Gauges(r, "meshgate_consul_connections_max",
+                                "Most connections to Consul that may be open (--consul_max_connections); 0 without it.")
+                             .Add({})) {
     auto& requests =
         Counters(r, "meshgate_consul_requests_total",
                  "Requests sent to Consul by endpoint and HTTP status; \"none\" means that no answer came.");
@@ -103,9 +106,11 @@ class BackendMetrics final : public consul::BackendReporter {
     durations_[e]->Observe(absl::ToDoubleSeconds(took));
   }
   void OnConnections(int open) override { connections_.Set(open); }
+  void SetMaxConnections(int max) { max_connections_.Set(max); }
 
  private:
   Gauge& connections_;
+  Gauge& max_connections_;
   std::array<std::array<Counter*, kConsulCodeCount>, kEndpoints> requests_;
   std::array<Histogram*, kEndpoints> durations_;
 };
@@ -283,6 +288,7 @@ Registry::Registry(std::string_view version, std::string_view backend) : impl_(s
 Registry::~Registry() = default;
 
 consul::BackendReporter* Registry::backend_reporter() { return &impl_->backend; }
+void Registry::SetMaxConsulConnections(int max) { impl_->backend.SetMaxConnections(max); }
 consul::StoreReporter* Registry::store_reporter() { return &impl_->store; }
 consul::WatchReporter* Registry::watch_reporter() { return &impl_->watch; }
 RpcReporter* Registry::rpc_reporter() { return &impl_->rpc; }

@@ -56,6 +56,9 @@ class Registry {
   consul::WatchReporter* watch_reporter();
   RpcReporter* rpc_reporter();
 
+  // Sets meshgate_consul_connections_max, which is 0 until then: without Consul.
+  void SetMaxConsulConnections(int max);
+
   // Content-Type of Scrape().
   static constexpr std::string_view kContentType = "text/plain; version=0.0.4; charset=utf-8";
 

@@ -27,10 +27,30 @@ absl::StatusOr<std::string> ReadToken(const Options& options) {
   return token;
 }
 
+// curl opens these at the first request and would call it a failure of Consul.
+absl::Status CheckReadable(const std::string& file, const char* option) {
+  if (file.empty()) return absl::OkStatus();
+  std::ifstream in(file);
+  // A folder opens, but does not read.
+  if (in.is_open() && in.peek() != std::ifstream::traits_type::eof()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(file, ": cannot be read, or is empty (--", option, ")"));
+}
+
+absl::Status CheckTlsFiles(const Options& options) {
+  const std::pair<const std::string&, const char*> files[] = {{options.consul_ca_file, "consul_ca_file"},
+                                                              {options.consul_cert_file, "consul_cert_file"},
+                                                              {options.consul_key_file, "consul_key_file"}};
+  for (const auto& [file, option] : files) {
+    if (absl::Status status = CheckReadable(file, option); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<consul::Backend>> MakeConsul(const Options& options, Scheduler* scheduler,
                                                             consul::BackendReporter* reporter) {
   auto token = ReadToken(options);
   if (!token.ok()) return token.status();
+  if (absl::Status files = CheckTlsFiles(options); !files.ok()) return files;
   consul::http::ConsulBackendOptions o;
   o.address = options.consul_address;
   o.token = *std::move(token);

@@ -11,8 +11,8 @@
 
 namespace meshgate::server {
 
-// The backend of --backend: the only place that knows concrete ones. Reads the token file; FAILED_PRECONDITION where
-// that cannot be read or is empty. Does not wait for Consul.
+// The backend of --backend: the only place that knows concrete ones. Reads the token file and looks at those for
+// TLS; FAILED_PRECONDITION, with the option's name, where one cannot be read or is empty. Does not wait for Consul.
 absl::StatusOr<std::unique_ptr<consul::Backend>> MakeBackend(const Options& options, Scheduler* scheduler,
                                                              consul::BackendReporter* reporter);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <thread>
 #include <utility>
 
@@ -12,6 +13,7 @@
 #include "consul/base/thread_pool_scheduler.h"
 #include "consul/watch/hub.h"
 #include "metrics/registry.h"
+#include "server/file_limit.h"
 #include "server/grpc/call_tracker.h"
 #include "server/grpc/config_service.h"
 #include "server/grpc/grpc_server.h"
@@ -30,6 +32,9 @@ namespace {
 
 // Told to callers whose stream ends: long enough for a successor or a neighbour to be found.
 constexpr absl::Duration kRetryAfterDrain = absl::Seconds(1);
+
+// One in so many file descriptors may be an HTTP connection.
+constexpr uint64_t kHttpShareOfFiles = 8;
 
 int WorkerThreads(const Options& options) {
   if (options.worker_threads > 0) return options.worker_threads;
@@ -64,6 +69,7 @@ struct Gateway::Parts {
   explicit Parts(const Options& o)
       : options(o), metrics(Version(), NameOf(o.backend)), scheduler(WorkerThreads(o), "worker") {}
 
+  Readiness Live() const;
   Readiness Ready() const;
 
   const Options options;
@@ -86,7 +92,13 @@ struct Gateway::Parts {
   bool drained = false;
 };
 
+Readiness Gateway::Parts::Live() const {
+  if (GrpcServer::ListenerDead()) return {false, "a gRPC port takes no connections any more: restart needed"};
+  return {true, ""};
+}
+
 Readiness Gateway::Parts::Ready() const {
+  if (const Readiness live = Live(); !live.ready) return live;
   if (draining) return {false, "draining"};
   const StoreHealth health = monitor->Latest();
   if (health.up && health.known_leader) return {true, "the store answers"};
@@ -105,6 +117,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   auto backend = make_backend(options, &p->scheduler, p->metrics.backend_reporter());
   if (!backend.ok()) return backend.status();
   p->backend = *std::move(backend);
+  if (options.backend == BackendKind::kConsul) p->metrics.SetMaxConsulConnections(options.consul_max_connections);
   p->hub = std::make_unique<consul::Hub>(p->backend.get(), &p->scheduler, p->metrics.watch_reporter(),
                                          HubOptionsOf(options));
   p->monitor = std::make_unique<HealthMonitor>(p->backend.get(), &p->scheduler, p->metrics.store_reporter());
@@ -116,11 +129,14 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   p->registry_service =
       std::make_unique<RegistryService>(p->registry_handlers.get(), streams, p->metrics.rpc_reporter());
 
-  AddAdminRoutes(
-      {[p] { return p->Ready(); }, [p] { return p->metrics.Scrape(); }, std::string(metrics::Registry::kContentType)},
-      &p->router);
+  AddAdminRoutes({[p] { return p->Live(); }, [p] { return p->Ready(); }, [p] { return p->metrics.Scrape(); },
+                  std::string(metrics::Registry::kContentType)},
+                 &p->router);
   HttpServerOptions http_options;
   http_options.listen = options.http_listen;
+  // Whatever happens here, most descriptors stay for callers and the store.
+  http_options.max_connections =
+      static_cast<int>(std::min<uint64_t>(http_options.max_connections, FileLimit() / kHttpShareOfFiles));
   auto http = HttpServer::Start(http_options, &p->router);
   if (!http.ok()) return http.status();
   p->http = *std::move(http);
@@ -151,6 +167,7 @@ Gateway::~Gateway() { Drain(); }
 
 const std::vector<std::string>& Gateway::grpc_addresses() const { return parts_->grpc->addresses(); }
 const std::string& Gateway::http_address() const { return parts_->http->address(); }
+bool Gateway::Alive() const { return parts_->Live().ready; }
 
 void Gateway::Drain() {
   Parts& p = *parts_;

@@ -1,17 +1,19 @@
 #include "server/log.h"
 
+#include <unistd.h>
+
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <utility>
-#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "consul/base/utf8.h"
-#include "metrics/registry.h"
+#include "server/log_writer.h"
 #include "spdlog/details/log_msg.h"
 #include "spdlog/formatter.h"
 #include "spdlog/sinks/base_sink.h"
-#include "spdlog/sinks/stdout_sinks.h"
 #include "spdlog/spdlog.h"
 
 namespace meshgate::server {
@@ -122,6 +124,43 @@ class FunctionSink final : public spdlog::sinks::base_sink<std::mutex> {
   const std::function<void(std::string_view)> sink_;
 };
 
+// Enough for the burst of an outage, and little beside what streams hold.
+constexpr size_t kMaxWaitingBytes = 4 << 20;
+
+std::string DroppedLine(LogFormat format, uint64_t dropped) {
+  const std::string text = absl::StrCat(dropped, " log lines dropped: whoever reads them is too slow");
+  spdlog::details::log_msg msg("meshgate", spdlog::level::warn, text);
+  spdlog::memory_buf_t line;
+  // The writer makes it on the thread of somebody else's line.
+  const auto fields = std::exchange(current_fields, {});
+  LineFormatter(format).format(msg, line);
+  current_fields = fields;
+  return std::string(line.data(), line.size());
+}
+
+// Formats on the thread that logs, where the fields are, and leaves the rest to the writer.
+class WriterSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit WriterSink(std::shared_ptr<LogWriter> writer) : writer_(std::move(writer)) {}
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& msg) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(msg, line);
+    writer_->Write(std::string_view(line.data(), line.size()));
+  }
+  void flush_() override {}
+
+ private:
+  const std::shared_ptr<LogWriter> writer_;
+};
+
+// What the logger writes to; null while tests take the lines.
+std::shared_ptr<LogWriter>& Writer() {
+  static auto* const writer = new std::shared_ptr<LogWriter>();
+  return *writer;
+}
+
 spdlog::level::level_enum ToSpdlog(LogLevel level) {
   switch (level) {
     case LogLevel::kDebug:
@@ -147,11 +186,18 @@ void SetUp(LogLevel level, LogFormat format, spdlog::sink_ptr sink) {
 }  // namespace
 
 void SetUpLog(LogLevel level, LogFormat format) {
-  SetUp(level, format, std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  const auto dropped = [format](uint64_t count) { return DroppedLine(format, count); };
+  Writer() = std::make_shared<LogWriter>(STDERR_FILENO, kMaxWaitingBytes, dropped);
+  SetUp(level, format, std::make_shared<WriterSink>(Writer()));
 }
 
 void SetUpLog(LogLevel level, LogFormat format, std::function<void(std::string_view line)> sink) {
   SetUp(level, format, std::make_shared<FunctionSink>(std::move(sink)));
+  Writer() = nullptr;
+}
+
+void FlushLog(absl::Duration timeout) {
+  if (Writer() != nullptr) Writer()->Flush(timeout);
 }
 
 bool LogEnabled(LogLevel level) { return spdlog::should_log(ToSpdlog(level)); }
@@ -162,37 +208,6 @@ void Log(LogLevel level, std::string_view message, absl::Span<const LogField> fi
   // Not as a format string: a message may hold braces.
   spdlog::default_logger_raw()->log(ToSpdlog(level), spdlog::string_view_t(message.data(), message.size()));
   current_fields = {};
-}
-
-LogLevel CallLogLevel(int grpc_code) {
-  switch (grpc_code) {
-    case 2:   // UNKNOWN
-    case 13:  // INTERNAL
-    case 15:  // DATA_LOSS
-      return LogLevel::kError;
-    case 4:   // DEADLINE_EXCEEDED
-    case 8:   // RESOURCE_EXHAUSTED
-    case 14:  // UNAVAILABLE
-      return LogLevel::kWarn;
-    default:
-      return LogLevel::kDebug;
-  }
-}
-
-void LogCall(const CallRecord& record) {
-  const LogLevel level = CallLogLevel(record.code);
-  if (!LogEnabled(level)) return;
-  std::vector<LogField> fields = {
-      {"grpc.service", record.service},
-      {"grpc.method", record.method},
-      {"grpc.code", metrics::RpcCodeName(record.code)},
-      {"grpc.time_ms", absl::ToDoubleMilliseconds(record.took)},
-      {"peer.address", record.peer},
-      {"request_id", record.request_id},
-  };
-  if (!record.key.empty()) fields.push_back({"key", record.key});
-  if (!record.message.empty()) fields.push_back({"error", record.message});
-  Log(level, record.code == 0 ? "call" : "call failed", fields);
 }
 
 }  // namespace meshgate::server

@@ -3,9 +3,12 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -14,6 +17,8 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "server/backend_factory.h"
+#include "server/file_limit.h"
+#include "server/first_steps.h"
 #include "server/gateway.h"
 #include "server/log.h"
 #include "server/options.h"
@@ -28,6 +33,12 @@ constexpr int kExitUsage = 2;
 // On top of drain_timeout, before a stop that hangs is ended the hard way.
 constexpr absl::Duration kDrainSlack = absl::Seconds(2);
 
+// Between two looks at whether the gateway can still do its work.
+constexpr absl::Duration kWatchInterval = absl::Seconds(1);
+
+// For the last lines to be read. A supervisor that reads no more must not hold up the exit.
+constexpr absl::Duration kLastFlush = absl::Seconds(1);
+
 sigset_t StopSignals() {
   sigset_t signals;
   sigemptyset(&signals);
@@ -36,25 +47,54 @@ sigset_t StopSignals() {
   return signals;
 }
 
-std::string WaitForSignal() {
+// A signal's name; empty where none has come within `timeout`.
+std::string NextSignal(absl::Duration timeout) {
   const sigset_t signals = StopSignals();
-  int signal = 0;
-  while (sigwait(&signals, &signal) != 0) {
+  const timespec limit = absl::ToTimespec(timeout);
+  switch (sigtimedwait(&signals, nullptr, &limit)) {
+    case SIGINT:
+      return "SIGINT";
+    case SIGTERM:
+      return "SIGTERM";
+    default:
+      return "";
   }
-  return signal == SIGINT ? "SIGINT" : "SIGTERM";
+}
+
+// For as long as it takes a process to be told once by everybody: a terminal, sudo, timeout(1) and some init processes
+// signal a process and then its group, or the other way round.
+constexpr absl::Duration kSameStop = absl::Seconds(1);
+
+// Says why and exits, now: nothing here waits for whoever reads the log, or for other threads.
+[[noreturn]] void ExitNow(std::string_view why) {
+  Log(LogLevel::kError, why);
+  FlushLog(absl::Milliseconds(100));
+  _exit(kExitFailure);
 }
 
 // A stop must not hang: neither when somebody asks again, nor when a part of it waits for ever.
 void LimitTheStop(absl::Duration limit) {
   std::thread([] {
-    Log(LogLevel::kWarn, absl::StrCat("second signal (", WaitForSignal(), "): exiting at once"));
-    _exit(kExitFailure);
+    const auto began = std::chrono::steady_clock::now();
+    while (true) {
+      const std::string again = NextSignal(kWatchInterval);
+      if (again.empty() || absl::FromChrono(std::chrono::steady_clock::now() - began) < kSameStop) continue;
+      ExitNow(absl::StrCat("another ", again, ": exiting at once"));
+    }
   }).detach();
   std::thread([limit] {
     absl::SleepFor(limit);
-    Log(LogLevel::kError, "the stop takes too long: exiting at once");
-    _exit(kExitFailure);
+    ExitNow("the stop takes too long: exiting at once");
   }).detach();
+}
+
+std::vector<std::string> VariableNames() {
+  std::vector<std::string> names;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const std::string_view text = *variable;
+    names.emplace_back(text.substr(0, text.find('=')));
+  }
+  return names;
 }
 
 int Run(const Options& options) {
@@ -67,11 +107,22 @@ int Run(const Options& options) {
   std::printf("listening grpc=%s http=%s\n", absl::StrJoin((*gateway)->grpc_addresses(), ",").c_str(),
               (*gateway)->http_address().c_str());
   std::fflush(stdout);
-  Log(LogLevel::kInfo, absl::StrCat(WaitForSignal(), ": stopping"));
+  if (const char* folder = std::getenv(kFirstStepsVariable); folder != nullptr && *folder != '\0') {
+    FlushLog(kLastFlush);
+    std::fputs(FirstSteps(folder, (*gateway)->grpc_addresses(), (*gateway)->http_address()).c_str(), stderr);
+  }
+  std::string signal;
+  while (signal.empty() && (*gateway)->Alive()) signal = NextSignal(kWatchInterval);
   LimitTheStop(options.drain_timeout + kDrainSlack);
+  if (signal.empty()) {
+    Log(LogLevel::kError,
+        "a gRPC port takes no connections any more (out of file descriptors?): exiting to be restarted");
+  } else {
+    Log(LogLevel::kInfo, absl::StrCat(signal, ": stopping"));
+  }
   (*gateway)->Drain();
   gateway->reset();
-  return 0;
+  return signal.empty() ? kExitFailure : 0;
 }
 
 int Main(int argc, char** argv) {
@@ -99,8 +150,14 @@ int Main(int argc, char** argv) {
     case CommandLine::Action::kRun:
       break;
   }
+  RaiseFileLimit();
   SetUpLog(line->options.log_level, line->options.log_format);
-  return Run(line->options);
+  for (const std::string& name : UnknownVariables(VariableNames())) {
+    Log(LogLevel::kWarn, absl::StrCat(name, " is set, but no option has this variable; see --help"));
+  }
+  const int exit_code = Run(line->options);
+  FlushLog(kLastFlush);
+  return exit_code;
 }
 
 }  // namespace

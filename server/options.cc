@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "server/option_table.h"
@@ -184,6 +185,17 @@ absl::StatusOr<CommandLine> ParseOptions(const std::vector<std::string>& args, c
   line.options = std::move(settings.options);
   if (line.options.data_dir.empty()) line.options.data_dir = DefaultDataDir(environment);
   return line;
+}
+
+std::vector<std::string> UnknownVariables(const std::vector<std::string>& names) {
+  // Beside the options: what deploy/run.sh, meshgatectl and tests/run.sh read or set.
+  std::set<std::string> known = {"MESHGATE_CONFIG", "MESHGATE_FIRST_STEPS", "MESHGATE_ENDPOINT", "MESHGATE_SANITIZERS"};
+  for (const OptionSpec& spec : OptionTable()) known.insert(EnvironmentName(spec.name));
+  std::vector<std::string> unknown;
+  for (const std::string& name : names) {
+    if (absl::StartsWith(name, "MESHGATE_") && known.count(name) == 0) unknown.push_back(name);
+  }
+  return unknown;
 }
 
 std::string HelpText() {

@@ -67,6 +67,9 @@ Environment ProcessEnvironment();
 // --backend=consul only.
 absl::StatusOr<CommandLine> ParseOptions(const std::vector<std::string>& args, const Environment& environment);
 
+// Those of `names`, the environment's, that begin like ours and set nothing: most likely misspelt.
+std::vector<std::string> UnknownVariables(const std::vector<std::string>& names);
+
 // The text of --help.
 std::string HelpText();
 

@@ -1,5 +1,6 @@
 #include "server/yaml_options.h"
 
+#include <exception>
 #include <set>
 #include <utility>
 
@@ -27,6 +28,9 @@ class Reader {
       found_.push_back({nullptr, "cannot be read", file_});
     } catch (const YAML::ParserException& e) {
       found_.push_back({nullptr, e.msg, absl::StrCat(file_, ":", e.mark.line + 1)});
+    } catch (const std::exception& e) {
+      // A folder, for one, can be opened but not read, and yaml-cpp passes on what the stream throws.
+      found_.push_back({nullptr, absl::StrCat("cannot be read: ", e.what()), file_});
     }
     return std::move(found_);
   }

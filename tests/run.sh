@@ -10,6 +10,7 @@
 #
 # MESHGATE_SANITIZERS=all is --sanitizers; MESHGATE_SANITIZERS=tsan runs ThreadSanitizer alone after the plain tests.
 # Ends with the line "N passed, N failed" over test cases, and exit status 0 when none failed.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=tools/packages.sh
@@ -23,7 +24,7 @@ targets=()
 while (($#)); do
   case $1 in
     -h | --help)
-      sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+      sed -n '2,/^\[/{/^\[/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
       exit 0
       ;;
     --sanitizers) sanitizers=all ;;

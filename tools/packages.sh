@@ -18,7 +18,7 @@ build_packages=(
 # What the tests need on top. `consul` is not among them: Debian 12 has none, see install_consul in tools/system.sh.
 # shellcheck disable=SC2034
 test_packages=(
-  libgtest-dev libgmock-dev libbenchmark-dev
+  libgtest-dev libgmock-dev
   python3-grpcio python3-protobuf python3-yaml
   docker-compose openssl prometheus shellcheck systemd
 )

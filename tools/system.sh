@@ -63,56 +63,103 @@ as_root() {
   if ((EUID == 0)); then "$@"; else sudo "$@"; fi
 }
 
-# Ends the script, in one line, where packages can't be installed.
+# Whether packages can be installed; says in one line why not, and returns 1.
+#   require_root_for "install Consul" PACKAGES
 require_root_for() {
-  local what=$1
-  command -v apt-get >/dev/null || die "can't $what: there is no apt-get here; meshgate builds on Debian 12"
+  local what=$1 packages=$2 services=
+  command -v apt-get >/dev/null || {
+    say "can't $what: there is no apt-get here; meshgate builds on Debian 12"
+    return 1
+  }
   ((EUID == 0)) && return
-  command -v sudo >/dev/null || die "can't $what: neither root nor sudo; as root run: apt-get install $what_to_install"
-  say "sudo is used to $what, and for nothing else"
-  sudo -v || die "can't $what: sudo refused; as root run: apt-get install $what_to_install"
+  command -v sudo >/dev/null || {
+    say "can't $what: neither root nor sudo; as root run: apt-get install $packages"
+    return 1
+  }
+  # shellcheck disable=SC2086
+  if brings_services $packages; then
+    services="; $POLICY, which keeps their services from being started, is there for the time of the installation"
+  fi
+  say "sudo is used to $what, and for nothing else$services"
+  sudo -v || {
+    say "can't $what: sudo refused; as root run: apt-get install $packages"
+    return 1
+  }
 }
 
-apt_update() { as_root apt-get -q update; }
+# Where Debian's packages ask whether they may start their services.
+POLICY=${POLICY:-/usr/sbin/policy-rc.d}
 
-# Without services: a development machine should not find a Prometheus or a Consul running because of a test.
-apt_install() {
-  local policy=/usr/sbin/policy-rc.d made=0 status=0
-  if [[ ! -e $policy ]]; then
-    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null && as_root chmod +x "$policy" && made=1
+# A development machine should not find a Prometheus, a Consul or a Docker running because of a test.
+brings_services() { [[ " $* " =~ \ (prometheus|consul|docker-compose|systemd)\  ]]; }
+
+# Unattended upgrades and other people hold apt's locks, for minutes. Installing can wait for them by itself, reading the
+# lists can't.
+LOCK_SECONDS=${LOCK_SECONDS:-600}
+
+# shellcheck disable=SC2120
+apt_update() {
+  local end=$((SECONDS + LOCK_SECONDS)) output
+  while true; do
+    output=$(as_root apt-get -q update "$@" 2>&1) && break
+    printf '%s\n' "$output"
+    [[ $output == *'Could not get lock'* || $output == *'Unable to lock'* ]] && ((SECONDS < end)) || return 1
+    sleep "${LOCK_PAUSE:-3}"
+  done
+  printf '%s\n' "$output"
+}
+
+# In a shell of its own: whatever ends it, Ctrl-C too, the policy does not stay behind.
+apt_install() (
+  made=0 status=0
+  cleanup() {
+    if ((made)); then as_root rm -f "$POLICY"; fi
+    made=0
+  }
+  trap cleanup EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
+  if brings_services "$@" && [[ ! -e $POLICY ]]; then
+    made=1
+    { printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null && as_root chmod +x "$POLICY"; } || exit 1
   fi
   as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a \
-    apt-get -q install -y --no-install-recommends "$@" || status=$?
-  if ((made)); then as_root rm -f "$policy"; fi
+    apt-get -q install -y --no-install-recommends -o "DPkg::Lock::Timeout=$LOCK_SECONDS" "$@" || status=$?
+  cleanup
   if [[ -d /run/systemd/system ]]; then
-    local unit
     for unit in prometheus consul; do
       if [[ " $* " == *" $unit "* ]]; then as_root systemctl --quiet disable "$unit" || true; fi
     done
   fi
-  return "$status"
+  exit "$status"
+)
+
+# Containers come without lists, or with ones that were removed to make them small.
+have_package_lists() {
+  [[ -n $(find "${APT_LISTS:-/var/lib/apt/lists}" -name '*_Packages*' -print -quit 2>/dev/null) ]]
 }
 
 # With the package lists as they are, or once more with new ones.
 apt_install_fresh() {
-  if [[ -z $(find /var/lib/apt/lists -name '*_Packages*' -print -quit 2>/dev/null) ]]; then
-    apt_update && apt_install "$@"
-  else
-    apt_install "$@" || { apt_update && apt_install "$@"; }
+  if have_package_lists; then
+    apt_install "$@" && return
+    # 130: somebody wants to stop.
+    (($? == 130)) && return 130
   fi
+  # shellcheck disable=SC2119
+  apt_update && apt_install "$@"
 }
 
 # Installs what is missing of the packages; does nothing, fast, when nothing is.
 install_packages() {
-  local missing what_to_install
+  local missing
   command -v dpkg-query >/dev/null || die "can't install packages: there is no dpkg here; meshgate builds on Debian 12"
   mapfile -t missing < <(missing_packages "$@")
   ((${#missing[@]})) || return 0
-  what_to_install=${missing[*]}
-  require_root_for "install ${#missing[@]} Debian packages"
-  say "missing: $what_to_install"
+  require_root_for "install ${#missing[@]} Debian packages" "${missing[*]}" || exit 1
+  say "missing: ${missing[*]}"
   with_progress "installing packages" "$(log_file packages)" apt_install_fresh "${missing[@]}" ||
-    die "can't install: $what_to_install; is this Debian 12, and does 'apt-get update' work?"
+    die "can't install: ${missing[*]}; is this Debian 12, and does 'apt-get update' work?"
 }
 
 # Prints "URI keyring" of the source that the running release's packages come from, whichever way it is written down.
@@ -135,13 +182,16 @@ debian_source() {
 # Debian 12 has no Consul; Debian 11's is a static binary that runs on it. Adds that release as a source for this one
 # package. Returns 1, with the reason said, when there is no way to have one.
 install_consul() {
-  local what_to_install=consul uri keyring list=/etc/apt/sources.list.d/meshgate-consul.list
-  command -v consul >/dev/null && return 0
-  if ((EUID != 0)) && ! command -v sudo >/dev/null; then
-    say "no Consul: neither root nor sudo to install it with"
-    return 1
+  local uri keyring list=/etc/apt/sources.list.d/meshgate-consul.list
+  # Where the tests look for it: Bazel gives them this PATH (.bazelrc), whatever the user's is.
+  (PATH=/usr/local/bin:/usr/bin:/bin && command -v consul >/dev/null) && return 0
+  require_root_for "install Consul for the tests, from Debian 11 (files meshgate-consul* below /etc/apt)" consul || return 1
+  if ! have_package_lists; then
+    with_progress "reading the package lists" "$(log_file lists)" apt_update || {
+      say "no Consul: 'apt-get update' fails"
+      return 1
+    }
   fi
-  require_root_for "install Consul for the tests, from Debian 11 (files meshgate-consul* below /etc/apt)"
   if ! apt-cache policy consul 2>/dev/null | grep -q 'Candidate: [0-9]'; then
     read -r uri keyring < <(debian_source) || {
       say "no Consul: apt's sources name no Debian release"
@@ -151,7 +201,7 @@ install_consul() {
       $'Package: consul\nPin: release n=bullseye\nPin-Priority: 500' |
       as_root tee /etc/apt/preferences.d/meshgate-consul >/dev/null
     printf 'deb [signed-by=%s] %s bullseye main\n' "$keyring" "$uri" | as_root tee "$list" >/dev/null
-    with_progress "reading Debian 11's package list" "$(log_file consul-list)" as_root apt-get -q update \
+    with_progress "reading Debian 11's package list" "$(log_file consul-list)" apt_update \
       -o Dir::Etc::sourcelist="$list" -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 -o APT::Update::Error-Mode=any || {
       as_root rm -f "$list" /etc/apt/preferences.d/meshgate-consul
       say "no Consul: $uri does not offer Debian 11 (bullseye)"

@@ -23,6 +23,8 @@ struct Environment {
   std::string default_endpoint;
   // Cancelled by an interrupt.
   client::Cancellation* cancellation;
+  // Whether `out` is read by a human.
+  bool out_is_terminal = false;
 };
 
 // meshgatectl without a process around it. `args` without the program's name; returns the exit code.

@@ -165,7 +165,18 @@ absl::StatusOr<Invocation> ParseArguments(const std::vector<std::string>& args, 
       return Print(absl::StrCat("meshgatectl " MESHGATE_VERSION " (gRPC ", grpc::Version(), ")\n"));
     }
   }
-  if (at == args.size()) return UsageError("", "no command given");
+  if (at == args.size()) {
+    // An option that nobody knows says more than the missing command.
+    po::options_description known = GlobalOptions();
+    known.add_options()("version", "");
+    try {
+      const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+      po::command_line_parser(args).options(known).style(style).run();
+    } catch (const po::error& error) {
+      return UsageError("", error.what());
+    }
+    return UsageError("", "no command given");
+  }
   if (args[at] == "help") {
     if (at + 1 == args.size()) return Print(GeneralHelp());
     const CommandSpec* command = FindCommand(args[at + 1]);

@@ -93,9 +93,8 @@ absl::StatusOr<CommandArgs> BuildList(const po::variables_map& options, const Po
 std::vector<CommandSpec> ConfigCommands() {
   return {
       {"get", "KEY", "Print the value of a key.",
-       "Text output is the value itself, byte for byte, with nothing added; json is a GetConfigResponse, whose value "
-       "is\n"
-       "base64 and whose modifyIndex goes into put --if-modify-index.\n\n"
+       "Text output is the value itself, byte for byte, with nothing added but a newline on a terminal; json is a\n"
+       "GetConfigResponse, whose value is base64 and whose modifyIndex goes into put --if-modify-index.\n\n"
        "Examples:\n"
        "  meshgatectl get payments/db/url\n"
        "  meshgatectl get payments/cert --consistency consistent > cert.pem\n",

@@ -42,7 +42,10 @@ Outcome Run(const GetArgs& args, const Context& context) {
   if (context.format == Format::kJson) {
     PrintJson(*response, *context.environment->out);
   } else {
-    *context.environment->out << response->entry().value();
+    const std::string& value = response->entry().value();
+    *context.environment->out << value;
+    // Where the next prompt would stand behind it.
+    if (context.environment->out_is_terminal && !absl::EndsWith(value, "\n")) *context.environment->out << "\n";
   }
   return {};
 }

@@ -3,8 +3,8 @@
 #include <optional>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "client/errors.h"
 
 namespace meshgate::ctl {
@@ -16,8 +16,8 @@ struct Advice {
 };
 
 constexpr Advice kByReason[] = {
-    {"KEY_NOT_FOUND", "`meshgatectl list PREFIX --keys-only` shows what is there"},
-    {"CAS_MISMATCH", "`meshgatectl get KEY -o json` shows its modifyIndex"},
+    {"KEY_NOT_FOUND", "see what is there with `meshgatectl list PREFIX --keys-only`"},
+    {"CAS_MISMATCH", "`meshgatectl get KEY -o json` prints what is there and its modify index"},
     {"INSTANCE_NOT_FOUND", "see the ids with `meshgatectl discover SERVICE --include-unhealthy`, or register it again"},
     {"NO_TTL_CHECK", "register it with --check-ttl"},
     {"DATACENTER_NOT_FOUND", "check --datacenter"},
@@ -26,10 +26,14 @@ constexpr Advice kByReason[] = {
     {"CONSUL_OVERLOADED", "try again in a moment"},
     {"TOKEN_UNKNOWN", "check the Consul token of the gateway"},
     {"PERMISSION_DENIED", "check the Consul policy of the gateway's token"},
+    {"DRAINING", "the gateway is shutting down: try again"},
 };
 
 std::string NextStep(const absl::Status& status, const std::string& endpoint) {
   const std::string reason = client::ReasonOf(status);
+  if (reason == "CAS_MISMATCH" && absl::StrContains(status.message(), "does not exist")) {
+    return "there is nothing to read: --if-modify-index 0 creates it";
+  }
   for (const Advice& advice : kByReason) {
     if (reason == advice.reason) return advice.next;
   }
@@ -57,7 +61,14 @@ std::string DescribeFailure(const absl::Status& failed_call, const std::string& 
     absl::StrAppend(&line, " (", reason, ")");
   absl::StrAppend(&line, ": ", failed_call.message());
   if (const std::string next = NextStep(failed_call, endpoint); !next.empty()) absl::StrAppend(&line, "; ", next);
-  return absl::StrReplaceAll(line, {{"\r", " "}, {"\n", " "}});
+  if (const auto retry = client::RetryAfterOf(failed_call); retry.has_value()) {
+    absl::StrAppend(&line, "; retry in ", absl::FormatDuration(*retry));
+  }
+  // Messages quote what callers and Consul sent: neither a second line nor an escape sequence for a terminal.
+  for (char& c : line) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = ' ';
+  }
+  return line;
 }
 
 }  // namespace meshgate::ctl

@@ -33,7 +33,8 @@ int main(int argc, char** argv) {
   std::ios::sync_with_stdio(false);
   const char* endpoint = std::getenv("MESHGATE_ENDPOINT");
   const bool given = endpoint != nullptr && *endpoint != '\0';
-  const meshgate::ctl::Environment environment{&std::cin, &std::cout, &std::cerr, given ? endpoint : "127.0.0.1:50051",
-                                               cancellation};
+  const meshgate::ctl::Environment environment{&std::cin,    &std::cout,
+                                               &std::cerr,   given ? endpoint : "127.0.0.1:50051",
+                                               cancellation, isatty(STDOUT_FILENO) == 1};
   return meshgate::ctl::RunMeshgatectl(std::vector<std::string>(argv + 1, argv + argc), environment);
 }

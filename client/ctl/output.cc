@@ -25,11 +25,20 @@ const char* StatusName(v1::HealthStatus status) {
   }
 }
 
+// Names come from whoever registered them: a newline would forge a record, an escape sequence steer a terminal. JSON is
+// for reading them back.
+std::string Escaped(absl::string_view text) { return absl::Utf8SafeCEscape(text); }
+
+template <typename Tags>
+std::string EscapedList(const Tags& tags) {
+  return absl::StrJoin(tags, ",", [](std::string* out, const std::string& tag) { absl::StrAppend(out, Escaped(tag)); });
+}
+
 // An IPv6 address in brackets.
 std::string AddressOf(const v1::ServiceInstance& instance) {
   const std::string host =
       absl::StrContains(instance.address(), ":") ? absl::StrCat("[", instance.address(), "]") : instance.address();
-  return instance.port() == 0 ? host : absl::StrCat(host, ":", instance.port());
+  return Escaped(instance.port() == 0 ? host : absl::StrCat(host, ":", instance.port()));
 }
 
 }  // namespace
@@ -44,14 +53,14 @@ void PrintJson(const google::protobuf::Message& message, std::ostream& out) {
 }
 
 void PrintEntry(const v1::ConfigEntry& entry, bool keys_only, std::ostream& out) {
-  out << entry.key();
-  if (!keys_only) out << "\t" << entry.modify_index() << "\t" << absl::Utf8SafeCEscape(entry.value());
+  out << Escaped(entry.key());
+  if (!keys_only) out << "\t" << entry.modify_index() << "\t" << Escaped(entry.value());
   out << "\n";
 }
 
 void PrintInstance(const v1::DiscoveredInstance& instance, std::ostream& out) {
-  out << instance.instance().id() << "\t" << instance.node() << "\t" << AddressOf(instance.instance()) << "\t"
-      << StatusName(instance.status()) << "\t" << absl::StrJoin(instance.instance().tags(), ",") << "\n";
+  out << Escaped(instance.instance().id()) << "\t" << Escaped(instance.node()) << "\t" << AddressOf(instance.instance())
+      << "\t" << StatusName(instance.status()) << "\t" << EscapedList(instance.instance().tags()) << "\n";
 }
 
 void PrintEvent(const v1::ConfigEvent& event, std::ostream& out) {
@@ -62,7 +71,7 @@ void PrintEvent(const v1::ConfigEvent& event, std::ostream& out) {
 
 void PrintEvent(const v1::ServiceEvent& event, std::ostream& out) {
   if (event.type() == v1::ServiceEvent::TYPE_DELETE) {
-    out << "delete\t" << event.instance().instance().id() << "\t" << event.instance().node() << "\n";
+    out << "delete\t" << Escaped(event.instance().instance().id()) << "\t" << Escaped(event.instance().node()) << "\n";
     return;
   }
   out << "put\t";
@@ -70,7 +79,7 @@ void PrintEvent(const v1::ServiceEvent& event, std::ostream& out) {
 }
 
 void PrintService(const v1::ListServicesResponse::Service& service, std::ostream& out) {
-  out << service.name() << "\t" << absl::StrJoin(service.tags(), ",") << "\n";
+  out << Escaped(service.name()) << "\t" << EscapedList(service.tags()) << "\n";
 }
 
 }  // namespace meshgate::ctl

@@ -1,4 +1,5 @@
-// How meshgatectl prints what it got. Data goes to the stream given, one record per line.
+// How meshgatectl prints what it got. Data goes to the stream given, one record per line. In text every field has C
+// escapes where it is not printable UTF-8, so that a record stays a line, whatever somebody put into a name.
 #ifndef MESHGATE_CLIENT_CTL_OUTPUT_H_
 #define MESHGATE_CLIENT_CTL_OUTPUT_H_
 
@@ -15,8 +16,7 @@ namespace meshgate::ctl {
 // their default value written too.
 void PrintJson(const google::protobuf::Message& message, std::ostream& out);
 
-// key, modify index and value, separated by tabs; values with C escapes where they are not printable UTF-8. The key
-// alone with `keys_only`.
+// key, modify index and value, separated by tabs. The key alone with `keys_only`.
 void PrintEntry(const v1::ConfigEntry& entry, bool keys_only, std::ostream& out);
 
 // id, node, address:port, status and tags, separated by tabs.

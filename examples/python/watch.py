@@ -9,7 +9,8 @@ from meshgate.v1 import config_service_pb2_grpc as rpc
 
 prefix = sys.argv[1]
 config = {}
-with grpc.insecure_channel(os.environ.get("MESHGATE_ENDPOINT", "127.0.0.1:50051")) as channel:
+endpoint = os.environ.get("MESHGATE_ENDPOINT", "127.0.0.1:50051")
+with grpc.insecure_channel(endpoint, options=[("grpc.enable_http_proxy", 0)]) as channel:
     while True:
         try:
             for response in rpc.ConfigServiceStub(channel).WatchConfig(api.WatchConfigRequest(prefix=prefix)):
@@ -17,7 +18,7 @@ with grpc.insecure_channel(os.environ.get("MESHGATE_ENDPOINT", "127.0.0.1:50051"
                     config.clear()
                 for event in response.events:
                     if event.type == api.ConfigEvent.TYPE_PUT:
-                        config[event.entry.key] = event.entry.value.decode()
+                        config[event.entry.key] = event.entry.value.decode(errors="replace")
                     else:
                         config.pop(event.entry.key, None)
                 print("stale" if response.stale else "current", dict(sorted(config.items())), flush=True)

@@ -4,9 +4,10 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "consul/base/errors.h"
 #include "consul/base/strings.h"
 #include "google/protobuf/descriptor.h"
-#include "server/log.h"
+#include "server/call_log.h"
 
 namespace meshgate::server {
 namespace {
@@ -57,12 +58,14 @@ void CallScope::OnFinished(const absl::Status& status, const google::protobuf::M
   const auto took = absl::FromChrono(std::chrono::steady_clock::now() - start_);
   const int code = static_cast<int>(status.code());
   method_->reporter->OnHandled(code, took);
-  if (!LogEnabled(CallLogLevel(code))) return;
+  const std::string reason = status.ok() ? "" : ReasonOf(status);
+  if (!LogEnabled(CallLogLevel(code, reason))) return;
   const std::string key = request == nullptr ? "" : SubjectOf(*request);
   CallRecord record;
   record.service = method_->service;
   record.method = method_->method;
   record.code = code;
+  record.reason = reason;
   record.message = ToStd(status.message());
   record.took = took;
   record.peer = caller_.peer;

@@ -1,6 +1,7 @@
 #include "server/grpc/grpc_server.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -22,9 +23,19 @@ namespace {
 // Long enough for statuses that are on their way to be read before connections are cut.
 constexpr absl::Duration kGraceAfterLastCall = absl::Milliseconds(250);
 
+std::atomic<bool> listener_dead{false};
+
+// While a server starts on this thread: gRPC says at length why a port cannot be had, and so does Start() in a line.
+thread_local bool starting = false;
+
 // gRPC calls trouble of a single connection an error; for us it is a warning.
 void LogFromGrpc(gpr_log_func_args* args) {
-  const LogLevel level = args->severity == GPR_LOG_SEVERITY_ERROR ? LogLevel::kWarn : LogLevel::kDebug;
+  // gRPC 1.51 closes a listener when accept() fails, out of file descriptors for one, and tells nobody but its log.
+  if (args->severity == GPR_LOG_SEVERITY_ERROR && absl::StartsWith(args->message, "Failed accept4")) {
+    listener_dead = true;
+  }
+  const bool trouble = args->severity == GPR_LOG_SEVERITY_ERROR && !starting;
+  const LogLevel level = trouble ? LogLevel::kWarn : LogLevel::kDebug;
   Log(level, absl::StrCat("grpc: ", args->message));
 }
 
@@ -75,13 +86,15 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   builder.SetResourceQuota(quota);
   for (const NamedService& s : services) builder.RegisterService(s.service);
 
+  starting = true;
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  starting = false;
   for (size_t i = 0; i < ports.size(); ++i) {
     if (ports[i] > 0) continue;
     return absl::UnavailableError(absl::StrCat("cannot listen for gRPC on ", options.listen[i],
                                                ": in use, or not an address of this host (--grpc_listen)"));
   }
-  if (server == nullptr) return absl::UnavailableError("gRPC does not start; its log lines say why");
+  if (server == nullptr) return absl::UnavailableError("gRPC does not start; its lines at --log_level=debug say why");
   std::vector<std::string> addresses;
   for (size_t i = 0; i < ports.size(); ++i) addresses.push_back(Bound(options.listen[i], ports[i]));
   auto* health = server->GetHealthCheckService();
@@ -96,6 +109,8 @@ GrpcServer::~GrpcServer() {
   if (!shutdown_.joinable()) BeginShutdown(absl::Now());
   FinishShutdown();
 }
+
+bool GrpcServer::ListenerDead() { return listener_dead; }
 
 void GrpcServer::SetServing(bool serving) { server_->GetHealthCheckService()->SetServingStatus(serving); }
 

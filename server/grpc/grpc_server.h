@@ -55,6 +55,10 @@ class GrpcServer {
   // Where it listens, with the port that was chosen for port 0.
   const std::vector<std::string>& addresses() const { return addresses_; }
 
+  // Whether a port of this process has stopped taking connections for good, which gRPC 1.51 does when it cannot accept
+  // one, out of file descriptors for one. Nothing but a new process mends that. Any thread.
+  static bool ListenerDead();
+
   // What the health service says of every service. True after Start().
   void SetServing(bool serving);
 

@@ -1,5 +1,7 @@
 #include "server/grpc/watch_call.h"
 
+#include <algorithm>
+
 #include "consul/base/errors.h"
 #include "server/grpc/status.h"
 #include "server/log.h"
@@ -14,7 +16,8 @@ WatchCall::WatchCall(const StreamEnvironment& environment, const MethodInfo* met
     : environment_(environment),
       context_(context),
       request_(std::move(request)),
-      scope_(std::make_unique<CallScope>(method, environment.calls, context)) {}
+      scope_(std::make_unique<CallScope>(method, environment.calls, context)),
+      write_timeout_(environment.write_timeout) {}
 
 void WatchCall::Open() {
   self_ = shared_from_this();
@@ -22,7 +25,9 @@ void WatchCall::Open() {
   scope_->reporter()->OnReceived();
   // At once: the caller learns that the stream stands, however long the first message takes.
   StartSendInitialMetadata();
-  membership_ = environment_.streams->Add(outbox_);
+  membership_ = environment_.streams->Add(outbox_, [weak = weak_from_this()] {
+    if (auto call = weak.lock()) call->HurryUp();
+  });
 }
 
 void WatchCall::StartWrite(consul::SharedMessage message) {
@@ -31,7 +36,7 @@ void WatchCall::StartWrite(consul::SharedMessage message) {
     MutexLock lock(mu_);
     writing_ = true;
     write_began_ = environment_.scheduler->Now();
-    if (!timer_set_) ArmTimerLocked(environment_.write_timeout);
+    if (!timer_set_) ArmTimerLocked(write_timeout_);
   }
   buffer_ = ShareBytes(std::move(message));
   Reactor::StartWrite(&buffer_);
@@ -68,6 +73,15 @@ void WatchCall::OnDone() {
   auto self = std::move(self_);
 }
 
+void WatchCall::HurryUp() {
+  MutexLock lock(mu_);
+  if (hurried_) return;
+  hurried_ = true;
+  write_timeout_ = std::min(write_timeout_, environment_.drain_write_timeout);
+  // Beside the timer that may be set, which then finds nothing to do.
+  if (writing_) ArmTimerLocked(write_timeout_ - (environment_.scheduler->Now() - write_began_));
+}
+
 void WatchCall::ArmTimerLocked(absl::Duration delay) {
   timer_set_ = true;
   environment_.scheduler->After(delay, [weak = weak_from_this()] {
@@ -76,16 +90,19 @@ void WatchCall::ArmTimerLocked(absl::Duration delay) {
 }
 
 void WatchCall::OnTimer() {
+  bool draining;
   {
     MutexLock lock(mu_);
     timer_set_ = false;
     if (!writing_ || cancelled_) return;
-    const absl::Duration left = write_began_ + environment_.write_timeout - environment_.scheduler->Now();
+    const absl::Duration left = write_began_ + write_timeout_ - environment_.scheduler->Now();
     if (left > absl::ZeroDuration()) return ArmTimerLocked(left);
     cancelling_ = cancelled_ = true;
+    draining = hurried_;
   }
-  environment_.reporter->OnDropped(WatchReporter::DropReason::kFailed);
-  Log(LogLevel::kWarn, "stream cancelled: its reader does not read",
+  environment_.reporter->OnDropped(draining ? WatchReporter::DropReason::kDraining
+                                            : WatchReporter::DropReason::kFailed);
+  Log(draining ? LogLevel::kDebug : LogLevel::kWarn, "stream cancelled: its reader does not read",
       {{"peer.address", scope_->caller().peer}, {"request_id", scope_->caller().request_id}});
   context_->TryCancel();
   std::optional<bool> write_done;

@@ -29,6 +29,8 @@ struct StreamEnvironment {
   CallTracker* calls;
   // A single write that takes longer has met a reader that is gone or does not read: that stream alone is cancelled.
   absl::Duration write_timeout = absl::Minutes(1);
+  // The same during a drain, for which a reader that does not read must not hold up the process.
+  absl::Duration drain_write_timeout = absl::Seconds(1);
 };
 
 // One server stream between gRPC's callback API and an Outbox.
@@ -76,6 +78,9 @@ class WatchCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void OnCancel() override;
   void OnDone() override;
 
+  // From the set of streams: what is being written has no more than `drain_write_timeout`.
+  void HurryUp();
+
   // The deadline of a write. One timer serves many writes: it is set again for what is left of the current one.
   void ArmTimerLocked(absl::Duration delay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnTimer();
@@ -97,6 +102,8 @@ class WatchCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   Mutex mu_;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool timer_set_ ABSL_GUARDED_BY(mu_) = false;
+  bool hurried_ ABSL_GUARDED_BY(mu_) = false;
+  absl::Duration write_timeout_ ABSL_GUARDED_BY(mu_);
   absl::Time write_began_ ABSL_GUARDED_BY(mu_);
   // While the timer cancels the call, the end of the write is kept back: as long as the outbox does not know of it, it
   // does not finish, and the context stays valid.

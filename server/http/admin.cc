@@ -38,9 +38,11 @@ void AddAdminRoutes(AdminSources sources, Router* router) {
                                  "/metrics  for Prometheus\n");
     reply(std::move(response));
   });
-  router->Add("GET", "/livez", [](const HttpRequest&, HttpReply reply) {
+  router->Add("GET", "/livez", [shared](const HttpRequest&, HttpReply reply) {
+    const Readiness liveness = shared->liveness();
     HttpResponse response;
-    response.body = "ok\n";
+    response.status = liveness.ready ? 200 : 503;
+    response.body = liveness.ready ? "ok\n" : liveness.reason + "\n";
     reply(Fresh(std::move(response)));
   });
   router->Add("GET", "/readyz", [shared](const HttpRequest&, HttpReply reply) {

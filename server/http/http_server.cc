@@ -8,6 +8,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <chrono>
@@ -61,6 +62,17 @@ std::optional<HttpResponse> AnswerTo(const error_code& error) {
   const bool parsing = error.category() == make_error_code(http::error::bad_method).category();
   if (!parsing || error == http::error::end_of_stream || error == http::error::partial_message) return std::nullopt;
   return Malformed(400, absl::StrCat("not an HTTP/1.1 request: ", error.message()));
+}
+
+// The path and query of a target. A client that talks to a proxy, or takes this for one, sends a whole URL, and a
+// server must accept that (RFC 9112, 3.2.2).
+std::string OriginForm(std::string target) {
+  const std::string lower = absl::AsciiStrToLower(target.substr(0, 8));
+  const size_t authority = lower.compare(0, 7, "http://") == 0 ? 7 : lower == "https://" ? 8 : 0;
+  if (authority == 0) return target;
+  const size_t end = target.find_first_of("/?", authority);
+  if (end == std::string::npos) return "/";
+  return target[end] == '/' ? target.substr(end) : "/" + target.substr(end);
 }
 
 }  // namespace
@@ -155,7 +167,28 @@ class HttpServer::Impl::Session final : public std::enable_shared_from_this<Sess
     parser_.emplace();
     parser_->header_limit(server_->options_.max_header_bytes);
     parser_->body_limit(server_->options_.max_body_bytes);
+    head_ = false;
+    http_1_0_ = false;
     stream_.expires_after(absl::ToChronoMilliseconds(server_->options_.read_timeout));
+    http::async_read_header(stream_, buffer_, *parser_,
+                            [self = shared_from_this()](error_code error, size_t) { self->OnHeader(error); });
+  }
+
+  void OnHeader(const error_code& error) {
+    if (error) return OnRead(error);
+    const auto& message = parser_->get();
+    const bool waits = message.version() == 11 && beast::iequals(message[http::field::expect], "100-continue");
+    if (!waits || parser_->is_done()) return ReadBody();
+    // The client keeps the body back until it knows that it is wanted; its size has been looked at.
+    static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+    asio::async_write(stream_, asio::buffer(kContinue.data(), kContinue.size()),
+                      [self = shared_from_this()](error_code failed, size_t) {
+                        if (failed) return self->Close();
+                        self->ReadBody();
+                      });
+  }
+
+  void ReadBody() {
     http::async_read(stream_, buffer_, *parser_,
                      [self = shared_from_this()](error_code error, size_t) { self->OnRead(error); });
   }
@@ -170,12 +203,13 @@ class HttpServer::Impl::Session final : public std::enable_shared_from_this<Sess
     const auto& message = parser_->get();
     keep_alive_ = message.keep_alive();
     head_ = message.method() == http::verb::head;
+    http_1_0_ = message.version() == 10;
     if (message.version() == 11 && message.count(http::field::host) != 1) {
       return Write(Malformed(400, "an HTTP/1.1 request has one Host header"));
     }
     HttpRequest request;
     request.method = std::string(message.method_string());
-    const std::string target(message.target());
+    const std::string target = OriginForm(std::string(message.target()));
     const size_t question = target.find('?');
     request.path = target.substr(0, question);
     if (question != std::string::npos) request.query = target.substr(question + 1);
@@ -198,6 +232,8 @@ class HttpServer::Impl::Session final : public std::enable_shared_from_this<Sess
     response_->set("X-Content-Type-Options", "nosniff");
     for (const auto& [name, value] : response.headers) response_->set(name, value);
     response_->keep_alive(keep_alive_);
+    // Taken for granted from HTTP/1.1 on alone.
+    if (keep_alive_ && http_1_0_) response_->set(http::field::connection, "keep-alive");
     response_->content_length(response.body.size());
     if (!head_) response_->body() = std::move(response.body);
     stream_.expires_after(absl::ToChronoMilliseconds(server_->options_.write_timeout));
@@ -226,6 +262,7 @@ class HttpServer::Impl::Session final : public std::enable_shared_from_this<Sess
   std::optional<http::response<http::string_body>> response_;
   bool keep_alive_ = false;
   bool head_ = false;
+  bool http_1_0_ = false;
   bool busy_ = false;  // A request is being handled or its response written.
   bool stopping_ = false;
 };

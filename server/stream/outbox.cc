@@ -3,6 +3,22 @@
 #include <utility>
 
 namespace meshgate::server {
+namespace {
+
+// A watch that cannot be, or is not allowed, is no failure of the gateway: nobody should be alerted.
+bool IsCallersMistake(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kUnauthenticated:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
 
 Outbox::Outbox(StreamWriter* writer, Scheduler* scheduler, consul::WatchReporter* reporter)
     : writer_(writer), scheduler_(scheduler), reporter_(reporter) {}
@@ -88,7 +104,7 @@ void Outbox::Pump() {
 
     absl::StatusOr<consul::SharedMessage> next = subscription_->Next();
     if (!next.ok()) {
-      reporter_->OnDropped(consul::WatchReporter::DropReason::kFailed);
+      if (!IsCallersMistake(next.status())) reporter_->OnDropped(consul::WatchReporter::DropReason::kFailed);
       MutexLock lock(mu_);
       if (!end_.has_value()) end_ = next.status();
       continue;

@@ -259,5 +259,89 @@ TEST_F(CtlTest, RegistryCommands) {
   EXPECT_EQ(out_.str(), "consul\t\nweb\ta\n");
 }
 
+// Whoever registers an instance or writes a key chooses its name: it must not add records to what a script reads, or
+// move a terminal's cursor.
+TEST_F(CtlTest, NamesStayInTheirField) {
+  const std::string evil = "x\ny\tz\x1b[2J";
+  const std::string shown = "x\\ny\\tz\\033[2J";
+  v1::DiscoveredInstance instance;
+  instance.mutable_instance()->set_id(evil);
+  instance.mutable_instance()->set_address(evil);
+  instance.mutable_instance()->add_tags(evil);
+  instance.set_status(v1::HEALTH_STATUS_PASSING);
+  instance.set_node(evil);
+  gateway_.registry().discover = [&](const v1::DiscoverRequest&, v1::DiscoverResponse* response) {
+    *response->add_instances() = instance;
+    return grpc::Status::OK;
+  };
+  EXPECT_EQ(Run({"discover", "web"}), 0);
+  EXPECT_EQ(out_.str(), shown + "\t" + shown + "\t" + shown + "\tpassing\t" + shown + "\n");
+
+  v1::WatchServiceResponse gone;
+  gone.set_snapshot(true);
+  gone.add_events()->set_type(v1::ServiceEvent::TYPE_PUT);
+  *gone.mutable_events(0)->mutable_instance() = instance;
+  v1::WatchServiceResponse deleted = gone;
+  deleted.set_snapshot(false);
+  deleted.mutable_events(0)->set_type(v1::ServiceEvent::TYPE_DELETE);
+  gateway_.registry().stream = {{gone, deleted}, grpc::Status::OK, true};
+  EXPECT_EQ(Run({"watch", "--service=web", "--count=2"}), 0);
+  EXPECT_THAT(out_.str(), HasSubstr("\ndelete\t" + shown + "\t" + shown + "\n"));
+
+  gateway_.registry().list = [&](const v1::ListServicesRequest&, v1::ListServicesResponse* response) {
+    response->add_services()->set_name(evil);
+    response->mutable_services(0)->add_tags(evil);
+    return grpc::Status::OK;
+  };
+  EXPECT_EQ(Run({"services"}), 0);
+  EXPECT_EQ(out_.str(), shown + "\t" + shown + "\n");
+
+  gateway_.config().list = [&](const v1::ListConfigRequest&, v1::ListConfigResponse* response) {
+    response->add_entries()->set_key(evil);
+    return grpc::Status::OK;
+  };
+  EXPECT_EQ(Run({"list", "--keys-only"}), 0);
+  EXPECT_EQ(out_.str(), shown + "\n");
+
+  gateway_.config().get = [&](const v1::GetConfigRequest&, v1::GetConfigResponse*) {
+    return GatewayError(grpc::StatusCode::INTERNAL, "UNEXPECTED_ANSWER", evil);
+  };
+  EXPECT_EQ(Run({"get", "a"}), 77);
+  EXPECT_THAT(err_.str(), HasSubstr("x y z [2J"));
+}
+
+// Advice that contradicts the error it follows sends its reader in a circle.
+TEST_F(CtlTest, ConditionOnAKeyThatDoesNotExist) {
+  gateway_.config().put = [](const v1::PutConfigRequest&, v1::PutConfigResponse*) {
+    return GatewayError(grpc::StatusCode::ABORTED, "CAS_MISMATCH", "the key does not exist any more");
+  };
+  EXPECT_EQ(Run({"put", "a", "v", "--if-modify-index=3"}), 74);
+  EXPECT_THAT(err_.str(), HasSubstr("--if-modify-index 0 creates it"));
+  EXPECT_THAT(err_.str(), Not(HasSubstr("meshgatectl get")));
+}
+
+// A prompt behind the value, on its line, would look like a part of it; a file or a pipe gets the bytes alone.
+TEST_F(CtlTest, OnATerminalAValueEndsItsLine) {
+  std::string value = "v";
+  gateway_.config().get = [&](const v1::GetConfigRequest&, v1::GetConfigResponse* response) {
+    response->mutable_entry()->set_value(value);
+    return grpc::Status::OK;
+  };
+  const Environment terminal{&in_, &out_, &err_, gateway_.endpoint(), &cancellation_, true};
+  EXPECT_EQ(RunMeshgatectl({"get", "a"}, terminal), 0);
+  EXPECT_EQ(out_.str(), "v\n");
+  value = "w\n";
+  EXPECT_EQ(RunMeshgatectl({"get", "a"}, terminal), 0);
+  EXPECT_EQ(out_.str(), "v\nw\n");
+}
+
+// A proxy for the way out, which most corporate shells name, must not get the calls to a gateway next door.
+TEST_F(CtlTest, NoProxyInBetween) {
+  setenv("http_proxy", "http://127.0.0.1:1", 1);
+  gateway_.config().get = [](const v1::GetConfigRequest&, v1::GetConfigResponse*) { return grpc::Status::OK; };
+  EXPECT_EQ(Run({"get", "a"}), 0);
+  unsetenv("http_proxy");
+}
+
 }  // namespace
 }  // namespace meshgate::ctl

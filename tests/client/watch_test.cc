@@ -238,5 +238,19 @@ TEST_F(WatchTest, DelaysGrowWhileNothingComesAndStartOverWhenSomethingDid) {
               ElementsAre(absl::Milliseconds(1), absl::Milliseconds(2), absl::Milliseconds(4), absl::Milliseconds(1)));
 }
 
+// Would break if a caller without a Cancellation, which the calls of Client allow, crashed.
+TEST_F(WatchTest, NeedsNoCancellation) {
+  gateway_.config().streams = {{{}, kAway}, {{Response(true, 1, {{"a", 1}})}, grpc::Status::OK, true}};
+  ClientOptions options;
+  options.endpoint = gateway_.endpoint();
+  Client client(options);
+  v1::WatchConfigRequest request;
+  request.set_key("a");
+  ConfigWatch watch(&client, request, options_);
+  Recorder recorder(1);
+  EXPECT_TRUE(watch.Run(&recorder, nullptr).ok());
+  EXPECT_THAT(recorder.updates, ElementsAre("update +a"));
+}
+
 }  // namespace
 }  // namespace meshgate::client

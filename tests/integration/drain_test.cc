@@ -69,5 +69,38 @@ TEST(DrainTest, SurvivesReadersThatLeaveMeanwhile) {
   ASSERT_TRUE(staying.WaitForAll([](const StreamLog& log) { return log.ended; }));
 }
 
+// Would break if readers that do not read kept a stop waiting until its time is up, for everybody.
+TEST(DrainTest, DoesNotWaitForReadersThatDoNotRead) {
+  GatewayProcess gateway({"--data_dir=" + std::string(getenv("TEST_TMPDIR")) + "/stalled", "--drain_timeout=20s"});
+  ASSERT_TRUE(gateway.listening());
+  const auto stub = v1::ConfigService::NewStub(gateway.NewChannel());
+  {
+    grpc::ClientContext context;
+    v1::PutConfigRequest put;
+    put.set_key("large");
+    put.set_value(std::string(500'000, 'x'));
+    v1::PutConfigResponse response;
+    ASSERT_TRUE(stub->PutConfig(&context, put, &response).ok());
+  }
+  v1::WatchConfigRequest request;
+  request.set_key("large");
+  std::vector<std::unique_ptr<v1::ConfigService::Stub>> stubs;
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReader<v1::WatchConfigResponse>>> silent;
+  for (int i = 0; i < 50; ++i) {
+    stubs.push_back(v1::ConfigService::NewStub(gateway.NewChannel()));
+    contexts.push_back(std::make_unique<grpc::ClientContext>());
+    silent.push_back(stubs.back()->WatchConfig(contexts.back().get(), request));
+    silent.back()->WaitForInitialMetadata();
+  }
+  ASSERT_TRUE(gateway.WaitForMetric("meshgate_watch_streams{kind=\"key\"}", 50));
+  const absl::Time start = absl::Now();
+  gateway.process().Signal(SIGTERM);
+  const auto ended = gateway.process().Wait();
+  ASSERT_TRUE(ended.has_value());
+  EXPECT_EQ(ended->code, 0);
+  EXPECT_LT(absl::Now() - start, absl::Seconds(10));
+}
+
 }  // namespace
 }  // namespace meshgate

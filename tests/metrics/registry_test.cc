@@ -38,6 +38,7 @@ TEST(RegistryTest, EverySeriesExistsFromTheStart) {
        R"(meshgate_consul_requests_total{code="none",endpoint="status"} 0)",
        R"(meshgate_consul_request_duration_seconds_bucket{endpoint="health_service",le="300"} 0)",
        "meshgate_consul_connections 0",
+       "meshgate_consul_connections_max 0",
        "meshgate_consul_index_resets_total 0",
        R"(meshgate_consul_spurious_wakeups_total{kind="key"} 0)",
        R"(meshgate_cache_requests_total{result="refused"} 0)",
@@ -64,6 +65,7 @@ TEST(RegistryTest, CountsWhatIsReported) {
   watch->OnCacheRequest(WatchReporter::CacheResult::kStale);
   registry.store_reporter()->OnStoreHealth(true, true, absl::Milliseconds(1500));
   registry.backend_reporter()->OnConnections(7);
+  registry.SetMaxConsulConnections(160);
   registry.backend_reporter()->OnRequest(Endpoint::kKv, 200, absl::Milliseconds(3));
   registry.backend_reporter()->OnRequest(Endpoint::kKv, 0, absl::Milliseconds(3));
   registry.backend_reporter()->OnRequest(Endpoint::kKv, 418, absl::Milliseconds(3));
@@ -78,7 +80,7 @@ TEST(RegistryTest, CountsWhatIsReported) {
         "meshgate_consul_index_resets_total 1", R"(meshgate_consul_spurious_wakeups_total{kind="catalog"} 1)",
         R"(meshgate_cache_requests_total{result="stale"} 1)", "meshgate_consul_up 1", "meshgate_consul_known_leader 1",
         "meshgate_consul_last_contact_seconds 1.5", "meshgate_consul_connections 7",
-        R"(meshgate_consul_requests_total{code="200",endpoint="kv"} 1)",
+        "meshgate_consul_connections_max 160", R"(meshgate_consul_requests_total{code="200",endpoint="kv"} 1)",
         R"(meshgate_consul_requests_total{code="none",endpoint="kv"} 1)",
         R"(meshgate_consul_requests_total{code="other",endpoint="kv"} 1)",
         R"(meshgate_consul_request_duration_seconds_count{endpoint="kv"} 3)"}) {

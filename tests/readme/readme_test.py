@@ -78,7 +78,8 @@ class ReadmeTest(unittest.TestCase):
         os.symlink(f"{ROOT}/proto", f"{self.folder}/proto")
         os.symlink(f"{ROOT}/examples", f"{self.folder}/examples")
         gateway = Gateway(f"{self.folder}/data")
-        environment = {**os.environ, "MESHGATE_ENDPOINT": gateway.grpc}
+        # A proxy for the way out, as in many a shell, is none of a gateway's business.
+        environment = {**os.environ, "MESHGATE_ENDPOINT": gateway.grpc, "http_proxy": "http://127.0.0.1:1"}
 
         def run(command):
             return subprocess.run(["bash", "-c", command], cwd=self.folder, env=environment, timeout=BOUND, check=True,

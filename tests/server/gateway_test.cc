@@ -188,7 +188,12 @@ TEST_F(GatewayTest, FailedStarts) {
   const auto fake = [](const Options&, Scheduler* scheduler, consul::BackendReporter*) {
     return absl::StatusOr<std::unique_ptr<consul::Backend>>(std::make_unique<FakeBackend>(scheduler));
   };
+  std::string said;
+  SetUpLog(LogLevel::kInfo, LogFormat::kText, [&said](std::string_view line) { said += line; });
   EXPECT_THAT(std::string(Gateway::Start(second, fake).status().message()), HasSubstr("--grpc_listen"));
+  SetUpLog(LogLevel::kError, LogFormat::kText);
+  // The error is the one line that its reader has to understand.
+  EXPECT_EQ(said, "");
   second = options_;
   second.http_listen = gateway_->http_address();
   EXPECT_THAT(std::string(Gateway::Start(second, fake).status().message()), HasSubstr("--http_listen"));

@@ -27,11 +27,11 @@ std::vector<std::string> Lines(LogLevel level, LogFormat format, const std::func
 // Would break if a log pipeline could not parse a line, or found a field under another name.
 TEST(LogTest, JsonLine) {
   const auto lines = Lines(LogLevel::kInfo, LogFormat::kJson, [] {
-    Log(LogLevel::kWarn, "lost", {{"key", "a/b"}, {"consul_index", int64_t{12}}, {"grpc.time_ms", 1.5}});
+    Log(LogLevel::kWarn, "lost", {{"key", "a/b"}, {"streams", int64_t{12}}, {"grpc.time_ms", 1.5}});
   });
   EXPECT_THAT(lines, ElementsAre(MatchesRegex(
                          R"re(\{"ts":"20[0-9-]+T[0-9:]+\.[0-9]{3}Z","level":"warn","msg":"lost","key":"a/b",)re"
-                         R"re("consul_index":12,"grpc.time_ms":1.500\})re"
+                         R"re("streams":12,"grpc.time_ms":1.500\})re"
                          "\n")));
 }
 
@@ -67,22 +67,6 @@ TEST(LogTest, BracesAndForeignLines) {
 TEST(LogTest, Level) {
   EXPECT_THAT(Lines(LogLevel::kWarn, LogFormat::kText, [] { Log(LogLevel::kInfo, "x"); }), IsEmpty());
   EXPECT_EQ(Lines(LogLevel::kDebug, LogFormat::kText, [] { Log(LogLevel::kDebug, "x"); }).size(), 1u);
-}
-
-// Would break if a caller's mistake filled the log at its usual level, or a failure of ours did not show there.
-TEST(LogTest, Calls) {
-  CallRecord record{"meshgate.v1.ConfigService", "GetConfig",      5,    "no such key",
-                    absl::Milliseconds(3),       "ipv4:1.2.3.4:5", "r1", "a/b"};
-  EXPECT_THAT(Lines(LogLevel::kInfo, LogFormat::kJson, [&] { LogCall(record); }), IsEmpty());
-  record.code = 14;
-  const auto lines = Lines(LogLevel::kInfo, LogFormat::kJson, [&] { LogCall(record); });
-  ASSERT_EQ(lines.size(), 1u);
-  EXPECT_THAT(lines[0],
-              HasSubstr(R"("level":"warn","msg":"call failed","grpc.service":"meshgate.v1.ConfigService",)"
-                        R"("grpc.method":"GetConfig","grpc.code":"Unavailable","grpc.time_ms":3.000,)"
-                        R"("peer.address":"ipv4:1.2.3.4:5","request_id":"r1","key":"a/b","error":"no such key"})"));
-  EXPECT_EQ(CallLogLevel(13), LogLevel::kError);
-  EXPECT_EQ(CallLogLevel(0), LogLevel::kDebug);
 }
 
 }  // namespace

@@ -168,6 +168,7 @@ TEST(OptionsTest, MistakesNameSourceAndRemedy) {
        {{"CONSUL_HTTP_SSL_VERIFY", "x"}},
        "environment CONSUL_HTTP_SSL_VERIFY: \"x\" is not true"},
       {{"--config=/nonexistent.yaml"}, {}, "/nonexistent.yaml: cannot be read"},
+      {{"--config=/usr"}, {}, "/usr: cannot be read"},
   };
   for (const Case& c : cases) EXPECT_THAT(ErrorOf(c.args, c.variables), HasSubstr(c.want));
 }
@@ -237,6 +238,13 @@ TEST(OptionsTest, HelpAndVersion) {
   EXPECT_THAT(HelpMarkdown(),
               HasSubstr("| `--drain_timeout=DURATION` | `MESHGATE_DRAIN_TIMEOUT` | `drain.timeout` | `5s` | "));
   EXPECT_THAT(HelpMarkdown(), HasSubstr("embedded\\|consul"));
+}
+
+// Would break if a misspelt variable were ignored in silence, or one of ours were called unknown.
+TEST(OptionsTest, UnknownVariables) {
+  EXPECT_THAT(UnknownVariables({"PATH", "MESHGATE_GRPC_LISTEN", "MESHGATE_GRPC_LISTN", "MESHGATE_CONFIG",
+                                "MESHGATE_ENDPOINT", "MESHGATE_"}),
+              ElementsAre("MESHGATE_GRPC_LISTN", "MESHGATE_"));
 }
 
 }  // namespace

@@ -29,7 +29,8 @@
 namespace meshgate::testing {
 namespace {
 
-constexpr char kBinary[] = "/usr/bin/consul";
+// Looked up in PATH, as tests/run.sh does before it installs one.
+constexpr char kBinary[] = "consul";
 constexpr auto kReadyWithin = std::chrono::seconds(30);
 constexpr auto kStoppedWithin = std::chrono::seconds(20);
 constexpr auto kPoll = std::chrono::milliseconds(20);
@@ -126,12 +127,12 @@ void ConsulAgent::Launch() {
     const int fd = open(log.c_str(), O_CREAT | O_WRONLY | O_APPEND, 0644);
     dup2(fd, STDOUT_FILENO);
     dup2(fd, STDERR_FILENO);
-    execv(kBinary, argv.data());
+    execvp(kBinary, argv.data());
     _exit(127);
   }
   ASSERT_GT(pid_, 0) << "fork failed";
   ready_ = AwaitReady();
-  ASSERT_TRUE(ready_) << "no Consul: " << kBinary << " is not installed, or it did not start:\n" << Log();
+  ASSERT_TRUE(ready_) << "no Consul: " << kBinary << " is not in PATH, or it did not start:\n" << Log();
 }
 
 bool ConsulAgent::AwaitReady() {

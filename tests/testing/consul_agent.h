@@ -17,7 +17,7 @@ std::vector<uint16_t> FreePorts(int count);
 // failure to start is a fatal failure of the test (ready() is then false). It dies with the thread that made it, so
 // make it on the test's main thread. Not thread-safe.
 //
-// Needs /usr/bin/consul. Tests that use it are tagged "block-network": each then has loopback ports of its own.
+// Needs consul in PATH. Tests that use it are tagged "block-network": each then has loopback ports of its own.
 class ConsulAgent {
  public:
   struct Options {

@@ -29,9 +29,10 @@ std::string Word(const std::string& line, const std::string& key) {
 
 }  // namespace
 
-GatewayProcess::GatewayProcess(std::vector<std::string> flags) {
-  ChildProcess::Options options;
-  options.arguments = {"server/meshgate", "--grpc_listen=127.0.0.1:0", "--http_listen=127.0.0.1:0"};
+GatewayProcess::GatewayProcess(std::vector<std::string> flags, ChildProcess::Options options) {
+  for (const char* argument : {"server/meshgate", "--grpc_listen=127.0.0.1:0", "--http_listen=127.0.0.1:0"}) {
+    options.arguments.push_back(argument);
+  }
   for (auto& flag : flags) options.arguments.push_back(std::move(flag));
   process_ = std::make_unique<ChildProcess>(options);
   const std::string line = process_->WaitForLine("listening ");

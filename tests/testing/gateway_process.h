@@ -16,8 +16,9 @@ namespace meshgate::testing {
 // The real //server:meshgate as a child, on free ports of the loopback. Needs it in the test's `data`.
 class GatewayProcess {
  public:
-  // `flags` come after those that set the ports. Waits until it says that it listens; check listening().
-  explicit GatewayProcess(std::vector<std::string> flags);
+  // `flags` come after those that set the ports. Waits until it says that it listens; check listening(). The arguments
+  // of `options`, if any, are a command that runs the gateway, such as {"nice"}.
+  explicit GatewayProcess(std::vector<std::string> flags, ChildProcess::Options options = {});
 
   bool listening() const { return !grpc_address_.empty(); }
   const std::string& grpc_address() const { return grpc_address_; }

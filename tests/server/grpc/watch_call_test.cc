@@ -278,6 +278,28 @@ TEST(WatchCallTimeoutTest, AWriteThatStallsEndsThatStreamAlone) {
   large_context.TryCancel();
 }
 
+// Would break if a drain waited for a reader that does not read as long as a running gateway does.
+TEST(WatchCallTimeoutTest, ADrainCutsAReaderThatDoesNotReadSoon) {
+  testing::ManualScheduler scheduler;
+  testing::TestServer server(&scheduler);
+  Source large(1 << 20);
+  server.service.watch = [&](const v1::WatchConfigRequest&, const Caller&, const std::shared_ptr<Outbox>& outbox) {
+    large.Attach(outbox);
+  };
+  server.Start();
+  grpc::ClientContext context;
+  auto reader = server.stub->WatchConfig(&context, v1::WatchConfigRequest());
+  large.Wait(1);
+  server.streams.EndAll(MakeError(absl::StatusCode::kUnavailable, reason::kDraining, "stopping"));
+  EXPECT_EQ(server.streams.size(), 1u);
+  scheduler.Advance(absl::Milliseconds(900));
+  EXPECT_EQ(server.streams.size(), 1u);
+  scheduler.Advance(absl::Milliseconds(200));
+  EXPECT_TRUE(server.calls.WaitIdle(absl::Now() + absl::Seconds(30)));
+  EXPECT_THAT(server.registry.Scrape(), HasSubstr(R"(meshgate_watch_dropped_total{reason="draining"} 1)"));
+  context.TryCancel();
+}
+
 // Reads one stream until it ends.
 class StreamReader final : public grpc::ClientReadReactor<v1::WatchConfigResponse> {
  public:

@@ -95,6 +95,8 @@ class OutboxTest : public ::testing::Test {
   class Propagation : public consul::WatchReporter {
    public:
     void OnPropagation(consul::TargetKind, absl::Duration took) override { took_.push_back(took); }
+    void OnDropped(DropReason) override { ++dropped_; }
+    int dropped_ = 0;
     std::vector<absl::Duration> took_;
   };
 
@@ -191,6 +193,23 @@ TEST_F(OutboxTest, ACancelledStreamIsFinishedAfterItsWrite) {
   EXPECT_THAT(writer_.done, ElementsAre("1"));
   WriteDone(false);
   EXPECT_THAT(writer_.done, ElementsAre("1", "finish:1"));
+}
+
+// Would break if a caller's mistake woke an operator, or a stream that we fail did not.
+TEST_F(OutboxTest, CountsFailuresThatAreOurs) {
+  const std::pair<absl::Status, int> cases[] = {
+      {absl::InvalidArgumentError("filter"), 0},  {absl::NotFoundError("datacenter"), 0},
+      {absl::PermissionDeniedError("policy"), 0}, {absl::UnauthenticatedError("token"), 0},
+      {absl::UnavailableError("away"), 1},        {absl::InternalError("junk"), 1}};
+  for (const auto& [error, dropped] : cases) {
+    reporter_.dropped_ = 0;
+    FakeWriter writer;
+    auto outbox = std::make_shared<Outbox>(&writer, &scheduler_, &reporter_);
+    script_.error = error;
+    outbox->Start(std::make_unique<FakeSubscription>(&script_), absl::ZeroDuration());
+    EXPECT_EQ(writer.done.size(), 1u);
+    EXPECT_EQ(reporter_.dropped_, dropped) << error;
+  }
 }
 
 // A target that can't be watched ends its streams with the reason.
