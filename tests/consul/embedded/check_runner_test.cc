@@ -13,6 +13,9 @@ namespace {
 
 class CheckRunnerTest : public ::testing::Test, public CheckRunner::Sink {
  protected:
+  // Its timers refer to it.
+  ~CheckRunnerTest() override { runner_.Shutdown(); }
+
   void OnStatus(const CheckRef&, Health health, std::string, Done done) override {
     EXPECT_EQ(health, Health::kCritical);
     reports_.push_back(std::move(done));
