@@ -16,8 +16,8 @@ struct Advice {
 };
 
 constexpr Advice kByReason[] = {
-    {"KEY_NOT_FOUND", "see what is there with `meshgatectl list PREFIX --keys-only`"},
-    {"CAS_MISMATCH", "`meshgatectl get KEY -o json` prints what is there and its modify index"},
+    {"KEY_NOT_FOUND", "`meshgatectl list PREFIX --keys-only` shows what is there"},
+    {"CAS_MISMATCH", "`meshgatectl get KEY -o json` shows its modifyIndex"},
     {"INSTANCE_NOT_FOUND", "see the ids with `meshgatectl discover SERVICE --include-unhealthy`, or register it again"},
     {"NO_TTL_CHECK", "register it with --check-ttl"},
     {"DATACENTER_NOT_FOUND", "check --datacenter"},
