@@ -27,6 +27,16 @@ bool IsRefusal(const absl::Status& error) {
   return error.code() == absl::StatusCode::kPermissionDenied || error.code() == absl::StatusCode::kUnauthenticated;
 }
 
+// What a caller gets who does not accept a state of this age; OK for one who does.
+absl::Status TooStale(const CachedState& cached, const CachedReadOptions& options) {
+  if (!cached.stale || !options.max_age.has_value() || cached.age <= *options.max_age) return absl::OkStatus();
+  return WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kTooStale,
+                                  absl::StrCat("Consul can't be reached, and what is known is ",
+                                               absl::FormatDuration(absl::Trunc(cached.age, absl::Milliseconds(1))),
+                                               " old, more than options.max_age: raise it or try again later")),
+                        absl::Seconds(1));
+}
+
 }  // namespace
 
 class Topic::Reader final : public Subscription {
@@ -70,6 +80,7 @@ Topic::Topic(Target target, Backend* backend, Scheduler* scheduler, WatchReporte
 
 void Topic::Start() {
   reporter_->OnUpstreamWatches(target_.kind, +1);
+  AskStore();
   upstream_->Start();
 }
 
@@ -78,6 +89,7 @@ void Topic::Stop(const absl::Status& reason) {
     MutexLock lock(mu_);
     if (stopped_) return;
     stopped_ = true;
+    if (patience_timer_ != 0) scheduler_->Cancel(patience_timer_);
   }
   upstream_->Stop();
   reporter_->OnUpstreamWatches(target_.kind, -1);
@@ -165,14 +177,9 @@ bool Topic::Read(const CachedReadOptions& options, absl::AnyInvocable<void(absl:
     } else if (state_ != nullptr) {
       answer = CachedLocked(now);
       result = answer->stale ? Result::kStale : Result::kHit;
-      if (answer->stale && options.max_age.has_value() && answer->age > *options.max_age) {
+      if (absl::Status refused = TooStale(*answer, options); !refused.ok()) {
         result = Result::kRefused;
-        answer =
-            WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kTooStale,
-                                     absl::StrCat("Consul can't be reached, and what is known is ",
-                                                  absl::FormatDuration(absl::Trunc(answer->age, absl::Milliseconds(1))),
-                                                  " old, more than options.max_age: raise it or try again later")),
-                           absl::Seconds(1));
+        answer = std::move(refused);
       }
     } else if (!last_error_.ok()) {
       // It is being tried again; a caller does better to hear why than to wait.
@@ -183,7 +190,7 @@ bool Topic::Read(const CachedReadOptions& options, absl::AnyInvocable<void(absl:
     } else {
       const uint64_t id = next_waiter_++;
       Waiter& waiter = waiters_[id];
-      waiter.min_index = options.min_index;
+      waiter.options = options;
       waiter.done = std::move(done);
       if (options.timeout != absl::InfiniteDuration()) {
         waiter.timer = scheduler_->After(options.timeout, [self = shared_from_this(), id] {
@@ -248,10 +255,22 @@ bool Topic::OnState(const Fetched& fetched, bool reset) {
   Wakes wakes;
   std::vector<Change> changes;
   CachedState cached;
+  StoredState to_store;
+  bool unanswered;
   bool first;
   {
     MutexLock lock(mu_);
     if (stopped_) return false;
+    unanswered = state_ == nullptr;
+    if (unanswered) {
+      if (patience_timer_ != 0) scheduler_->Cancel(patience_timer_);
+      held_back_ = absl::OkStatus();
+      if (stored_.has_value()) {
+        // Nobody has seen it, but readers that come back with it from before the restart get just the difference.
+        AdoptLocked();
+        for (const auto& audience : audiences_) CollectLocked(*audience, wakes);
+      }
+    }
     first = state_ == nullptr;
     if (!first) changes = Diff(target_.kind, *state_, *fetched.state);
     index_ = *fetched.meta.index;
@@ -265,9 +284,11 @@ bool Topic::OnState(const Fetched& fetched, bool reset) {
       }
     }
     cached = CachedLocked(scheduler_->Now());
+    to_store = {state_, index_, confirmed_};
   }
   WakeAll(std::move(wakes));
-  if (first) AnswerWaiters(cached);
+  if (unanswered) AnswerWaiters(cached);
+  if (options_.store != nullptr) options_.store->Save(target_, std::move(to_store));
   const auto deletes =
       static_cast<int>(std::count_if(changes.begin(), changes.end(), [](const Change& c) { return !c.exists_now; }));
   const int puts = static_cast<int>(changes.size()) - deletes;
@@ -278,20 +299,31 @@ bool Topic::OnState(const Fetched& fetched, bool reset) {
 
 void Topic::OnConfirmed(absl::Time received) {
   Wakes wakes;
+  StoredState to_store;
   {
     MutexLock lock(mu_);
     confirmed_ = received;
     SetStaleLocked(std::nullopt, wakes);
+    to_store = {state_, index_, confirmed_};
   }
   WakeAll(std::move(wakes));
+  if (options_.store != nullptr && to_store.state != nullptr) options_.store->Save(target_, std::move(to_store));
 }
 
 void Topic::OnFailure(const absl::Status& error, int consecutive) {
   Wakes wakes;
   bool gave_up = false;
+  absl::StatusOr<CachedState> answer = error;
   {
     MutexLock lock(mu_);
     if (stopped_) return;
+    if (state_ == nullptr && !IsPermanent(error)) {
+      if (asking_store_) {
+        held_back_ = error;
+        return;
+      }
+      if (FallBackLocked(wakes)) answer = CachedLocked(scheduler_->Now());
+    }
     if (IsPermanent(error) || (IsRefusal(error) && state_ == nullptr)) {
       failed_ = error;
       gave_up = true;
@@ -304,7 +336,7 @@ void Topic::OnFailure(const absl::Status& error, int consecutive) {
     }
   }
   WakeAll(std::move(wakes));
-  AnswerWaiters(error);
+  AnswerWaiters(answer);
   if (!gave_up) return;
   if (auto owner = owner_.lock()) owner->OnFailed(shared_from_this());
 }
@@ -344,8 +376,11 @@ void Topic::AnswerWaiters(const absl::StatusOr<CachedState>& answer) {
   if (waiters.empty()) return;
   for (auto& [id, waiter] : waiters) {
     if (waiter.timer != 0) scheduler_->Cancel(waiter.timer);
-    if (answer.ok() && answer->index < waiter.min_index) {
+    if (answer.ok() && answer->index < waiter.options.min_index) {
       ReadFresh(std::move(waiter.done));
+    } else if (absl::Status refused = answer.ok() ? TooStale(*answer, waiter.options) : answer.status();
+               !refused.ok()) {
+      waiter.done(std::move(refused));
     } else {
       waiter.done(answer);
     }
