@@ -48,7 +48,7 @@ void FillAndRecover(const std::string& directory, MakeRoom make_room) {
   options.file.directory = directory + "/last-known";
   options.delay = absl::Milliseconds(1);
   ThreadPoolScheduler scheduler(1, "store");
-  RecordingReporter reporter;
+  RecordingReporter reporter, after;
   auto store = std::make_unique<SqliteStateStore>(options, &scheduler, &reporter);
   const SharedState before = Value('a', 1000), large = Value('b', 3000000);
   store->Save(Key("first"), {before, 1, scheduler.Now()});
@@ -67,7 +67,6 @@ void FillAndRecover(const std::string& directory, MakeRoom make_room) {
   ASSERT_TRUE(reporter.WaitForTargets(2));
   store.reset();
   EXPECT_TRUE(reporter.damage().empty());
-  RecordingReporter after;
   store = std::make_unique<SqliteStateStore>(options, &scheduler, &after);
   ASSERT_TRUE(Load(*store, Key("first")).has_value());
   ASSERT_TRUE(Load(*store, Key("large")).has_value());
