@@ -1,5 +1,5 @@
 // The seam between meshgate and whatever holds the data: a real Consul (consul/http) or the embedded store
-// (consul/embedded). The comments are the contract; tests/integration/backend_conformance_test.cc holds both to it.
+// (consul/embedded). The comments are the contract; tests/integration/backend_conformance.h holds both to it.
 #ifndef MESHGATE_CONSUL_BACKEND_H_
 #define MESHGATE_CONSUL_BACKEND_H_
 

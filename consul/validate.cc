@@ -20,12 +20,14 @@ const char* BadText(std::string_view text) {
   return nullptr;
 }
 
-// What keys and prefixes have in common; `path` is not empty.
-const char* BadPath(std::string_view path) {
+// What is wrong with a key, or with what one begins with, or null; `path` is not empty. A prefix's last segment is only
+// the beginning of one: "a/." may go on as "a/.hidden".
+const char* BadPath(std::string_view path, bool is_prefix) {
   if (const char* bad = BadText(path)) return bad;
   if (path.front() == '/') return "must not begin with a slash";
   while (true) {
     const size_t slash = path.find('/');
+    if (slash == std::string_view::npos && is_prefix) return nullptr;
     const std::string_view segment = path.substr(0, slash);
     if (segment == "." || segment == "..") return "must not have a segment \".\" or \"..\"";
     if (slash == std::string_view::npos) return nullptr;
@@ -35,22 +37,26 @@ const char* BadPath(std::string_view path) {
   }
 }
 
+absl::Status ValidatePath(std::string_view field, std::string_view path, bool is_prefix) {
+  if (path.size() > kMaxKeyBytes) {
+    return InvalidField(field, absl::StrCat("must have at most ", kMaxKeyBytes, " bytes"), reason::kInvalidKey);
+  }
+  if (const char* bad = BadPath(path, is_prefix)) return InvalidField(field, bad, reason::kInvalidKey);
+  return absl::OkStatus();
+}
+
 bool IsAlnum(char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)); }
 
 }  // namespace
 
 absl::Status ValidateKey(std::string_view field, std::string_view key) {
   if (key.empty()) return InvalidField(field, "must not be empty", reason::kInvalidKey);
-  return ValidatePrefix(field, key);
+  return ValidatePath(field, key, /*is_prefix=*/false);
 }
 
 absl::Status ValidatePrefix(std::string_view field, std::string_view prefix) {
   if (prefix.empty()) return absl::OkStatus();
-  if (prefix.size() > kMaxKeyBytes) {
-    return InvalidField(field, absl::StrCat("must have at most ", kMaxKeyBytes, " bytes"), reason::kInvalidKey);
-  }
-  if (const char* bad = BadPath(prefix)) return InvalidField(field, bad, reason::kInvalidKey);
-  return absl::OkStatus();
+  return ValidatePath(field, prefix, /*is_prefix=*/true);
 }
 
 absl::Status ValidateValue(std::string_view field, std::string_view value) {

@@ -93,7 +93,7 @@ int Main(int argc, char** argv) {
     case CommandLine::Action::kHelpMarkdown:
       std::fputs(HelpMarkdown().c_str(), stdout);
       return 0;
-    case CommandLine::Action::Version():
+    case CommandLine::Action::kVersion:
       std::printf("meshgate %s\n", std::string(Version()).c_str());
       return 0;
     case CommandLine::Action::kRun:

@@ -45,7 +45,7 @@ CallHandle ConsulBackend::Deregister(const std::string& id, const WriteOptions& 
   calls_.Send(call, Endpoint::kAgentService, Look(id),
               [this, call, id, done = std::move(done)](Response response, absl::Time) mutable {
                 absl::Status status = StatusOf({Endpoint::kAgentService}, response);
-                if (!status.ok()) return done(status);
+                if (!status.ok()) return done(std::move(status));
                 Request request;
                 request.method = Method::kPut;
                 request.target = Target("/v1/agent/service/deregister/").Segment(id).str();
@@ -67,7 +67,7 @@ CallHandle ConsulBackend::Heartbeat(const std::string& id, Health health, const 
   Request request = UpdateCheck(TtlCheckId(id), body);
   SendWrite(call, Endpoint::kAgentCheck, std::move(request),
             [this, call, id, body = std::move(body), done = std::move(done)](absl::Status status) mutable {
-              if (ReasonOf(status) != reason::kNoTtlCheck) return done(status);
+              if (ReasonOf(status) != reason::kNoTtlCheck) return done(std::move(status));
               FindTtlChecks(call, id, body, std::move(done));
             });
   return call;
@@ -79,16 +79,16 @@ void ConsulBackend::FindTtlChecks(const ActiveCallHandle& call, const std::strin
   calls_.Send(call, Endpoint::kAgentService, Look(id),
               [this, call, id, body, done = std::move(done)](Response response, absl::Time) mutable {
                 if (absl::Status status = StatusOf({Endpoint::kAgentService}, response); !status.ok())
-                  return done(status);
+                  return done(std::move(status));
                 Request request;
                 request.target = "/v1/agent/checks";
                 calls_.Send(call, Endpoint::kAgentCheck, std::move(request),
                             [this, call, id, body, done = std::move(done)](Response response, absl::Time) mutable {
                               absl::Status status = StatusOf({Endpoint::kAgentCheck}, response);
-                              if (!status.ok()) return done(status);
+                              if (!status.ok()) return done(std::move(status));
                               absl::StatusOr<std::vector<std::string>> checks =
                                   ParseTtlChecks(std::move(response.body), id);
-                              if (!checks.ok()) return done(checks.status());
+                              if (!checks.ok()) return done(std::move(checks).status());
                               if (checks->empty()) {
                                 return done(MakeError(absl::StatusCode::kFailedPrecondition, reason::kNoTtlCheck,
                                                       "the instance has no TTL check; register it with one"));
@@ -104,7 +104,7 @@ void ConsulBackend::UpdateChecks(const ActiveCallHandle& call, std::vector<std::
   check_ids.pop_back();
   SendWrite(call, Endpoint::kAgentCheck, std::move(request),
             [this, call, check_ids = std::move(check_ids), body, done = std::move(done)](absl::Status status) mutable {
-              if (!status.ok() || check_ids.empty()) return done(status);
+              if (!status.ok() || check_ids.empty()) return done(std::move(status));
               UpdateChecks(call, std::move(check_ids), body, std::move(done));
             });
 }

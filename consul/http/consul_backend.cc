@@ -91,9 +91,10 @@ CallHandle ConsulBackend::CheckHealth(absl::Duration timeout, Callback<BackendHe
   request.target = "/v1/status/leader";
   calls_.Send(call, Endpoint::kStatus, std::move(request),
               [this, call, done = std::move(done)](Response response, absl::Time) mutable {
-                if (absl::Status status = StatusOf({Endpoint::kStatus}, response); !status.ok()) return done(status);
-                const absl::StatusOr<std::string> leader = ParseLeader(std::move(response.body));
-                if (!leader.ok()) return done(leader.status());
+                if (absl::Status status = StatusOf({Endpoint::kStatus}, response); !status.ok())
+                  return done(std::move(status));
+                absl::StatusOr<std::string> leader = ParseLeader(std::move(response.body));
+                if (!leader.ok()) return done(std::move(leader).status());
                 if (leader->empty()) return done(BackendHealth{});
                 // Who the leader is says nothing of how old a server's data is; a stale read does, whatever it reads.
                 Request stale;
@@ -101,7 +102,7 @@ CallHandle ConsulBackend::CheckHealth(absl::Duration timeout, Callback<BackendHe
                 calls_.Send(call, Endpoint::kHealthService, std::move(stale),
                             [done = std::move(done)](Response response, absl::Time) mutable {
                               absl::Status status = StatusOf({Endpoint::kHealthService}, response);
-                              if (!status.ok()) return done(status);
+                              if (!status.ok()) return done(std::move(status));
                               BackendHealth health;
                               health.known_leader = KnownLeader(response);
                               health.last_contact = LastContact(response);

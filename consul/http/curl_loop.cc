@@ -32,6 +32,9 @@ using State = CurlLoop::Transfer::State;
 
 // Consul's own limit for HTTP/2; the 251st is refused.
 constexpr int kStreamsPerConnection = 250;
+// Another connection is opened when those that are open carry this many: a burst would otherwise open all it may,
+// before libcurl has learned that the first one takes more than one request.
+constexpr int kStreamsBeforeAnother = 200;
 // Easy handles kept for reuse; making one costs more than resetting one.
 constexpr size_t kSpareHandles = 64;
 constexpr int kEventsPerWake = 256;
@@ -69,6 +72,9 @@ class CurlLoop::Impl {
     Impl* loop = nullptr;
     Pool pool = Pool::kUnary;
     CURLM* multi = nullptr;
+    // The pool's share, and what of it libcurl may use so far.
+    int connections = 0;
+    int allowed = 0;
     // Transfers given to libcurl at a time; the others queue here, in order.
     int limit = 0;
     int active = 0;
@@ -80,6 +86,10 @@ class CurlLoop::Impl {
   // False: Stop() was called.
   bool TakeCommands();
   void Admit(PoolState& pool);
+  // Lets libcurl use `connections`, or all of the pool's.
+  void Allow(PoolState& pool, int connections);
+  // The peer speaks HTTP/1.1 though it speaks TLS: each connection carries one request.
+  void GiveUpSharing();
   void Activate(PoolState& pool, const TransferHandle& transfer);
   // Takes an active transfer from libcurl.
   void Detach(Transfer& transfer);
@@ -110,6 +120,9 @@ class CurlLoop::Impl {
   std::set<std::pair<Clock::time_point, TransferHandle>> deadlines_;
   std::vector<CURL*> spare_handles_;
   int connections_ = 0;
+  // Requests share connections, as far as is known. Known from the first answer, which comes before there are watches:
+  // their first read does not wait.
+  bool shares_connections_;
 
   Mutex mu_;
   std::vector<Command> commands_ ABSL_GUARDED_BY(mu_);
@@ -123,25 +136,23 @@ class CurlLoop::Impl {
 CurlLoop::Impl::Impl(CurlLoopOptions options)
     : options_(std::move(options)),
       epoll_(CheckedFd(epoll_create1(EPOLL_CLOEXEC))),
-      wake_(CheckedFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) {
+      wake_(CheckedFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))),
+      shares_connections_(absl::StartsWith(options_.base_url, "https:")) {
   InitializeCurlOnce();
   // No "Expect: 100-continue": a round trip per large write, for nothing.
   headers_ = curl_slist_append(headers_, "Expect:");
   if (!options_.token.empty()) headers_ = curl_slist_append(headers_, ("X-Consul-Token: " + options_.token).c_str());
 
-  const bool tls = absl::StartsWith(options_.base_url, "https:");
   for (int i = 0; i < kPools; ++i) {
     PoolState& pool = pools_[i];
     pool.loop = this;
     pool.pool = static_cast<Pool>(i);
-    const int connections =
-        std::max(1, pool.pool == Pool::kUnary ? options_.unary_connections : options_.watch_connections);
-    pool.limit = tls ? connections * kStreamsPerConnection : connections;
+    pool.connections = std::max(1, pool.pool == Pool::kUnary ? options_.unary_connections : options_.watch_connections);
+    pool.limit = shares_connections_ ? pool.connections * kStreamsPerConnection : pool.connections;
     pool.multi = curl_multi_init();
     if (pool.multi == nullptr) std::abort();
-    curl_multi_setopt(pool.multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, static_cast<long>(connections));
-    curl_multi_setopt(pool.multi, CURLMOPT_MAX_HOST_CONNECTIONS, static_cast<long>(connections));
-    curl_multi_setopt(pool.multi, CURLMOPT_MAXCONNECTS, static_cast<long>(connections));
+    curl_multi_setopt(pool.multi, CURLMOPT_MAXCONNECTS, static_cast<long>(pool.connections));
+    Allow(pool, shares_connections_ ? 1 : pool.connections);
     curl_multi_setopt(pool.multi, CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_MULTIPLEX));
     curl_multi_setopt(pool.multi, CURLMOPT_MAX_CONCURRENT_STREAMS, static_cast<long>(kStreamsPerConnection));
     curl_multi_setopt(pool.multi, CURLMOPT_SOCKETFUNCTION, &OnSocket);
@@ -271,8 +282,24 @@ bool CurlLoop::Impl::TakeCommands() {
 
 void CurlLoop::Impl::Admit(PoolState& pool) {
   while (!pool.queue.empty() && pool.active < pool.limit) {
+    const int wanted = pool.active / kStreamsBeforeAnother + 1;
+    if (shares_connections_ && wanted > pool.allowed) Allow(pool, wanted);
     const TransferHandle transfer = pool.queue.front();
     Activate(pool, transfer);
+  }
+}
+
+void CurlLoop::Impl::Allow(PoolState& pool, int connections) {
+  pool.allowed = std::min(connections, pool.connections);
+  curl_multi_setopt(pool.multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, static_cast<long>(pool.allowed));
+  curl_multi_setopt(pool.multi, CURLMOPT_MAX_HOST_CONNECTIONS, static_cast<long>(pool.allowed));
+}
+
+void CurlLoop::Impl::GiveUpSharing() {
+  shares_connections_ = false;
+  for (PoolState& pool : pools_) {
+    pool.limit = pool.connections;
+    Allow(pool, pool.connections);
   }
 }
 
@@ -334,6 +361,9 @@ void CurlLoop::Impl::Reap(PoolState& pool) {
     char* self = nullptr;
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &self);
     TransferHandle transfer = reinterpret_cast<Transfer*>(self)->shared_from_this();
+    long version = CURL_HTTP_VERSION_NONE;
+    curl_easy_getinfo(message->easy_handle, CURLINFO_HTTP_VERSION, &version);
+    if (shares_connections_ && result == CURLE_OK && version < CURL_HTTP_VERSION_2_0) GiveUpSharing();
     transfer->Collect(result);
     End(transfer, transfer->end());
   }

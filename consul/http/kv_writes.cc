@@ -48,9 +48,9 @@ CallHandle ConsulBackend::PutWithTxn(std::string body, const KvEntry& entry, con
   calls_.Send(call, Endpoint::kTxn, std::move(request),
               [result = WithoutValue(entry), done = std::move(done)](Response response, absl::Time) mutable {
                 absl::Status status = StatusOf({Endpoint::kTxn, /*write=*/true}, response);
-                if (!status.ok()) return done(status);
-                const absl::StatusOr<std::vector<KvEntry>> written = ParseTxn(std::move(response.body));
-                if (!written.ok()) return done(written.status());
+                if (!status.ok()) return done(std::move(status));
+                absl::StatusOr<std::vector<KvEntry>> written = ParseTxn(std::move(response.body));
+                if (!written.ok()) return done(std::move(written).status());
                 if (written->size() != 1 || written->front().key != result.key) {
                   return done(MakeError(absl::StatusCode::kInternal, reason::kNotConsul,
                                         "the answer is not one that Consul gives: it is not about the key written"));
@@ -91,7 +91,7 @@ CallHandle ConsulBackend::PutPlain(const KvEntry& entry, std::optional<uint64_t>
   SendWrite(call, Endpoint::kKv, std::move(request),
             [this, call, look = std::move(look), looked = std::move(looked),
              done = std::move(done)](absl::Status status) mutable {
-              if (!status.ok()) return done(status);
+              if (!status.ok()) return done(std::move(status));
               calls_.Send(call, Endpoint::kKv, std::move(look),
                           [looked = std::move(looked), done = std::move(done)](Response response, absl::Time) mutable {
                             done(looked(std::move(response)));
@@ -124,7 +124,7 @@ CallHandle ConsulBackend::DeletePrefix(const std::string& prefix, const WriteOpt
               [done = std::move(done)](Response response, absl::Time) mutable {
                 absl::Status status = StatusOf({Endpoint::kTxn, /*write=*/true}, response);
                 if (status.ok()) status = ParseTxn(std::move(response.body)).status();
-                done(status);
+                done(std::move(status));
               });
   return call;
 }

@@ -65,12 +65,12 @@ CallHandle ConsulBackend::Read(Endpoint endpoint, const std::string& target, con
   calls_.Send(
       call, endpoint, std::move(request),
       [endpoint, parse = std::move(parse), done = std::move(done)](Response response, absl::Time received) mutable {
-        if (absl::Status status = StatusOf({endpoint}, response); !status.ok()) return done(status);
+        if (absl::Status status = StatusOf({endpoint}, response); !status.ok()) return done(std::move(status));
         Answer<T> answer;
         answer.meta = MetaOf(response, received);
         if (response.code == 200) {
           absl::StatusOr<T> value = parse(std::move(response.body));
-          if (!value.ok()) return done(value.status());
+          if (!value.ok()) return done(std::move(value).status());
           answer.value = *std::move(value);
         }
         done(std::move(answer));

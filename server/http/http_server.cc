@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
@@ -111,6 +112,9 @@ class HttpServer::Impl::Session final : public std::enable_shared_from_this<Sess
     asio::post(stream_.get_executor(), [self = shared_from_this()] { self->Read(); });
   }
 
+  // Without the strand: when no thread runs any more.
+  void Cut() { stream_.close(); }
+
   // Ends the connection after the response on its way, if there is one.
   void Stop() {
     asio::post(stream_.get_executor(), [self = shared_from_this()] {
@@ -123,7 +127,8 @@ class HttpServer::Impl::Session final : public std::enable_shared_from_this<Sess
   // Answers 503 where the handler lets it go.
   class Reply {
    public:
-    explicit Reply(std::shared_ptr<Session> session) : session_(std::move(session)) {}
+    explicit Reply(std::shared_ptr<Session> session)
+        : session_(std::move(session)), work_(session_->server_->io_.get_executor()) {}
     Reply(Reply&&) = default;
     ~Reply() {
       if (session_ == nullptr) return;
@@ -141,6 +146,8 @@ class HttpServer::Impl::Session final : public std::enable_shared_from_this<Sess
     }
 
     std::shared_ptr<Session> session_;
+    // Keeps the threads running: a connection that waits for its handler has nothing else to run.
+    asio::executor_work_guard<asio::io_context::executor_type> work_;
   };
 
   void Read() {
@@ -305,7 +312,6 @@ void HttpServer::Impl::Stop() {
   }
   asio::post(acceptor_.get_executor(), [this] { acceptor_.close(); });
   for (const auto& session : sessions) session->Stop();
-  sessions.clear();
   {
     // With the port and every connection closed nothing is left to run and the threads end by themselves.
     const absl::Time until = absl::Now() + kGrace;
@@ -314,6 +320,7 @@ void HttpServer::Impl::Stop() {
   }
   io_.stop();
   for (std::thread& t : threads_) t.join();
+  for (const auto& session : sessions) session->Cut();
 }
 
 HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

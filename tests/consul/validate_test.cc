@@ -75,13 +75,16 @@ TEST(ValidateTest, Keys) {
   }
 }
 
-// A prefix may be anything that a valid key can begin with, except a segment that Consul's router would resolve.
+// A prefix may be anything that a valid key can begin with, and nothing else.
 TEST(ValidateTest, Prefixes) {
   EXPECT_TRUE(ValidatePrefix("prefix", "").ok());
   EXPECT_TRUE(ValidatePrefix("prefix", "cfg/n").ok());
   EXPECT_TRUE(ValidatePrefix("prefix", "cfg/").ok());
   EXPECT_EQ(BadField(ValidatePrefix("prefix", "/cfg")), "prefix");
-  EXPECT_EQ(BadField(ValidatePrefix("prefix", "cfg/..")), "prefix");
+  EXPECT_TRUE(ValidatePrefix("prefix", "cfg/..").ok());
+  EXPECT_TRUE(ValidatePrefix("prefix", ".").ok());
+  EXPECT_EQ(BadField(ValidatePrefix("prefix", "cfg/../")), "prefix");
+  EXPECT_EQ(BadField(ValidatePrefix("prefix", "./a")), "prefix");
   EXPECT_EQ(BadField(ValidatePrefix("prefix", std::string(1025, 'k'))), "prefix");
 }
 

@@ -54,6 +54,8 @@ class GrpcHealthServer {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    // Its health service alone is no service for gRPC.
+    builder.RegisterService(&unimplemented_);
     server_ = builder.BuildAndStart();
   }
   void SetServing(bool serving) { server_->GetHealthCheckService()->SetServingStatus(serving); }
@@ -61,6 +63,7 @@ class GrpcHealthServer {
 
  private:
   int port_ = 0;
+  v1::RegistryService::CallbackService unimplemented_;
   std::unique_ptr<grpc::Server> server_;
 };
 

@@ -54,7 +54,6 @@ std::vector<Named> BadPaths() {
   std::vector<Named> paths = {
       {"DotDot", "a/../b"},
       {"DotDotFirst", "../agent/self"},
-      {"DotDotLast", "a/.."},
       {"Dot", "a/./b"},
       {"DoubleSlash", "a//b"},
       {"LeadingSlash", "/a"},
@@ -66,6 +65,13 @@ std::vector<Named> BadPaths() {
   };
   for (Named& bad : NotUtf8()) paths.push_back(std::move(bad));
   return paths;
+}
+
+// As a prefix "a/.." may go on as "a/..b".
+std::vector<Named> BadKeys() {
+  std::vector<Named> keys = BadPaths();
+  keys.push_back({"DotDotLast", "a/.."});
+  return keys;
 }
 
 std::vector<Named> BadServiceNames() {
@@ -186,7 +192,7 @@ void Table::AddStreamFields(const std::string& rpc, const M& rest) {
 }
 
 void AddReads(Table& table) {
-  table.AddStrings<v1::GetConfigRequest>("GetConfig", "key", BadPaths());
+  table.AddStrings<v1::GetConfigRequest>("GetConfig", "key", BadKeys());
   table.Add("GetConfig", "keyEmpty", "key", v1::GetConfigRequest());
   v1::GetConfigRequest get;
   get.set_key("a");
@@ -218,7 +224,7 @@ void AddReads(Table& table) {
 }
 
 void AddWrites(Table& table) {
-  table.AddStrings<v1::PutConfigRequest>("PutConfig", "key", BadPaths());
+  table.AddStrings<v1::PutConfigRequest>("PutConfig", "key", BadKeys());
   table.Add("PutConfig", "keyEmpty", "key", v1::PutConfigRequest());
   v1::PutConfigRequest put;
   put.set_key("a");
@@ -226,7 +232,7 @@ void AddWrites(Table& table) {
   table.AddStrings("PutConfig", "value", {{"TooLarge", std::string(524289, 'v')}}, put);
   table.AddMalformed("PutConfig");
 
-  table.AddStrings<v1::DeleteConfigRequest>("DeleteConfig", "key", BadPaths());
+  table.AddStrings<v1::DeleteConfigRequest>("DeleteConfig", "key", BadKeys());
   table.AddStrings<v1::DeleteConfigRequest>("DeleteConfig", "key", {{"Empty", ""}});
   table.AddStrings<v1::DeleteConfigRequest>("DeleteConfig", "prefix", BadPaths());
   table.AddStrings<v1::DeleteConfigRequest>("DeleteConfig", "prefix", {{"Empty", ""}});
@@ -242,7 +248,7 @@ void AddWrites(Table& table) {
 }
 
 void AddConfigWatches(Table& table) {
-  table.AddStrings<v1::WatchConfigRequest>("WatchConfig", "key", BadPaths());
+  table.AddStrings<v1::WatchConfigRequest>("WatchConfig", "key", BadKeys());
   table.AddStrings<v1::WatchConfigRequest>("WatchConfig", "key", {{"Empty", ""}});
   table.AddStrings<v1::WatchConfigRequest>("WatchConfig", "prefix", BadPaths());
   table.Add("WatchConfig", "NoTarget", "target", v1::WatchConfigRequest());

@@ -64,6 +64,8 @@ class ConfigStreams::Stream final : public grpc::ClientReadReactor<v1::WatchConf
   v1::WatchConfigResponse response_;
 };
 
+ConfigStreams::ConfigStreams() = default;
+
 ConfigStreams::~ConfigStreams() {
   {
     MutexLock lock(mu_);

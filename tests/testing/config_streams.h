@@ -30,7 +30,7 @@ struct StreamLog {
 // Many WatchConfig streams at once, on gRPC's callback client: threads don't grow with streams.
 class ConfigStreams {
  public:
-  ConfigStreams() = default;
+  ConfigStreams();
   // Cancels those still open and waits for their end.
   ~ConfigStreams();
 

@@ -41,6 +41,18 @@ std::string MakeFolder() {
   return path;
 }
 
+bool AllThreadsStopped(pid_t pid) {
+  for (const auto& task : std::filesystem::directory_iterator(absl::StrCat("/proc/", pid, "/task"))) {
+    std::ifstream stat(task.path() / "stat");
+    std::string line;
+    std::getline(stat, line);
+    // "tid (name) state ...", where the name may hold anything.
+    const size_t name_end = line.rfind(") ");
+    if (name_end == std::string::npos || line[name_end + 2] != 'T') return false;
+  }
+  return true;
+}
+
 size_t Append(char* data, size_t size, size_t count, void* out) {
   static_cast<std::string*>(out)->append(data, size * count);
   return size * count;
@@ -171,7 +183,14 @@ void ConsulAgent::Kill() {
   AwaitExit();
 }
 
-void ConsulAgent::Freeze() { Signal(SIGSTOP); }
+void ConsulAgent::Freeze() {
+  Signal(SIGSTOP);
+  const auto end = std::chrono::steady_clock::now() + kStoppedWithin;
+  while (pid_ > 0 && !AllThreadsStopped(pid_)) {
+    ASSERT_LT(std::chrono::steady_clock::now(), end) << "the agent does not stop";
+    std::this_thread::sleep_for(kPoll);
+  }
+}
 
 void ConsulAgent::Thaw() { Signal(SIGCONT); }
 

@@ -53,7 +53,7 @@ class ConsulAgent {
   void Stop();
   // SIGKILL.
   void Kill();
-  // SIGSTOP and SIGCONT: connections stay, answers stop.
+  // SIGSTOP, returning when it has taken effect, and SIGCONT: connections stay, answers stop.
   void Freeze();
   void Thaw();
   // Starts it again on the same ports; everything it held is gone. It has been stopped or killed before.

@@ -196,6 +196,8 @@ TEST_F(HttpServerTest, StopsInOrder) {
   const absl::Time began = absl::Now();
   std::thread stopping([this] { server_->Stop(); });
   EXPECT_TRUE(idle.WaitForClose());
+  // Nothing else is left to run now; time for the threads to notice, were they allowed to end.
+  absl::SleepFor(absl::Milliseconds(50));
   HttpResponse late;
   late.body = "late";
   reply(late);
@@ -215,9 +217,8 @@ TEST_F(HttpServerTest, StopDoesNotWaitForHandlers) {
   client.Send("GET /later HTTP/1.1\r\nHost: h\r\n\r\n");
   HttpReply reply = pending_.get_future().get();
   server_->Stop();
+  EXPECT_TRUE(client.WaitForClose());
   reply = nullptr;
-  server_.reset();
-  EXPECT_EQ(client.Receive().status, 0);
 }
 
 // Would break if many clients at once could confuse it.

@@ -1,0 +1,77 @@
+#ifndef MESHGATE_CONSUL_EMBEDDED_CHECK_RUNNER_H_
+#define MESHGATE_CONSUL_EMBEDDED_CHECK_RUNNER_H_
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "consul/base/mutex.h"
+#include "consul/embedded/catalog.h"
+#include "consul/embedded/prober.h"
+#include "consul/embedded/tasks.h"
+
+namespace meshgate::consul::embedded {
+
+// One check of one registration, as it was registered.
+struct CheckRef {
+  std::shared_ptr<const Registration> registration;
+  int position = 0;
+};
+
+// Keeps the time of all checks: probes in their intervals, TTLs that run out, instances that were critical for too
+// long. It decides nothing about the state: what it finds it reports, and it is told what became of that.
+//
+// A report that is lost (the disk was full) is made again: by the next probe, after another TTL or second, whichever is
+// longer, and for a deregistration after a minute. Thread-safe.
+class CheckRunner {
+ public:
+  // Called without a lock held; must not block.
+  class Sink {
+   public:
+    virtual ~Sink() = default;
+    virtual void OnStatus(const CheckRef& check, Health health, std::string output) = 0;
+    virtual void OnCriticalTooLong(const CheckRef& check) = 0;
+  };
+
+  // All outlive this.
+  CheckRunner(Tasks* tasks, Prober* prober, Sink* sink) : tasks_(tasks), prober_(prober), sink_(sink) {}
+
+  // Runs the checks of a registration in place of those of the same id. Their first probe follows at once, spread over
+  // a second so that a restart does not make all of them in one moment; a TTL begins anew.
+  void Start(const SharedRecord& record);
+  void Stop(const std::string& id);
+
+  // The statuses of a registration that is running have changed to these.
+  void Update(const SharedRecord& record);
+
+  // A TTL check was reported: its time begins anew. False: it has run out and that is being recorded, or it is not
+  // running.
+  bool Beat(const std::string& id);
+
+  // Nothing is reported any more once it has returned; timers are cancelled. The prober has to be shut down after it.
+  void Shutdown();
+
+ private:
+  struct Check;
+  using SharedCheck = std::shared_ptr<Check>;
+  using Checks = std::vector<SharedCheck>;
+
+  static void Close(const Checks& checks);
+  void CheckTtl(const SharedCheck& check);
+  void Probe(const SharedCheck& check);
+  void OnProbed(const SharedCheck& check, ProbeResult result);
+  void WatchCritical(const SharedCheck& check, absl::Duration after, uint64_t since);
+
+  Tasks* const tasks_;
+  Prober* const prober_;
+  Sink* const sink_;
+
+  Mutex mu_;
+  bool shut_down_ ABSL_GUARDED_BY(mu_) = false;
+  std::unordered_map<std::string, Checks> running_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace meshgate::consul::embedded
+
+#endif  // MESHGATE_CONSUL_EMBEDDED_CHECK_RUNNER_H_
