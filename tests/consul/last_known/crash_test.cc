@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
-#include <filesystem>
 #include <map>
 #include <random>
 #include <string>
@@ -11,6 +10,7 @@
 #include "consul/last_known/state_file.h"
 #include "tests/consul/last_known/numbered_state.h"
 #include "tests/testing/child_process.h"
+#include "tests/testing/temp_dir.h"
 
 namespace meshgate::consul::last_known {
 namespace {
@@ -20,15 +20,14 @@ constexpr int kKills = 40;
 // Killed at whatever moment, what is found is a state that was saved, whole, and not older than what was found before:
 // a torn state would be served as Consul's.
 TEST(CrashTest, AKillLeavesTheOldStateOrTheNew) {
-  std::string directory = ::testing::TempDir() + "/crash-XXXXXX";
-  ASSERT_NE(mkdtemp(directory.data()), nullptr);
+  const testing::TempDir directory;
   std::mt19937 random(4);
   std::map<int, uint64_t> seen;
   int moved = 0;
   for (int i = 0; i < kKills; ++i) {
     {
       testing::ChildProcess::Options options;
-      options.arguments = {"tests/consul/last_known/saver", directory};
+      options.arguments = {"tests/consul/last_known/saver", directory.path()};
       testing::ChildProcess saver(options);
       ASSERT_EQ(saver.WaitForLine("saving"), "saving");
       // Not to wait for something: the moment of the kill is what varies.
@@ -38,7 +37,7 @@ TEST(CrashTest, AKillLeavesTheOldStateOrTheNew) {
       ASSERT_TRUE(ended.has_value() && ended->signal == SIGKILL);
     }
     StateFileOptions options;
-    options.directory = directory;
+    options.directory = directory.path();
     auto file =
         StateFile::Open(options, ReadClocks(), [&](std::string_view what) { ADD_FAILURE() << i << ": " << what; });
     ASSERT_TRUE(file.ok()) << i << ": " << file.status();
@@ -58,7 +57,6 @@ TEST(CrashTest, AKillLeavesTheOldStateOrTheNew) {
     }
   }
   EXPECT_GT(moved, kKills) << "the kills have to meet saves";
-  std::filesystem::remove_all(directory);
 }
 
 }  // namespace

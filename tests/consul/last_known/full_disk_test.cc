@@ -16,6 +16,7 @@
 #include "consul/last_known/sqlite_state_store.h"
 #include "tests/consul/last_known/recording_reporter.h"
 #include "tests/testing/child_process.h"
+#include "tests/testing/temp_dir.h"
 
 namespace meshgate::consul {
 namespace {
@@ -73,23 +74,17 @@ void FillAndRecover(const std::string& directory, MakeRoom make_room) {
   EXPECT_EQ(Load(*store, Key("large"))->state->entries[0].value, large->entries[0].value);
 }
 
-std::string MakeTempDir() {
-  std::string directory = ::testing::TempDir() + "/full-XXXXXX";
-  return mkdtemp(directory.data());
-}
-
 // A file that may not grow, as under a quota.
 TEST(FullDiskTest, UnderALimit) {
-  const std::string directory = MakeTempDir();
+  const testing::TempDir directory;
   // The write fails instead of ending the process.
   signal(SIGXFSZ, SIG_IGN);
   rlimit original;
   ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &original), 0);
   const rlimit small{1000000, original.rlim_max};
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
-  FillAndRecover(directory, [&] { setrlimit(RLIMIT_FSIZE, &original); });
+  FillAndRecover(directory.path(), [&] { setrlimit(RLIMIT_FSIZE, &original); });
   setrlimit(RLIMIT_FSIZE, &original);
-  fs::remove_all(directory);
 }
 
 // A file system that is full, in a mount namespace of its own: this test runs itself there.
@@ -101,7 +96,7 @@ TEST(FullDiskTest, OnASmallFileSystem) {
     FillAndRecover(disk, [&] { fs::remove(filler); });
     return;
   }
-  const std::string directory = MakeTempDir();
+  const testing::TempDir directory;
   char self[4096];
   const ssize_t length = readlink("/proc/self/exe", self, sizeof self);
   ASSERT_GT(length, 0);
@@ -115,12 +110,11 @@ TEST(FullDiskTest, OnASmallFileSystem) {
                        "mount -t tmpfs -o size=16m tmpfs \"$1\" || exit 77\n"
                        "MESHGATE_TEST_SMALL_DISK=\"$1\" exec \"$2\" --gtest_filter=FullDiskTest.OnASmallFileSystem",
                        "sh",
-                       directory,
+                       directory.path(),
                        std::string(self, static_cast<size_t>(length))};
   testing::ChildProcess child(options);
   const std::string output = child.ReadAll(absl::Minutes(2));
   const auto ended = child.Wait();
-  fs::remove_all(directory);
   ASSERT_TRUE(ended.has_value() && ended->code.has_value()) << output;
   if (*ended->code == kNotAllowed || (*ended->code == 1 && output.empty())) {
     GTEST_SKIP() << "may not mount a file system here";

@@ -16,6 +16,7 @@
 #include "tests/consul/last_known/numbered_state.h"
 #include "tests/consul/last_known/recording_reporter.h"
 #include "tests/testing/manual_scheduler.h"
+#include "tests/testing/temp_dir.h"
 
 namespace meshgate::consul {
 namespace {
@@ -26,12 +27,7 @@ using Operation = StateStoreReporter::Operation;
 
 class SqliteStateStoreTest : public ::testing::Test {
  protected:
-  SqliteStateStoreTest() {
-    std::string pattern = ::testing::TempDir() + "/state-store-XXXXXX";
-    directory_ = mkdtemp(pattern.data());
-    options_.file.directory = directory_ + "/last-known";
-  }
-  ~SqliteStateStoreTest() override { fs::remove_all(directory_); }
+  SqliteStateStoreTest() { options_.file.directory = directory_.path() + "/last-known"; }
 
   std::unique_ptr<SqliteStateStore> Make(RecordingReporter& reporter) {
     return std::make_unique<SqliteStateStore>(options_, &scheduler_, &reporter);
@@ -55,7 +51,7 @@ class SqliteStateStoreTest : public ::testing::Test {
     return stored.has_value() ? stored->state->entries.at(0).value : "nothing";
   }
 
-  std::string directory_;
+  testing::TempDir directory_;
   StateStoreOptions options_;
   RecordingReporter reporter_;
   ThreadPoolScheduler scheduler_{2, "store"};
@@ -115,9 +111,9 @@ TEST_F(SqliteStateStoreTest, KeepsConfirmations) {
   store->Save(Key("k"), {state, 6, then - absl::Hours(1)});
   EXPECT_TRUE(reporter_.WaitForBatches(batches + 1));
   // As after a crash: a copy of what is on disk now.
-  fs::copy(options_.file.directory, directory_ + "/copy");
+  fs::copy(options_.file.directory, directory_.path() + "/copy");
   StateStoreOptions options = options_;
-  options.file.directory = directory_ + "/copy";
+  options.file.directory = directory_.path() + "/copy";
   RecordingReporter reporter;
   SqliteStateStore copy(options, &scheduler_, &reporter);
   auto stored = Load(copy, Key("k"));

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tests/consul/last_known/numbered_state.h"
+#include "tests/testing/temp_dir.h"
 
 namespace meshgate::consul::last_known {
 namespace {
@@ -35,11 +36,8 @@ bool Equal(TargetKind kind, const State& a, const State& b) { return Diff(kind, 
 
 class StateFileTest : public ::testing::Test {
  protected:
-  StateFileTest() {
-    std::string pattern = ::testing::TempDir() + "/state-file-XXXXXX";
-    options_.directory = mkdtemp(pattern.data()) + std::string("/made/last-known");
-  }
-  ~StateFileTest() override { fs::remove_all(fs::path(options_.directory).parent_path().parent_path()); }
+  // Its parent is missing, too.
+  StateFileTest() { options_.directory = directory_.path() + "/made/last-known"; }
 
   absl::StatusOr<std::unique_ptr<StateFile>> Open(absl::Duration since_noon = absl::ZeroDuration()) {
     return StateFile::Open(options_, At(since_noon), [this](std::string_view what) { damage_.emplace_back(what); });
@@ -77,6 +75,7 @@ class StateFileTest : public ::testing::Test {
     return state;
   }
 
+  testing::TempDir directory_;
   StateFileOptions options_;
   std::vector<std::string> damage_;
 };
@@ -237,7 +236,7 @@ TEST_F(StateFileTest, BelongsToOneProcess) {
 
 // What can't be a directory, or may not be one, is an error with its path, not a crash.
 TEST_F(StateFileTest, ADirectoryThatCannotBeMade) {
-  WriteAll(fs::path(options_.directory).parent_path().parent_path() / "made", "a file");
+  WriteAll(directory_.path() + "/made", "a file");
   auto file = Open();
   ASSERT_FALSE(file.ok());
   EXPECT_FALSE(absl::IsDataLoss(file.status()));
