@@ -84,16 +84,19 @@ using CallHandle = std::shared_ptr<Call>;
 // Scheduler that the backend was made with, never inside the call, concurrently with others; it must not block.
 //
 // Arguments are valid as consul/validate.h checks them. Errors are absl::Status with a reason of consul/base/errors.h:
-//   NOT_FOUND           no such instance, no such datacenter (a missing key or service is an empty answer, not an
-//   error) INVALID_ARGUMENT    the filter does not parse; the store refused an argument ABORTED compare-and-set failed
-//   UNAUTHENTICATED, PERMISSION_DENIED
-//   RESOURCE_EXHAUSTED  the agent's limit of connections was hit
-//   UNAVAILABLE         the store is away or has no leader. For a write that was sent: WRITE_OUTCOME_UNKNOWN, it may
-//   have
-//                       been applied
-//   DEADLINE_EXCEEDED   `timeout` has passed. For a write that was sent the message says that it may have been applied
-//   INTERNAL            the answer was not one that Consul gives
-//   CANCELLED           Cancel(), or the backend is shutting down
+//   - NOT_FOUND: no such instance, no such datacenter. A missing key or service is an empty answer, not an error.
+//   - INVALID_ARGUMENT: the filter does not parse; the store refused an argument.
+//   - FAILED_PRECONDITION: the instance has no TTL check.
+//   - ABORTED: compare-and-set failed.
+//   - UNAUTHENTICATED, PERMISSION_DENIED: of the token the backend was made with.
+//   - RESOURCE_EXHAUSTED: the agent's limit of connections was hit; too many writes wait for the store's disk.
+//   - UNAVAILABLE: the store is away, has no leader, or its disk refused a write (STORAGE_FAILED), which then changed
+//     nothing. For a write without a clear answer: WRITE_OUTCOME_UNKNOWN, it may have been applied.
+//   - DATA_LOSS: the store's file turned out to be damaged (STORAGE_FAILED).
+//   - DEADLINE_EXCEEDED: `timeout` has passed. For a write that was sent the message says that it may have been
+//   applied.
+//   - INTERNAL: the answer was not one that Consul gives.
+//   - CANCELLED: Cancel(), or the backend is shutting down.
 class Backend {
  public:
   template <typename T>

@@ -1,24 +1,14 @@
 #include "consul/validate.h"
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
 #include "consul/base/utf8.h"
+#include "consul/validate_text.h"
 
 namespace meshgate::consul {
 namespace {
 
 constexpr size_t kMaxInstanceIdBytes = 255;
-
-// What is wrong with the characters of `text`, or null.
-const char* BadText(std::string_view text) {
-  while (!text.empty()) {
-    const auto code = TakeCodePoint(text);
-    if (!code) return "must be valid UTF-8";
-    if (IsControl(*code)) return "must not contain control characters";
-  }
-  return nullptr;
-}
 
 // What is wrong with a key, or with what one begins with, or null; `path` is not empty. A prefix's last segment is only
 // the beginning of one: "a/." may go on as "a/.hidden".
@@ -44,8 +34,6 @@ absl::Status ValidatePath(std::string_view field, std::string_view path, bool is
   if (const char* bad = BadPath(path, is_prefix)) return InvalidField(field, bad, reason::kInvalidKey);
   return absl::OkStatus();
 }
-
-bool IsAlnum(char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)); }
 
 }  // namespace
 

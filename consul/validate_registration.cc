@@ -9,17 +9,24 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
+#include "consul/base/link_local.h"
 #include "consul/base/strings.h"
 #include "consul/base/utf8.h"
 #include "consul/validate.h"
+#include "consul/validate_text.h"
 
 namespace meshgate::consul {
 namespace {
 
+constexpr size_t kMaxTags = 64;
 constexpr size_t kMaxMetaKeyBytes = 128;
 constexpr size_t kMaxMetaValueBytes = 512;
 constexpr size_t kMaxTextBytes = 255;
 constexpr size_t kMaxUrlBytes = 2048;
+constexpr size_t kMaxMethodBytes = 32;
+constexpr size_t kMaxHeaders = 64;
+constexpr size_t kMaxHeaderNameBytes = 256;
+constexpr size_t kMaxHeaderValueBytes = 4096;
 constexpr int32_t kMaxWeight = 65535;
 // Longer ones are a mistake, and would overflow somewhere.
 constexpr absl::Duration kMaxDuration = absl::Hours(24 * 365);
@@ -31,17 +38,11 @@ constexpr absl::Duration kMaxDuration = absl::Hours(24 * 365);
     }                                       \
   } while (false)
 
-bool IsAlnum(char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)); }
-
 // Not empty, UTF-8, no control characters, at most `max` bytes.
 absl::Status ValidateText(std::string_view field, std::string_view text, size_t max) {
   if (text.empty()) return InvalidField(field, "must not be empty");
   if (text.size() > max) return InvalidField(field, absl::StrCat("must have at most ", max, " bytes"));
-  while (!text.empty()) {
-    const auto code = TakeCodePoint(text);
-    if (!code) return InvalidField(field, "must be valid UTF-8");
-    if (IsControl(*code)) return InvalidField(field, "must not contain control characters");
-  }
+  if (const char* bad = BadText(text)) return InvalidField(field, bad);
   return absl::OkStatus();
 }
 
@@ -73,7 +74,18 @@ bool IsHost(std::string_view host) {
   return IsHostName(host) || IsIp(text, AF_INET6);
 }
 
-// "host", "host:port", "[v6]" or "[v6]:port". What is wrong, or null.
+// Whether a host that IsHostName() or an IPv6 address is a link-local one, in any of the notations that libcurl and the
+// resolver take for an address ("169.254.1", "0xA9FEA9FE"). What a name resolves to is for whoever resolves it.
+bool IsLinkLocalHost(std::string_view host) {
+  if (!host.empty() && host.back() == '.') host.remove_suffix(1);
+  const std::string text(host);
+  in_addr v4;
+  if (inet_aton(text.c_str(), &v4) != 0) return IsLinkLocal(v4);
+  in6_addr v6;
+  return inet_pton(AF_INET6, text.c_str(), &v6) == 1 && IsLinkLocal(v6);
+}
+
+// What is probed: "host", "host:port", "[v6]" or "[v6]:port". What is wrong, or null.
 const char* BadAuthority(std::string_view authority, bool port_required) {
   std::string_view host;
   std::optional<std::string_view> port;
@@ -95,6 +107,7 @@ const char* BadAuthority(std::string_view authority, bool port_required) {
     if (host.empty()) return "must have a host";
     if (!IsHostName(host)) return "must have an IP address or a host name";
   }
+  if (IsLinkLocalHost(host)) return "must not be a link-local address (169.254.0.0/16, fe80::/10)";
   if (!port) return port_required ? "must be host:port" : nullptr;
   int number = 0;
   for (char c : *port) {
@@ -142,12 +155,22 @@ absl::Status ValidateHttpProbe(const std::string& field, const HttpProbe& probe)
     return InvalidField(url_field, "must not contain credentials: use a header");
   }
   if (const char* bad = BadAuthority(authority, /*port_required=*/false)) return InvalidField(url_field, bad);
-  if (!probe.method.empty() && !IsToken(probe.method)) {
+  if (!probe.method.empty() && (!IsToken(probe.method) || probe.method.size() > kMaxMethodBytes)) {
     return InvalidField(field + ".method", "must be an HTTP method");
   }
+  const std::string headers_field = field + ".headers";
+  if (probe.headers.size() > kMaxHeaders) {
+    return InvalidField(headers_field, absl::StrCat("must have at most ", kMaxHeaders, " entries"));
+  }
   for (const auto& [name, value] : probe.headers) {
-    if (!IsToken(name)) return InvalidField(field + ".headers", "must have HTTP tokens as names");
-    const std::string header = absl::StrCat(field, ".headers[", name, "]");
+    if (name.size() > kMaxHeaderNameBytes || !IsToken(name)) {
+      return InvalidField(headers_field,
+                          absl::StrCat("must have HTTP tokens of 1 to ", kMaxHeaderNameBytes, " characters as names"));
+    }
+    const std::string header = absl::StrCat(headers_field, "[", name, "]");
+    if (value.size() > kMaxHeaderValueBytes) {
+      return InvalidField(header, absl::StrCat("must have at most ", kMaxHeaderValueBytes, " bytes"));
+    }
     for (char c : value) {
       if ((static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7F) {
         return InvalidField(header, "must not contain control characters");
@@ -241,6 +264,9 @@ absl::Status ValidateRegistration(const Registration& registration) {
     return InvalidField("instance.address", "must be an IP address or a host name");
   }
   if (registration.port > 65535) return InvalidField("instance.port", "must be from 0 to 65535");
+  if (registration.tags.size() > kMaxTags) {
+    return InvalidField("instance.tags", absl::StrCat("must have at most ", kMaxTags, " entries"));
+  }
   for (size_t i = 0; i < registration.tags.size(); ++i) {
     MESHGATE_RETURN_IF_ERROR(ValidateText(absl::StrCat("instance.tags[", i, "]"), registration.tags[i], kMaxTextBytes));
   }

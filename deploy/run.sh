@@ -58,6 +58,12 @@ if [[ ! -x bin/meshgate || ! -x bin/meshgatectl || $(cat "$stamp" 2>/dev/null) !
   printf '%s\n' "$current" >"$stamp"
 fi
 
+for argument in "$@"; do
+  case $argument in
+    --help | --help_markdown | --version) exec bin/meshgate "$@" ;;
+  esac
+done
+
 grpc=$(setting grpc_listen 127.0.0.1:50051 "$@")
 http=$(setting http_listen 127.0.0.1:8080 "$@")
 grpc=${grpc%%,*}

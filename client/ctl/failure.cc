@@ -16,8 +16,8 @@ struct Advice {
 };
 
 constexpr Advice kByReason[] = {
-    {"KEY_NOT_FOUND", "see what is there with `meshgatectl list PREFIX --keys-only`"},
-    {"CAS_MISMATCH", "somebody else wrote it: read its modify index again with `meshgatectl get KEY -o json`"},
+    {"KEY_NOT_FOUND", "`meshgatectl list PREFIX --keys-only` shows what is there"},
+    {"CAS_MISMATCH", "`meshgatectl get KEY -o json` shows its modifyIndex"},
     {"INSTANCE_NOT_FOUND", "see the ids with `meshgatectl discover SERVICE --include-unhealthy`, or register it again"},
     {"NO_TTL_CHECK", "register it with --check-ttl"},
     {"DATACENTER_NOT_FOUND", "check --datacenter"},
@@ -26,7 +26,6 @@ constexpr Advice kByReason[] = {
     {"CONSUL_OVERLOADED", "try again in a moment"},
     {"TOKEN_UNKNOWN", "check the Consul token of the gateway"},
     {"PERMISSION_DENIED", "check the Consul policy of the gateway's token"},
-    {"DRAINING", "the gateway is shutting down: try again"},
 };
 
 std::string NextStep(const absl::Status& status, const std::string& endpoint) {
@@ -58,9 +57,6 @@ std::string DescribeFailure(const absl::Status& failed_call, const std::string& 
     absl::StrAppend(&line, " (", reason, ")");
   absl::StrAppend(&line, ": ", failed_call.message());
   if (const std::string next = NextStep(failed_call, endpoint); !next.empty()) absl::StrAppend(&line, "; ", next);
-  if (const auto retry = client::RetryAfterOf(failed_call); retry.has_value()) {
-    absl::StrAppend(&line, "; retry in ", absl::FormatDuration(*retry));
-  }
   return absl::StrReplaceAll(line, {{"\r", " "}, {"\n", " "}});
 }
 

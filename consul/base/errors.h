@@ -38,8 +38,8 @@ inline constexpr std::string_view kDraining = "DRAINING";                       
 inline constexpr std::string_view kDeadline = "DEADLINE_EXCEEDED";                 // DEADLINE_EXCEEDED
 inline constexpr std::string_view kCancelled = "CANCELLED";                        // CANCELLED
 inline constexpr std::string_view kNotConsul = "UNEXPECTED_ANSWER";                // INTERNAL
-inline constexpr std::string_view kStorage = "STORAGE_FAILED";                     // INTERNAL
-inline constexpr std::string_view kNotImplemented = "NOT_IMPLEMENTED";             // UNIMPLEMENTED
+inline constexpr std::string_view kStorage = "STORAGE_FAILED";          // UNAVAILABLE, DATA_LOSS, FAILED_PRECONDITION
+inline constexpr std::string_view kNotImplemented = "NOT_IMPLEMENTED";  // UNIMPLEMENTED
 }  // namespace reason
 
 // A failed status with an ErrorInfo. `code` is not kOk. `message` says what is wrong and what to do next; it never
@@ -47,8 +47,7 @@ inline constexpr std::string_view kNotImplemented = "NOT_IMPLEMENTED";          
 absl::Status MakeError(absl::StatusCode code, std::string_view reason, std::string_view message);
 
 // INVALID_ARGUMENT with a BadRequest that names `field` (its path in the request, e.g. "instance.port"). The message
-// reads
-// "<field>: <description>".
+// reads "<field>: <description>".
 absl::Status InvalidField(std::string_view field, std::string_view description,
                           std::string_view reason = reason::kInvalidRequest);
 

@@ -12,8 +12,8 @@ namespace meshgate {
 // Runs tasks now or later on threads of its own, and is the only clock that core logic reads: tests drive both by hand
 // (tests/testing/manual_scheduler.h).
 //
-// Thread-safe. Tasks may run concurrently and in any order; a task must not block. Callers hold no lock that a task
-// takes.
+// Thread-safe. Tasks may run concurrently and in any order; a task must not block. No call of a
+// Scheduler runs a task before it returns, so they may be made under a lock.
 class Scheduler {
  public:
   using Task = absl::AnyInvocable<void()>;

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -36,6 +37,8 @@ struct ThreadPoolScheduler::Impl {
     return timer;
   }
 
+  std::atomic<bool> stopped{false};
+
   asio::io_context io;
   asio::executor_work_guard<asio::io_context::executor_type> work;
   std::vector<std::thread> threads;
@@ -57,14 +60,22 @@ ThreadPoolScheduler::ThreadPoolScheduler(int threads, const std::string& name)
 ThreadPoolScheduler::~ThreadPoolScheduler() { Stop(); }
 
 void ThreadPoolScheduler::Stop() {
+  impl_->stopped = true;
   impl_->work.reset();
   impl_->io.stop();
   for (std::thread& t : impl_->threads) {
     if (t.joinable()) t.join();
   }
   std::unordered_map<TimerId, std::unique_ptr<Impl::Timer>> dropped;
-  MutexLock lock(impl_->mu);
-  dropped.swap(impl_->timers);
+  {
+    MutexLock lock(impl_->mu);
+    dropped.swap(impl_->timers);
+  }
+  dropped.clear();
+  // What is left in the queue is taken out and destroyed here, while everything that it may refer to is still there.
+  impl_->io.restart();
+  impl_->io.poll();
+  impl_->io.stop();
 }
 
 absl::Time ThreadPoolScheduler::Now() {
@@ -73,7 +84,9 @@ absl::Time ThreadPoolScheduler::Now() {
 
 void ThreadPoolScheduler::Post(Task task) {
   // Asio wants copyable handlers in places; a shared task is one.
-  asio::post(impl_->io, [task = std::make_shared<Task>(std::move(task))] { (*task)(); });
+  asio::post(impl_->io, [impl = impl_.get(), task = std::make_shared<Task>(std::move(task))] {
+    if (!impl->stopped) (*task)();
+  });
 }
 
 Scheduler::TimerId ThreadPoolScheduler::After(absl::Duration delay, Task task) {

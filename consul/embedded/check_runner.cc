@@ -30,8 +30,8 @@ struct CheckRunner::Check {
   // Counts the times it became critical.
   uint64_t critical_since = 0;
   absl::Time ttl_end;
-  // The TTL's end was reported, and nothing came back yet.
-  bool ending = false;
+  // A status was reported, and nothing came back yet.
+  bool reporting = false;
 
   Alarm alarm;
   Alarm reaper;
@@ -91,7 +91,6 @@ void CheckRunner::Update(const SharedRecord& record) {
     for (const SharedCheck& check : it->second) {
       if (check->ref.registration != record->registration) return;
       const Health health = record->checks[check->ref.position].health;
-      check->ending = false;
       if (std::exchange(check->health, health) == health) continue;
       if (health == Health::kCritical) turned_critical.emplace_back(check, ++check->critical_since);
     }
@@ -110,7 +109,7 @@ bool CheckRunner::Beat(const std::string& id) {
     if (ttl == nullptr) continue;
     // The alarm stays where it is: it finds that it is too early.
     check->ttl_end = tasks_->scheduler()->Now() + ttl->ttl;
-    return !check->ending;
+    return !check->reporting;
   }
   return false;
 }
@@ -145,12 +144,19 @@ void CheckRunner::CheckTtl(const SharedCheck& check) {
     left = check->ttl_end - tasks_->scheduler()->Now();
     if (left <= absl::ZeroDuration()) {
       left = ttl;
-      ended = check->health != Health::kCritical;
-      check->ending = ended;
+      ended = check->health != Health::kCritical && !check->reporting;
+      check->reporting |= ended;
     }
   }
   check->alarm.Set(left, [this, check] { CheckTtl(check); });
-  if (ended) sink_->OnStatus(check->ref, Health::kCritical, "TTL expired");
+  if (ended) Report(check, Health::kCritical, "TTL expired");
+}
+
+void CheckRunner::Report(const SharedCheck& check, Health health, std::string output) {
+  sink_->OnStatus(check->ref, health, std::move(output), [this, check] {
+    MutexLock lock(mu_);
+    check->reporting = false;
+  });
 }
 
 void CheckRunner::Probe(const SharedCheck& check) {
@@ -168,10 +174,11 @@ void CheckRunner::OnProbed(const SharedCheck& check, ProbeResult result) {
   {
     MutexLock lock(mu_);
     if (check->stopped) return;
-    changed = check->health != result.health;
+    changed = check->health != result.health && !check->reporting;
+    check->reporting |= changed;
   }
   check->alarm.Set(check->definition().interval, [this, check] { Probe(check); });
-  if (changed) sink_->OnStatus(check->ref, result.health, std::move(result.output));
+  if (changed) Report(check, result.health, std::move(result.output));
 }
 
 void CheckRunner::WatchCritical(const SharedCheck& check, absl::Duration after, uint64_t since) {

@@ -6,10 +6,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "consul/base/mutex.h"
+#include "consul/base/tasks.h"
 #include "consul/embedded/catalog.h"
 #include "consul/embedded/prober.h"
-#include "consul/embedded/tasks.h"
 
 namespace meshgate::consul::embedded {
 
@@ -22,15 +23,19 @@ struct CheckRef {
 // Keeps the time of all checks: probes in their intervals, TTLs that run out, instances that were critical for too
 // long. It decides nothing about the state: what it finds it reports, and it is told what became of that.
 //
-// A report that is lost (the disk was full) is made again: by the next probe, after another TTL or second, whichever is
-// longer, and for a deregistration after a minute. Thread-safe.
+// A check has one report under way at most, however long the disk takes: what a probe finds meanwhile waits for the
+// next one. A report that is lost (the disk was full) is made again: by the next probe, after another TTL, and for a
+// deregistration after a minute. Thread-safe.
 class CheckRunner {
  public:
   // Called without a lock held; must not block.
   class Sink {
    public:
+    using Done = absl::AnyInvocable<void()>;
+
     virtual ~Sink() = default;
-    virtual void OnStatus(const CheckRef& check, Health health, std::string output) = 0;
+    // `done` runs once: after Update() where the status was recorded, and when it was lost too. Not inside the call.
+    virtual void OnStatus(const CheckRef& check, Health health, std::string output, Done done) = 0;
     virtual void OnCriticalTooLong(const CheckRef& check) = 0;
   };
 
@@ -60,6 +65,7 @@ class CheckRunner {
   static void Close(const Checks& checks);
   void CheckTtl(const SharedCheck& check);
   void Probe(const SharedCheck& check);
+  void Report(const SharedCheck& check, Health health, std::string output);
   void OnProbed(const SharedCheck& check, ProbeResult result);
   void WatchCritical(const SharedCheck& check, absl::Duration after, uint64_t since);
 

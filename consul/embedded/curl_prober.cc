@@ -9,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "consul/base/link_local.h"
 
 namespace meshgate::consul::embedded {
 namespace {
@@ -41,6 +42,8 @@ struct CurlProber::Transfer {
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &Transfer::OnOpenSocket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, this);
   }
 
   void SetUp(const HttpProbe& probe) {
@@ -84,12 +87,22 @@ struct CurlProber::Transfer {
     long status = 0;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     const bool cut = code == CURLE_WRITE_ERROR && output.size() == kMaxOutput;
+    if (code != CURLE_OK && !cut && link_local) return {Health::kCritical, "link-local addresses are not probed"};
     if (code != CURLE_OK && !cut) return {Health::kCritical, error[0] != 0 ? error : curl_easy_strerror(code)};
     if (!is_http) return {Health::kPassing, "connected"};
     Health health = Health::kCritical;
     if (status >= 200 && status <= 299) health = Health::kPassing;
     if (status == 429) health = Health::kWarning;
     return {health, absl::StrCat("HTTP ", status, " ", output)};
+  }
+
+  // Registrations with such an address are refused; this is where names and redirects lead.
+  static curl_socket_t OnOpenSocket(void* self, curlsocktype, curl_sockaddr* address) {
+    if (IsLinkLocal(&address->addr)) {
+      static_cast<Transfer*>(self)->link_local = true;
+      return CURL_SOCKET_BAD;
+    }
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
   }
 
   static size_t OnBody(char* data, size_t size, size_t count, void* self) {
@@ -104,6 +117,7 @@ struct CurlProber::Transfer {
   CURL* const easy;
   curl_slist* headers = nullptr;
   bool is_http = false;
+  bool link_local = false;
   std::string output;
   char error[CURL_ERROR_SIZE] = {};
 };

@@ -13,8 +13,8 @@ namespace meshgate::consul::embedded {
 // Makes HTTP and TCP probes, all on one thread of its own; probes of other kinds are critical.
 //
 // HTTP as Consul's agent has it: 2xx passes, 429 warns, anything else is critical; redirects are followed, up to ten
-// and to http and https only. Every probe opens a connection of its own, without a proxy. TCP: a connection that is
-// made passes.
+// and to http and https only. Link-local addresses are never connected to, whatever name or redirect leads there. Every
+// probe opens a connection of its own, without a proxy. TCP: a connection that is made passes.
 class CurlProber final : public Prober {
  public:
   CurlProber();

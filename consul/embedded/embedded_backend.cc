@@ -21,8 +21,27 @@ using embedded::Transaction;
 
 namespace {
 
-// What a write costs beside its bytes.
-constexpr size_t kWriteOverhead = 256;
+// Of a string in a list or map, beside its bytes.
+constexpr size_t kStringOverhead = 64;
+
+// About what a registration takes while it waits, in bytes.
+size_t SizeOf(const Registration& r) {
+  size_t size = sizeof(r) + r.id.size() + r.service.size() + r.address.size();
+  for (const std::string& tag : r.tags) size += kStringOverhead + tag.size();
+  for (const auto& [name, value] : r.meta) size += 2 * kStringOverhead + name.size() + value.size();
+  for (const CheckDefinition& check : r.checks) {
+    size += sizeof(check) + check.name.size();
+    if (const auto* http = std::get_if<HttpProbe>(&check.probe)) {
+      size += http->url.size() + http->method.size();
+      for (const auto& [name, value] : http->headers) size += 2 * kStringOverhead + name.size() + value.size();
+    } else if (const auto* tcp = std::get_if<TcpProbe>(&check.probe)) {
+      size += tcp->address.size();
+    } else if (const auto* grpc = std::get_if<GrpcProbe>(&check.probe)) {
+      size += grpc->target.size();
+    }
+  }
+  return size;
+}
 
 absl::Status CheckDatacenter(const std::string& datacenter) {
   if (datacenter.empty() || datacenter == kEmbeddedDatacenter) return absl::OkStatus();
@@ -38,7 +57,7 @@ CallHandle StartWrite(Engine& engine, size_t bytes, const WriteOptions& options,
                       Backend::DoneCallback done) {
   absl::Status status = CheckDatacenter(options.datacenter);
   if (!status.ok()) return engine.Answer(std::move(status), std::move(done));
-  return engine.AddWrite(bytes + kWriteOverhead, options.timeout, std::move(stage), std::move(done));
+  return engine.AddWrite(bytes, options.timeout, std::move(stage), std::move(done));
 }
 
 // `collect` reads the answer's value and index from the engine.
@@ -138,7 +157,8 @@ CallHandle EmbeddedBackend::ReadService(const std::string& service, const std::s
   if (!filter.empty()) {
     auto result = embedded::Filter::Parse(filter);
     if (!result.ok()) {
-      return engine_->Answer(result.status(), [done = std::move(done)](absl::Status s) mutable { done(std::move(s)); });
+      return engine_->Answer(std::move(result).status(),
+                             [done = std::move(done)](absl::Status s) mutable { done(std::move(s)); });
     }
     parsed = *std::move(result);
   }
@@ -209,7 +229,7 @@ CallHandle EmbeddedBackend::DeletePrefix(const std::string& prefix, const WriteO
 CallHandle EmbeddedBackend::Register(const Registration& registration, const WriteOptions& options, DoneCallback done) {
   auto shared = std::make_shared<const Registration>(registration);
   return StartWrite(
-      *engine_, sizeof(Registration), options,
+      *engine_, SizeOf(registration), options,
       [shared](Transaction& transaction) {
         transaction.Register(shared);
         return absl::OkStatus();

@@ -33,9 +33,11 @@ struct EmbeddedOptions {
   std::string node_name;
   // The address of instances that have none.
   std::string node_address = "127.0.0.1";
-  // Bounds the database, in bytes; beyond it writes fail with STORAGE_FAILED until something is deleted. 0: unbounded.
-  uint64_t max_bytes = 0;
-  // Bounds the writes that wait for the disk, in bytes; beyond it they fail with RESOURCE_EXHAUSTED.
+  // Bounds the database, in bytes, all of which is in memory too; beyond it what adds to it fails with STORAGE_FAILED
+  // until something is deleted, and deletions go on. 0: unbounded.
+  uint64_t max_bytes = uint64_t{1} << 30;
+  // Bounds the writes that wait for the disk, in bytes, statuses of checks with them; beyond it they fail with
+  // RESOURCE_EXHAUSTED.
   uint64_t max_queued_bytes = 64 << 20;
 };
 

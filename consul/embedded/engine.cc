@@ -4,19 +4,17 @@
 #include <random>
 
 #include "consul/base/errors.h"
+#include "consul/wait.h"
 
 namespace meshgate::consul::embedded {
 namespace {
 
-constexpr absl::Duration kDefaultWait = absl::Minutes(5);
-constexpr absl::Duration kMaxWait = absl::Minutes(10);
 // About 10 MB of names; halved when it is reached.
 constexpr size_t kMaxTombstones = 100000;
 
-absl::Duration WaitOf(const ReadOptions& options) {
+// As Consul does, so that queries that were asked together don't end together.
+absl::Duration Jittered(absl::Duration wait) {
   thread_local std::minstd_rand random(std::random_device{}());
-  const absl::Duration wait = options.wait > absl::ZeroDuration() ? std::min(options.wait, kMaxWait) : kDefaultWait;
-  // As Consul does, so that queries that were asked together don't end together.
   return wait + wait / 16 * std::uniform_real_distribution<double>(0, 1)(random);
 }
 
@@ -95,24 +93,25 @@ bool Engine::BeatWithoutWrite(const std::string& id, Health health) {
   return position >= 0 && record->checks[position].health == health && checks_.Beat(id);
 }
 
-void Engine::OnStatus(const CheckRef& check, Health health, std::string output) {
-  writes_->Add(
-      0, absl::InfiniteDuration(),
+void Engine::OnStatus(const CheckRef& check, Health health, std::string output, Done done) {
+  const size_t bytes = output.size();
+  AddWrite(
+      bytes, absl::InfiniteDuration(),
       [check, health, output = std::move(output)](Transaction& transaction) {
         transaction.SetStatus(check.registration, check.position, health, output);
         return absl::OkStatus();
       },
-      nullptr);
+      [done = std::move(done)](absl::Status) mutable { done(); });
 }
 
 void Engine::OnCriticalTooLong(const CheckRef& check) {
-  writes_->Add(
+  AddWrite(
       0, absl::InfiniteDuration(),
       [check](Transaction& transaction) {
         transaction.ReapCritical(check.registration, check.position);
         return absl::OkStatus();
       },
-      nullptr);
+      [](absl::Status) {});
 }
 
 void Engine::Begin(const std::shared_ptr<ReadCall>& call) {
@@ -134,7 +133,7 @@ void Engine::Begin(const std::shared_ptr<ReadCall>& call) {
   }
   // This is a task already.
   if (!wait) return call->finish(std::move(status));
-  call->alarm.Set(WaitOf(options), [this, call] { End(call, absl::OkStatus()); });
+  call->alarm.Set(Jittered(WaitOf(options)), [this, call] { End(call, absl::OkStatus()); });
 }
 
 void Engine::End(const std::shared_ptr<ReadCall>& call, absl::Status status) {
@@ -170,20 +169,33 @@ void Engine::CommitBatch(const WriteQueue::Batch& batch) {
   for (const auto& write : batch) results.push_back(write->Run(transaction));
   transaction.BoundTombstones(kMaxTombstones);
   if (transaction.must_commit()) {
-    const absl::Status committed = store_->Commit(transaction.mutations(), transaction.index());
+    absl::Status committed = store_->Commit(transaction.mutations(), transaction.index());
     storage_failed_ = !committed.ok();
-    if (!committed.ok() && batch.size() > 1 && ReasonOf(committed) == reason::kStorage) {
-      // One of them may be what the disk has no room for, and none of them saw what the state really is.
-      for (const auto& write : batch) CommitBatch({write});
-      return;
-    }
+    if (!committed.ok() && batch.size() > 1 && store_->full()) return CommitOneByOne(batch);
     if (committed.ok()) {
       Publish(transaction.mutations());
     } else {
-      std::fill(results.begin(), results.end(), committed);
+      // Handed over to the callbacks like the other results, not shared with them.
+      results.assign(batch.size(), std::exchange(committed, absl::OkStatus()));
     }
   }
   for (size_t i = 0; i < batch.size(); ++i) writes_->Finish(*batch[i], std::move(results[i]));
+}
+
+// One of them may be what there is no room for, and none of them saw what the state really is.
+void Engine::CommitOneByOne(const WriteQueue::Batch& batch) {
+  for (const auto& write : batch) {
+    if (shut_down()) {
+      writes_->Finish(*write, Cancelled());
+    } else {
+      CommitBatch({write});
+    }
+  }
+}
+
+bool Engine::shut_down() {
+  MutexLock lock(mu_);
+  return shut_down_;
 }
 
 void Engine::Publish(const std::vector<Mutation>& mutations) {
@@ -197,6 +209,8 @@ void Engine::Publish(const std::vector<Mutation>& mutations) {
     void operator()(const ReapEntries&) {}
     void operator()(const ReapServices&) {}
   };
+  // First, so that whoever sees a status can rely on the clock that it starts.
+  UpdateChecks(mutations);
   std::vector<SharedWaiter> woken;
   {
     MutexLock lock(mu_);
@@ -208,7 +222,6 @@ void Engine::Publish(const std::vector<Mutation>& mutations) {
     if (state_.catalog.summaries_index() != summaries) waiters_.TakeCatalog(woken);
   }
   for (const SharedWaiter& waiter : woken) End(std::static_pointer_cast<ReadCall>(waiter), absl::OkStatus());
-  UpdateChecks(mutations);
 }
 
 void Engine::UpdateChecks(const std::vector<Mutation>& mutations) {

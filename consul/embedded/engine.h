@@ -12,10 +12,10 @@
 #include "absl/time/time.h"
 #include "consul/backend.h"
 #include "consul/base/mutex.h"
+#include "consul/base/tasks.h"
 #include "consul/embedded/check_runner.h"
 #include "consul/embedded/prober.h"
 #include "consul/embedded/store.h"
-#include "consul/embedded/tasks.h"
 #include "consul/embedded/transaction.h"
 #include "consul/embedded/waiters.h"
 #include "consul/embedded/write_queue.h"
@@ -47,8 +47,9 @@ class Engine final : public CheckRunner::Sink, public std::enable_shared_from_th
   // Begins a read of what `kind` and `name` say, blocking where the options have an index.
   CallHandle Read(TargetKind kind, std::string name, const ReadOptions& options, Finish finish);
 
+  // `bytes`: of what the write carries.
   CallHandle AddWrite(size_t bytes, absl::Duration timeout, Write::Stage stage, Backend::DoneCallback done) {
-    return writes_->Add(bytes, timeout, std::move(stage), std::move(done));
+    return writes_->Add(bytes + kWriteOverhead, timeout, std::move(stage), std::move(done));
   }
 
   // Answers a call that reads and writes nothing.
@@ -70,18 +71,23 @@ class Engine final : public CheckRunner::Sink, public std::enable_shared_from_th
   // Whether the last commit failed.
   bool storage_failed() const { return storage_failed_; }
 
-  void OnStatus(const CheckRef& check, Health health, std::string output) override;
+  void OnStatus(const CheckRef& check, Health health, std::string output, Done done) override;
   void OnCriticalTooLong(const CheckRef& check) override;
 
  private:
   class ReadCall;
 
+  // What a write costs in the queue beside its bytes.
+  static constexpr size_t kWriteOverhead = 256;
+
   void Begin(const std::shared_ptr<ReadCall>& call);
   void End(const std::shared_ptr<ReadCall>& call, absl::Status status);
+  bool shut_down();
   bool ChangedSince(const ReadCall& call, uint64_t index) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // On the writer's thread.
   void CommitBatch(const WriteQueue::Batch& batch);
+  void CommitOneByOne(const WriteQueue::Batch& batch);
   void Publish(const std::vector<Mutation>& mutations);
   void UpdateChecks(const std::vector<Mutation>& mutations);
 

@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "consul/check_names.h"
 
 namespace meshgate::consul::embedded {
 namespace {
@@ -63,14 +63,10 @@ std::map<std::string, Selector> MakeSelectors() {
   all["Checks"].checks = true;
   all["Checks.Status"] =
       OfChecks("passing", [](const FilterSubject& s, size_t i) { return StatusName(s.record.checks[i].health); });
-  all["Checks.CheckID"] = OfChecks("serfHealth", [](const FilterSubject& s, size_t i) {
-    const Registration& r = RegistrationOf(s);
-    return r.checks.size() == 1 ? absl::StrCat("service:", r.id) : absl::StrCat("service:", r.id, ":", i + 1);
-  });
-  all["Checks.Name"] = OfChecks("Serf Health Status", [](const FilterSubject& s, size_t i) {
-    const Registration& r = RegistrationOf(s);
-    return r.checks[i].name.empty() ? absl::StrCat("Service '", r.service, "' check") : r.checks[i].name;
-  });
+  all["Checks.CheckID"] =
+      OfChecks("serfHealth", [](const FilterSubject& s, size_t i) { return CheckId(RegistrationOf(s), i); });
+  all["Checks.Name"] =
+      OfChecks("Serf Health Status", [](const FilterSubject& s, size_t i) { return CheckName(RegistrationOf(s), i); });
   all["Checks.ServiceID"] = OfChecks("", [](const FilterSubject& s, size_t) { return RegistrationOf(s).id; });
   return all;
 }

@@ -1,6 +1,7 @@
 #include "consul/embedded/grpc_prober.h"
 
 #include <grpcpp/grpcpp.h>
+#include <pthread.h>
 
 #include <chrono>
 #include <string>
@@ -15,7 +16,6 @@ namespace health_v1 = grpc::health::v1;
 
 struct GrpcProber::Probing {
   Callback done;
-  std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<health_v1::Health::Stub> stub;
   grpc::ClientContext context;
   health_v1::HealthCheckRequest request;
@@ -47,46 +47,71 @@ ProbeResult ResultOf(const grpc::Status& status, const health_v1::HealthCheckRes
 
 }  // namespace
 
+GrpcProber::GrpcProber() : reaper_([this] { Reap(); }) { pthread_setname_np(reaper_.native_handle(), "grpc-prober"); }
+
 GrpcProber::~GrpcProber() { Shutdown(); }
 
 void GrpcProber::Probe(const CheckDefinition& check, absl::Duration timeout, Callback done) {
   const auto* probe = std::get_if<GrpcProbe>(&check.probe);
   if (probe == nullptr) return done({Health::kCritical, "not a gRPC check"});
-  auto probing = std::make_shared<Probing>();
-  probing->done = std::move(done);
-  bool stopped;
-  {
-    MutexLock lock(mu_);
-    stopped = shut_down_;
-    if (!stopped) active_.insert(probing);
-  }
-  if (stopped) return probing->done({Health::kCritical, "the prober is stopped"});
+  auto owned = std::make_unique<Probing>();
+  Probing* probing = owned.get();
   const size_t slash = probe->target.find('/');
   if (slash != std::string::npos) probing->request.set_service(probe->target.substr(slash + 1));
-  probing->channel = Connect(probe->target.substr(0, slash), probe->use_tls);
-  probing->stub = health_v1::Health::NewStub(probing->channel);
+  probing->stub = health_v1::Health::NewStub(Connect(probe->target.substr(0, slash), probe->use_tls));
   probing->context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(timeout));
-  probing->stub->async()->Check(&probing->context, &probing->request, &probing->response,
-                                [this, probing](grpc::Status status) {
-                                  probing->done(ResultOf(status, probing->response));
-                                  MutexLock lock(mu_);
-                                  active_.erase(probing);
-                                  if (active_.empty()) idle_.NotifyAll();
-                                });
+  {
+    MutexLock lock(mu_);
+    if (!shut_down_) {
+      probing->done = std::move(done);
+      active_.emplace(probing, std::move(owned));
+    }
+  }
+  if (owned) return done({Health::kCritical, "the prober is stopped"});
+  // Cancelling before this is remembered by the context.
+  probing->stub->async()->Check(
+      &probing->context, &probing->request, &probing->response,
+      [this, probing](grpc::Status status) { OnDone(probing, ResultOf(status, probing->response)); });
+}
+
+void GrpcProber::OnDone(Probing* probing, ProbeResult result) {
+  probing->done(std::move(result));
+  MutexLock lock(mu_);
+  auto it = active_.find(probing);
+  ended_.push_back(std::move(it->second));
+  active_.erase(it);
+  changed_.NotifyAll();
 }
 
 void GrpcProber::Shutdown() {
-  std::unordered_set<std::shared_ptr<Probing>> cancelled;
+  MutexLock only(shutdown_mu_);
   {
     MutexLock lock(mu_);
     shut_down_ = true;
-    cancelled = active_;
+    changed_.NotifyAll();
   }
-  // Not under the lock: gRPC may run the callback right here.
-  for (const auto& probing : cancelled) probing->context.TryCancel();
-  cancelled.clear();
-  MutexLock lock(mu_);
-  while (!active_.empty()) idle_.Wait(mu_);
+  if (reaper_.joinable()) reaper_.join();
+}
+
+void GrpcProber::Reap() {
+  bool cancelled = false;
+  while (true) {
+    std::vector<Owned> ended;
+    std::vector<Probing*> cancel;
+    {
+      MutexLock lock(mu_);
+      while (ended_.empty() && (!shut_down_ || (cancelled && !active_.empty()))) changed_.Wait(mu_);
+      ended.swap(ended_);
+      if (shut_down_ && !cancelled) {
+        cancelled = true;
+        for (const auto& [probing, owned] : active_) cancel.push_back(probing);
+      } else if (shut_down_ && active_.empty() && ended.empty()) {
+        return;
+      }
+    }
+    // Not under the lock, as gRPC may run the callback right here; this thread alone destroys them.
+    for (Probing* probing : cancel) probing->context.TryCancel();
+  }
 }
 
 }  // namespace meshgate::consul::embedded

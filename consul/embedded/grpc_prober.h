@@ -2,7 +2,9 @@
 #define MESHGATE_CONSUL_EMBEDDED_GRPC_PROBER_H_
 
 #include <memory>
-#include <unordered_set>
+#include <thread>
+#include <unordered_map>
+#include <vector>
 
 #include "consul/base/mutex.h"
 #include "consul/embedded/prober.h"
@@ -14,7 +16,7 @@ namespace meshgate::consul::embedded {
 // verified against the system's roots. Probes of other kinds are critical.
 class GrpcProber final : public Prober {
  public:
-  GrpcProber() = default;
+  GrpcProber();
   ~GrpcProber() override;
 
   void Probe(const CheckDefinition& check, absl::Duration timeout, Callback done) override;
@@ -22,11 +24,22 @@ class GrpcProber final : public Prober {
 
  private:
   struct Probing;
+  using Owned = std::unique_ptr<Probing>;
 
+  void OnDone(Probing* probing, ProbeResult result);
+  void Reap();
+
+  // Held during Shutdown(), so that a second caller waits for the first.
+  Mutex shutdown_mu_;
   Mutex mu_;
-  CondVar idle_;
+  CondVar changed_;
   bool shut_down_ ABSL_GUARDED_BY(mu_) = false;
-  std::unordered_set<std::shared_ptr<Probing>> active_ ABSL_GUARDED_BY(mu_);
+  std::unordered_map<Probing*, Owned> active_ ABSL_GUARDED_BY(mu_);
+  std::vector<Owned> ended_ ABSL_GUARDED_BY(mu_);
+
+  // Destroys what has ended: a channel whose end stops gRPC's own threads must not be destroyed on one of them. Last,
+  // as it uses the others from its first moment on.
+  std::thread reaper_;
 };
 
 }  // namespace meshgate::consul::embedded

@@ -22,8 +22,8 @@ class Prober {
 
   virtual ~Prober() = default;
 
-  // Returns at once; `done` runs exactly once, on a thread of the prober, at the latest about `timeout` later. It must
-  // not block. `check` is not a TTL check.
+  // Returns at once; `done` runs exactly once, at the latest about `timeout` later, on a thread of the prober or, where
+  // nothing can be asked (it is stopped), inside the call. It must not block. `check` is not a TTL check.
   virtual void Probe(const CheckDefinition& check, absl::Duration timeout, Callback done) = 0;
 
   // Ends the probes in progress, whose callbacks have all run when it returns; later probes are critical at once.

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -20,6 +21,10 @@ constexpr uint64_t kServiceKind = 1;
 absl::Status Senseless(std::string_view what) {
   return MakeError(absl::StatusCode::kDataLoss, reason::kStorage,
                    absl::StrCat("the database holds ", std::string(what), "; restore a backup"));
+}
+
+bool OnlyDeletes(const Mutation& mutation) {
+  return !std::holds_alternative<PutEntry>(mutation) && !std::holds_alternative<PutInstance>(mutation);
 }
 
 }  // namespace
@@ -160,11 +165,11 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(const std::string& directory,
     close(*lock);
     return statements.status();
   }
-  return std::unique_ptr<Store>(new Store(*lock, *std::move(db), *std::move(statements)));
+  return std::unique_ptr<Store>(new Store(*lock, *std::move(db), *std::move(statements), max_bytes));
 }
 
-Store::Store(int lock, Database db, std::unique_ptr<Statements> statements)
-    : lock_(lock), db_(std::move(db)), statements_(std::move(statements)) {}
+Store::Store(int lock, Database db, std::unique_ptr<Statements> statements, uint64_t max_bytes)
+    : lock_(lock), max_bytes_(max_bytes), db_(std::move(db)), statements_(std::move(statements)) {}
 
 Store::~Store() {
   // The lock goes last: nobody else may open what is not closed.
@@ -255,6 +260,17 @@ absl::Status Store::LoadIndexes(State& state) {
 }
 
 absl::Status Store::Commit(const std::vector<Mutation>& mutations, uint64_t index) {
+  absl::Status status = CommitOnce(mutations, index);
+  if (!full_ || max_bytes_ == 0 || !std::all_of(mutations.begin(), mutations.end(), OnlyDeletes)) return status;
+  // A deletion makes room, though it takes some first.
+  if (!BoundDatabase(db_.get(), 0).ok()) return status;
+  status = CommitOnce(mutations, index);
+  BoundDatabase(db_.get(), max_bytes_).IgnoreError();
+  return status;
+}
+
+absl::Status Store::CommitOnce(const std::vector<Mutation>& mutations, uint64_t index) {
+  full_ = false;
   absl::Status status = statements_->begin.Run();
   if (!status.ok()) return status;
   Writer writer(*statements_);
@@ -271,6 +287,7 @@ absl::Status Store::Commit(const std::vector<Mutation>& mutations, uint64_t inde
                          absl::StrCat("the write may have been applied: ", status.message()));
     }
   }
+  full_ = (sqlite3_errcode(db_.get()) & 0xFF) == SQLITE_FULL;
   // Some errors have rolled back already.
   if (sqlite3_get_autocommit(db_.get()) == 0) statements_->rollback.Run().IgnoreError();
   return status;

@@ -25,8 +25,9 @@ namespace meshgate::consul::embedded {
 class Store {
  public:
   // Creates what is missing, the directory with mode 0700, and checks the file. `max_bytes` bounds the database, 0 does
-  // not. FAILED_PRECONDITION: another process holds the directory, or the file is another program's or a newer
-  // version's. DATA_LOSS: it is damaged. UNAVAILABLE: the system refuses. Each says which path and what to do.
+  // not; a commit of deletions alone may exceed it, for what is deleted leaves a mark of its index.
+  // FAILED_PRECONDITION: another process holds the directory, or the file is another program's or a newer version's.
+  // DATA_LOSS: it is damaged. UNAVAILABLE: the system refuses. Each says which path and what to do.
   static absl::StatusOr<std::unique_ptr<Store>> Open(const std::string& directory, uint64_t max_bytes);
   ~Store();
   Store(const Store&) = delete;
@@ -39,17 +40,24 @@ class Store {
   // failed so late that it may come back after a restart.
   absl::Status Commit(const std::vector<Mutation>& mutations, uint64_t index);
 
+  // Whether the last Commit() failed for want of room, which a smaller one may find.
+  bool full() const { return full_; }
+
  private:
   struct Statements;
   class Writer;
 
-  Store(int lock, Database db, std::unique_ptr<Statements> statements);
+  Store(int lock, Database db, std::unique_ptr<Statements> statements, uint64_t max_bytes);
+
+  absl::Status CommitOnce(const std::vector<Mutation>& mutations, uint64_t index);
 
   absl::Status LoadEntries(State& state);
   absl::Status LoadInstances(State& state);
   absl::Status LoadIndexes(State& state);
 
   const int lock_;
+  const uint64_t max_bytes_;
+  bool full_ = false;
   // Before the statements, which must be finalized first.
   Database db_;
   std::unique_ptr<Statements> statements_;

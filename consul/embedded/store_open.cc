@@ -5,10 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
@@ -67,7 +69,8 @@ absl::Status CheckVersion(sqlite3* db, const std::string& path) {
 }
 
 absl::Status Configure(sqlite3* db, const std::string& path, uint64_t max_bytes) {
-  sqlite3_busy_timeout(db, 5000);
+  // Readers never block us; a program that writes to our file may, and everybody waits for it meanwhile.
+  sqlite3_busy_timeout(db, 1000);
   // Reads the whole file, which loading does anyway.
   auto check = QueryText(db, "PRAGMA quick_check(1)");
   if (!check.ok()) return check.status();
@@ -79,10 +82,40 @@ absl::Status Configure(sqlite3* db, const std::string& path, uint64_t max_bytes)
     return MakeError(absl::StatusCode::kUnavailable, reason::kStorage, "the file system can't hold a write-ahead log");
   }
   if (absl::Status status = Execute(db, "PRAGMA synchronous = FULL"); !status.ok()) return status;
-  if (max_bytes == 0) return absl::OkStatus();
-  auto page = QueryInteger(db, "PRAGMA page_size");
-  if (!page.ok()) return page.status();
-  return Execute(db, absl::StrCat("PRAGMA max_page_count = ", max_bytes / static_cast<uint64_t>(*page)).c_str());
+  return max_bytes == 0 ? absl::OkStatus() : BoundDatabase(db, max_bytes);
+}
+
+// Puts the names in a directory on the disk.
+std::error_code SyncDirectory(const std::filesystem::path& directory) {
+  const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return LastError();
+  std::error_code error;
+  // Some file systems have nothing to flush there, and say EINVAL.
+  if (fsync(fd) != 0 && errno != EINVAL) error = LastError();
+  close(fd);
+  return error;
+}
+
+// With its parents. Their names have to be on the disk before anything in them can be said to survive the machine.
+absl::Status CreateDirectory(const std::string& directory) {
+  namespace fs = std::filesystem;
+  const std::string doing = absl::StrCat("creating the data directory ", directory);
+  std::error_code error;
+  fs::path path = fs::absolute(directory, error).lexically_normal();
+  if (error) return SystemError(doing, error);
+  if (!path.has_filename()) path = path.parent_path();
+  std::vector<fs::path> parents;
+  for (fs::path parent = path.parent_path();; parent = parent.parent_path()) {
+    parents.push_back(parent);
+    if (fs::exists(parent, error) || !parent.has_relative_path()) break;
+  }
+  fs::create_directories(path.parent_path(), error);
+  if (error) return SystemError(doing, error);
+  if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return SystemError(doing, LastError());
+  for (const fs::path& parent : parents) {
+    if (error = SyncDirectory(parent); error) return SystemError(doing, error);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -91,14 +124,9 @@ absl::StatusOr<int> LockDirectory(const std::string& directory) {
   if (directory.empty()) {
     return MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidRequest, "no data directory is given");
   }
-  namespace fs = std::filesystem;
   std::error_code error;
-  if (!fs::exists(directory, error)) {
-    const fs::path parent = fs::path(directory).parent_path();
-    if (!parent.empty()) fs::create_directories(parent, error);
-    if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
-      return SystemError(absl::StrCat("creating the data directory ", directory), LastError());
-    }
+  if (!std::filesystem::exists(directory, error)) {
+    if (absl::Status status = CreateDirectory(directory); !status.ok()) return status;
   }
   const std::string path = directory + "/meshgate.lock";
   const int lock = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -110,6 +138,14 @@ absl::StatusOr<int> LockDirectory(const std::string& directory) {
   return MakeError(absl::StatusCode::kFailedPrecondition, reason::kStorage,
                    absl::StrCat("the data directory ", directory,
                                 " is in use by another process; stop it, or choose another directory"));
+}
+
+absl::Status BoundDatabase(sqlite3* db, uint64_t max_bytes) {
+  auto page = QueryInteger(db, "PRAGMA page_size");
+  if (!page.ok()) return page.status();
+  // SQLite's own most.
+  const uint64_t pages = max_bytes == 0 ? 4294967294 : std::max<uint64_t>(1, max_bytes / static_cast<uint64_t>(*page));
+  return Execute(db, absl::StrCat("PRAGMA max_page_count = ", pages).c_str());
 }
 
 absl::StatusOr<Database> OpenDatabase(const std::string& directory, uint64_t max_bytes) {

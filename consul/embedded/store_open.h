@@ -17,6 +17,9 @@ absl::StatusOr<int> LockDirectory(const std::string& directory);
 // Opens, checks and, where it is new, lays out the database.
 absl::StatusOr<Database> OpenDatabase(const std::string& directory, uint64_t max_bytes);
 
+// Makes growth beyond `max_bytes`, or beyond what there is if that is more, fail with SQLITE_FULL. 0: no bound.
+absl::Status BoundDatabase(sqlite3* db, uint64_t max_bytes);
+
 }  // namespace meshgate::consul::embedded
 
 #endif  // MESHGATE_CONSUL_EMBEDDED_STORE_OPEN_H_

@@ -42,16 +42,15 @@ void WriteQueue::Shutdown() {
 }
 
 CallHandle WriteQueue::Add(size_t bytes, absl::Duration timeout, Write::Stage stage, Backend::DoneCallback done) {
-  const bool bounded = static_cast<bool>(done);
   std::shared_ptr<Write> write(new Write(weak_from_this(), tasks_, bytes, std::move(stage), std::move(done)));
   absl::Status refused;
   {
     MutexLock lock(mu_);
     if (shut_down_) {
       refused = Cancelled();
-    } else if (bounded && timeout <= absl::ZeroDuration()) {
+    } else if (timeout <= absl::ZeroDuration()) {
       refused = MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline, "no time left; nothing was written");
-    } else if (bounded && queued_bytes_ + bytes > max_bytes_) {
+    } else if (queued_bytes_ + bytes > max_bytes_) {
       refused = WithRetryAfter(MakeError(absl::StatusCode::kResourceExhausted, reason::kConsulOverloaded,
                                          "too many writes wait for the disk; nothing was written"),
                                absl::Seconds(1));
@@ -65,7 +64,7 @@ CallHandle WriteQueue::Add(size_t bytes, absl::Duration timeout, Write::Stage st
     return write;
   }
   changed_.NotifyOne();
-  if (bounded && timeout < absl::InfiniteDuration()) {
+  if (timeout < absl::InfiniteDuration()) {
     write->alarm_.Set(timeout,
                       [this, write] { GiveUp(*write, absl::StatusCode::kDeadlineExceeded, /*while_running=*/true); });
   }
@@ -103,7 +102,6 @@ void WriteQueue::GiveUp(Write& write, absl::StatusCode code, bool while_running)
 
 void WriteQueue::End(Write& write, Backend::DoneCallback done, absl::Status status) {
   write.alarm_.Close();
-  if (!done) return;
   tasks_->Post([done = std::move(done), status = std::move(status)]() mutable { done(std::move(status)); });
 }
 

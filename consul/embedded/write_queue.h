@@ -12,7 +12,7 @@
 #include "absl/time/time.h"
 #include "consul/backend.h"
 #include "consul/base/mutex.h"
-#include "consul/embedded/tasks.h"
+#include "consul/base/tasks.h"
 #include "consul/embedded/transaction.h"
 
 namespace meshgate::consul::embedded {
@@ -22,7 +22,8 @@ class WriteQueue;
 // One write on its way to the disk.
 class Write final : public Call, public std::enable_shared_from_this<Write> {
  public:
-  // Makes the write in a transaction, on the writer's thread. Possibly twice: again alone, where the batch failed.
+  // Makes the write in a transaction, on the writer's thread. Possibly twice: again alone, where there was no room for
+  // the batch.
   using Stage = absl::AnyInvocable<absl::Status(Transaction&)>;
 
   void Cancel() override;
@@ -64,8 +65,8 @@ class WriteQueue final : public std::enable_shared_from_this<WriteQueue> {
   // the thread has ended. Not thread-safe against itself.
   void Shutdown();
 
-  // Queues a write of about `bytes`. `done` runs once, on the scheduler; with an empty one the write can't fail as far
-  // as anybody knows, and takes its time. RESOURCE_EXHAUSTED where too much waits already.
+  // Queues a write of about `bytes`. `done` runs once, on the scheduler. RESOURCE_EXHAUSTED where too much waits
+  // already.
   CallHandle Add(size_t bytes, absl::Duration timeout, Write::Stage stage, Backend::DoneCallback done);
 
   // Ends a write, unless something else has ended it before.

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "consul/base/errors.h"
+#include "consul/check_names.h"
 #include "consul/http/bodies.h"
 #include "consul/http/consul_backend.h"
 #include "consul/http/parse.h"

@@ -6,8 +6,8 @@
 #include <variant>
 
 #include "absl/strings/escaping.h"
-#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "consul/check_names.h"
 
 namespace meshgate::consul::http {
 namespace {
@@ -55,18 +55,13 @@ struct AddProbe {
   void operator()(const TtlProbe& probe) const { check["TTL"] = GoDuration(probe.ttl); }
 };
 
-// `number` counts from 1 and tells the checks of an instance apart. The suffixes differ from those that Consul gives to
-// checks without an id ("service:web", "service:web:1"), so that other tools' instances keep theirs.
-json::object CheckBody(const Registration& registration, const CheckDefinition& definition, int number) {
+json::object CheckBody(const Registration& registration, size_t position) {
+  const CheckDefinition& definition = registration.checks[position];
   json::object check;
   const bool ttl = std::holds_alternative<TtlProbe>(definition.probe);
-  const std::string id =
-      ttl ? TtlCheckId(registration.id) : absl::StrCat("service:", registration.id, ":probe-", number);
+  const std::string id = CheckId(registration, position);
   check["CheckID"] = View(id);
-  const char* const kinds[] = {"HTTP", "TCP", "gRPC", "TTL"};
-  const std::string name = definition.name.empty()
-                               ? absl::StrCat(kinds[definition.probe.index()], " check of ", registration.service)
-                               : definition.name;
+  const std::string name = CheckName(registration, position);
   check["Name"] = View(name);
   check["Status"] = StatusName(definition.initial_status);
   std::visit(AddProbe{check}, definition.probe);
@@ -111,9 +106,7 @@ std::string RegistrationBody(const Registration& registration) {
   body["Meta"] = std::move(meta);
   body["Weights"] = {{"Passing", registration.weight_passing}, {"Warning", registration.weight_warning}};
   json::array checks;
-  for (const CheckDefinition& check : registration.checks) {
-    checks.emplace_back(CheckBody(registration, check, static_cast<int>(checks.size()) + 1));
-  }
+  for (size_t i = 0; i < registration.checks.size(); ++i) checks.emplace_back(CheckBody(registration, i));
   body["Checks"] = std::move(checks);
   return json::serialize(body);
 }
@@ -121,7 +114,5 @@ std::string RegistrationBody(const Registration& registration) {
 std::string CheckUpdateBody(Health health, const std::string& note) {
   return json::serialize(json::object{{"Status", StatusName(health)}, {"Output", View(note)}});
 }
-
-std::string TtlCheckId(const std::string& instance_id) { return absl::StrCat("service:", instance_id, ":ttl"); }
 
 }  // namespace meshgate::consul::http

@@ -22,9 +22,6 @@ std::string RegistrationBody(const Registration& registration);
 // /v1/agent/check/update/. `health` is not kMaintenance.
 std::string CheckUpdateBody(Health health, const std::string& note);
 
-// The id that RegistrationBody() gives to an instance's TTL check, so that a heartbeat needs no look-up.
-std::string TtlCheckId(const std::string& instance_id);
-
 }  // namespace meshgate::consul::http
 
 #endif  // MESHGATE_CONSUL_HTTP_BODIES_H_

@@ -11,6 +11,7 @@
 #include "consul/backend.h"
 #include "consul/base/mutex.h"
 #include "consul/base/scheduler.h"
+#include "consul/base/tasks.h"
 #include "consul/http/curl_loop.h"
 #include "consul/reporter.h"
 
@@ -24,8 +25,11 @@ class ActiveCall final : public Call {
 
   absl::Time deadline() const { return deadline_; }
   bool cancelled();
-  // The request that the call now waits for.
-  void Attach(CurlLoop::TransferHandle transfer);
+  // Numbers a step that is about to be sent.
+  int NextStep();
+  // The request that the call waits for in `step`. A step may end, and the next one be attached, before the thread that
+  // began it comes here: what is older than the attached one is over, and ignored.
+  void Attach(int step, CurlLoop::TransferHandle transfer);
   void Cancel() override;
 
  private:
@@ -35,6 +39,8 @@ class ActiveCall final : public Call {
   const absl::Time deadline_;
   Mutex mu_;
   bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
+  int steps_ ABSL_GUARDED_BY(mu_) = 0;
+  int attached_ ABSL_GUARDED_BY(mu_) = 0;
   CurlLoop::TransferHandle transfer_ ABSL_GUARDED_BY(mu_);
 };
 using ActiveCallHandle = std::shared_ptr<ActiveCall>;
@@ -61,16 +67,14 @@ class Calls {
   void Send(const ActiveCallHandle& call, Endpoint endpoint, Request request, Next next);
 
   // Runs `task` on the Scheduler; Shutdown() waits for it.
-  void Post(absl::AnyInvocable<void()> task);
+  void Post(absl::AnyInvocable<void()> task) { tasks_.Post(std::move(task)); }
 
  private:
-  class Outstanding;
-  struct Delivery;
+  absl::Time Now() const { return tasks_.scheduler()->Now(); }
 
-  Scheduler* const scheduler_;
+  Tasks tasks_;
   BackendReporter* const reporter_;
   const std::shared_ptr<CurlLoop> loop_;
-  const std::shared_ptr<Outstanding> outstanding_;
 };
 
 }  // namespace meshgate::consul::http

@@ -81,7 +81,8 @@ class ConsulBackend final : public Backend {
   CallHandle Read(Endpoint endpoint, const std::string& target, const ReadOptions& options, Parse parse,
                   Callback<Answer<T>> done);
 
-  CallHandle PutWithTxn(std::string body, const KvEntry& entry, const WriteOptions& options, Callback<KvEntry> done);
+  CallHandle PutWithTxn(std::string body, const KvEntry& entry, bool compares, const WriteOptions& options,
+                        Callback<KvEntry> done);
   // For values that are too large for a transaction.
   CallHandle PutPlain(const KvEntry& entry, std::optional<uint64_t> if_modify_index, const WriteOptions& options,
                       Callback<KvEntry> done);

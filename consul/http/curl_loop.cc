@@ -1,6 +1,8 @@
 #include "consul/http/curl_loop.h"
 
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -22,6 +24,7 @@
 
 #include "absl/strings/match.h"
 #include "consul/base/mutex.h"
+#include "consul/http/connection_policy.h"
 #include "consul/http/curl_transfer.h"
 
 namespace meshgate::consul::http {
@@ -30,11 +33,12 @@ namespace {
 using Clock = CurlLoop::Transfer::Clock;
 using State = CurlLoop::Transfer::State;
 
-// Consul's own limit for HTTP/2; the 251st is refused.
-constexpr int kStreamsPerConnection = 250;
-// Another connection is opened when those that are open carry this many: a burst would otherwise open all it may,
-// before libcurl has learned that the first one takes more than one request.
-constexpr int kStreamsBeforeAnother = 200;
+// How long what was sent may stay unacknowledged. A shared connection to a peer that has vanished would otherwise take
+// every call with it until TCP gives up, after a quarter of an hour.
+constexpr int kUnacknowledgedMs = 20'000;
+// A connection that nothing is sent on is asked for a sign of life.
+constexpr int kKeepAliveIdleSeconds = 20;
+constexpr int kKeepAliveIntervalSeconds = 5;
 // Easy handles kept for reuse; making one costs more than resetting one.
 constexpr size_t kSpareHandles = 64;
 constexpr int kEventsPerWake = 256;
@@ -72,11 +76,8 @@ class CurlLoop::Impl {
     Impl* loop = nullptr;
     Pool pool = Pool::kUnary;
     CURLM* multi = nullptr;
-    // The pool's share, and what of it libcurl may use so far.
-    int connections = 0;
-    int allowed = 0;
-    // Transfers given to libcurl at a time; the others queue here, in order.
-    int limit = 0;
+    ConnectionPolicy policy;
+    // Given to libcurl. The others queue here, in order.
     int active = 0;
     std::list<TransferHandle> queue;
     std::optional<Clock::time_point> timer;
@@ -86,10 +87,8 @@ class CurlLoop::Impl {
   // False: Stop() was called.
   bool TakeCommands();
   void Admit(PoolState& pool);
-  // Lets libcurl use `connections`, or all of the pool's.
-  void Allow(PoolState& pool, int connections);
-  // The peer speaks HTTP/1.1 though it speaks TLS: each connection carries one request.
-  void GiveUpSharing();
+  // Lets libcurl open as many connections as the policy says.
+  void Allow(PoolState& pool);
   void Activate(PoolState& pool, const TransferHandle& transfer);
   // Takes an active transfer from libcurl.
   void Detach(Transfer& transfer);
@@ -120,9 +119,6 @@ class CurlLoop::Impl {
   std::set<std::pair<Clock::time_point, TransferHandle>> deadlines_;
   std::vector<CURL*> spare_handles_;
   int connections_ = 0;
-  // Requests share connections, as far as is known. Known from the first answer, which comes before there are watches:
-  // their first read does not wait.
-  bool shares_connections_;
 
   Mutex mu_;
   std::vector<Command> commands_ ABSL_GUARDED_BY(mu_);
@@ -136,8 +132,7 @@ class CurlLoop::Impl {
 CurlLoop::Impl::Impl(CurlLoopOptions options)
     : options_(std::move(options)),
       epoll_(CheckedFd(epoll_create1(EPOLL_CLOEXEC))),
-      wake_(CheckedFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))),
-      shares_connections_(absl::StartsWith(options_.base_url, "https:")) {
+      wake_(CheckedFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) {
   InitializeCurlOnce();
   // No "Expect: 100-continue": a round trip per large write, for nothing.
   headers_ = curl_slist_append(headers_, "Expect:");
@@ -147,14 +142,16 @@ CurlLoop::Impl::Impl(CurlLoopOptions options)
     PoolState& pool = pools_[i];
     pool.loop = this;
     pool.pool = static_cast<Pool>(i);
-    pool.connections = std::max(1, pool.pool == Pool::kUnary ? options_.unary_connections : options_.watch_connections);
-    pool.limit = shares_connections_ ? pool.connections * kStreamsPerConnection : pool.connections;
+    const int connections =
+        std::max(1, pool.pool == Pool::kUnary ? options_.unary_connections : options_.watch_connections);
+    pool.policy = ConnectionPolicy(connections, absl::StartsWith(options_.base_url, "https:"));
     pool.multi = curl_multi_init();
     if (pool.multi == nullptr) std::abort();
-    curl_multi_setopt(pool.multi, CURLMOPT_MAXCONNECTS, static_cast<long>(pool.connections));
-    Allow(pool, shares_connections_ ? 1 : pool.connections);
+    curl_multi_setopt(pool.multi, CURLMOPT_MAXCONNECTS, static_cast<long>(connections));
+    Allow(pool);
     curl_multi_setopt(pool.multi, CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_MULTIPLEX));
-    curl_multi_setopt(pool.multi, CURLMOPT_MAX_CONCURRENT_STREAMS, static_cast<long>(kStreamsPerConnection));
+    curl_multi_setopt(pool.multi, CURLMOPT_MAX_CONCURRENT_STREAMS,
+                      static_cast<long>(ConnectionPolicy::kStreamsPerConnection));
     curl_multi_setopt(pool.multi, CURLMOPT_SOCKETFUNCTION, &OnSocket);
     curl_multi_setopt(pool.multi, CURLMOPT_SOCKETDATA, &pool);
     curl_multi_setopt(pool.multi, CURLMOPT_TIMERFUNCTION, &OnTimer);
@@ -281,26 +278,16 @@ bool CurlLoop::Impl::TakeCommands() {
 }
 
 void CurlLoop::Impl::Admit(PoolState& pool) {
-  while (!pool.queue.empty() && pool.active < pool.limit) {
-    const int wanted = pool.active / kStreamsBeforeAnother + 1;
-    if (shares_connections_ && wanted > pool.allowed) Allow(pool, wanted);
+  while (!pool.queue.empty() && pool.active < pool.policy.limit()) {
+    if (pool.policy.Grow(pool.active)) Allow(pool);
     const TransferHandle transfer = pool.queue.front();
     Activate(pool, transfer);
   }
 }
 
-void CurlLoop::Impl::Allow(PoolState& pool, int connections) {
-  pool.allowed = std::min(connections, pool.connections);
-  curl_multi_setopt(pool.multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, static_cast<long>(pool.allowed));
-  curl_multi_setopt(pool.multi, CURLMOPT_MAX_HOST_CONNECTIONS, static_cast<long>(pool.allowed));
-}
-
-void CurlLoop::Impl::GiveUpSharing() {
-  shares_connections_ = false;
-  for (PoolState& pool : pools_) {
-    pool.limit = pool.connections;
-    Allow(pool, pool.connections);
-  }
+void CurlLoop::Impl::Allow(PoolState& pool) {
+  curl_multi_setopt(pool.multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, static_cast<long>(pool.policy.allowed()));
+  curl_multi_setopt(pool.multi, CURLMOPT_MAX_HOST_CONNECTIONS, static_cast<long>(pool.policy.allowed()));
 }
 
 void CurlLoop::Impl::Activate(PoolState& pool, const TransferHandle& transfer) {
@@ -363,7 +350,11 @@ void CurlLoop::Impl::Reap(PoolState& pool) {
     TransferHandle transfer = reinterpret_cast<Transfer*>(self)->shared_from_this();
     long version = CURL_HTTP_VERSION_NONE;
     curl_easy_getinfo(message->easy_handle, CURLINFO_HTTP_VERSION, &version);
-    if (shares_connections_ && result == CURLE_OK && version < CURL_HTTP_VERSION_2_0) GiveUpSharing();
+    if (result == CURLE_OK) {
+      for (PoolState& each : pools_) {
+        if (each.policy.OnAnswer(version >= CURL_HTTP_VERSION_2_0, each.active)) Allow(each);
+      }
+    }
     transfer->Collect(result);
     End(transfer, transfer->end());
   }
@@ -426,6 +417,12 @@ int CurlLoop::Impl::OnTimer(CURLM*, long timeout_ms, void* pool) {
 curl_socket_t CurlLoop::Impl::OnOpenSocket(void* self, curlsocktype, curl_sockaddr* address) {
   const int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
   if (fd < 0) return CURL_SOCKET_BAD;
+  // Whatever of this the system refuses makes a loss be noticed later, and no call fail.
+  const auto set = [fd](int level, int option, int value) { setsockopt(fd, level, option, &value, sizeof(value)); };
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveIdleSeconds);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, kKeepAliveIntervalSeconds);
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, kUnacknowledgedMs);
   static_cast<Impl*>(self)->CountConnections(+1);
   return fd;
 }

@@ -93,8 +93,9 @@ struct CurlLoopOptions {
 // to 250 requests (HTTP/2). Redirects, proxies and retries of what may have been applied are off. Ten thousand
 // transfers that wait cost memory alone: each wake of the thread touches only sockets and timers that are due.
 //
-// Start() and Cancel() are thread-safe and never block on I/O. libcurl itself repeats a request, unless it has a body,
-// on another connection when a kept one turns out to be closed before any answer.
+// Start() and Cancel() are thread-safe and never block on I/O. A GET is sent again, on another connection, when a kept
+// one turns out to be closed before any answer; a PUT or DELETE ends as kBroken then, with `sent`. A peer that vanishes
+// without a word is found out within half a minute, whatever waits for it.
 class CurlLoop {
  public:
   // Runs once, on the loop's thread, or inside Start() when the loop has stopped. Must be quick.

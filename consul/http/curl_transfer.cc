@@ -74,10 +74,6 @@ bool CurlLoop::Transfer::Prepare(CURL* easy, const CurlLoopOptions& options, cur
   Set(ok, easy, CURLOPT_ERRORBUFFER, error_);
   Set(ok, easy, CURLOPT_CONNECTTIMEOUT_MS,
       std::max<long>(1, static_cast<long>(absl::ToInt64Milliseconds(options.connect_timeout))));
-  // A query that waits for minutes finds out by itself that its peer has vanished without a word.
-  Set(ok, easy, CURLOPT_TCP_KEEPALIVE, 1L);
-  Set(ok, easy, CURLOPT_TCP_KEEPIDLE, 30L);
-  Set(ok, easy, CURLOPT_TCP_KEEPINTVL, 10L);
   Set(ok, easy, CURLOPT_BUFFERSIZE, request_.pool == Pool::kWatch ? kWatchBufferBytes : kUnaryBufferBytes);
 
   // HTTP/2 where TLS agrees on it; a request then waits for the connection to tell rather than open another.
@@ -127,6 +123,7 @@ void CurlLoop::Transfer::Collect(CURLcode result) {
     response_.error = "the connection was closed within the headers";
   }
   if (result != CURLE_OK) response_.error = error_[0] != '\0' ? error_ : curl_easy_strerror(result);
+  if (repeat_refused_) response_.error = "a kept connection was closed before an answer";
   long code = 0;
   curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &code);
   response_.code = static_cast<int>(code);
@@ -199,8 +196,13 @@ int CurlLoop::Transfer::OnRewind(void* self, curl_off_t offset, int origin) {
   return transfer->uploaded_ == 0 && offset == 0 && origin == SEEK_SET ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
 }
 
+// Runs before each sending, also before libcurl sends a request once more.
 int CurlLoop::Transfer::OnRequest(void* self, char*, char*, int, int) {
   auto* transfer = static_cast<Transfer*>(self);
+  if (transfer->response_.sent && transfer->request_.method != Method::kGet) {
+    transfer->repeat_refused_ = true;
+    return CURL_PREREQFUNC_ABORT;
+  }
   transfer->response_.sent = true;
   transfer->sent_at_ = Clock::now();
   return CURL_PREREQFUNC_OK;

@@ -60,6 +60,7 @@ class CurlLoop::Transfer : public std::enable_shared_from_this<CurlLoop::Transfe
   size_t uploaded_ = 0;
   bool head_complete_ = false;
   bool tls_ = false;
+  bool repeat_refused_ = false;
   Clock::time_point sent_at_;
   char error_[CURL_ERROR_SIZE] = "";
   Response response_;

@@ -33,12 +33,14 @@ CallHandle ConsulBackend::PutKey(const KvEntry& entry, std::optional<uint64_t> i
                                  const WriteOptions& options, Callback<KvEntry> done) {
   if (EncodedBytes(entry) <= kMaxTxnBytes) {
     std::string body = TxnPutBody(entry, if_modify_index);
-    if (body.size() <= kMaxTxnBytes) return PutWithTxn(std::move(body), entry, options, std::move(done));
+    if (body.size() <= kMaxTxnBytes) {
+      return PutWithTxn(std::move(body), entry, if_modify_index.has_value(), options, std::move(done));
+    }
   }
   return PutPlain(entry, if_modify_index, options, std::move(done));
 }
 
-CallHandle ConsulBackend::PutWithTxn(std::string body, const KvEntry& entry, const WriteOptions& options,
+CallHandle ConsulBackend::PutWithTxn(std::string body, const KvEntry& entry, bool compares, const WriteOptions& options,
                                      Callback<KvEntry> done) {
   const ActiveCallHandle call = calls_.Begin(options.timeout);
   Request request;
@@ -46,8 +48,8 @@ CallHandle ConsulBackend::PutWithTxn(std::string body, const KvEntry& entry, con
   request.target = Target("/v1/txn").QueryUnlessEmpty("dc", options.datacenter).str();
   request.body = std::move(body);
   calls_.Send(call, Endpoint::kTxn, std::move(request),
-              [result = WithoutValue(entry), done = std::move(done)](Response response, absl::Time) mutable {
-                absl::Status status = StatusOf({Endpoint::kTxn, /*write=*/true}, response);
+              [result = WithoutValue(entry), compares, done = std::move(done)](Response response, absl::Time) mutable {
+                absl::Status status = StatusOf({Endpoint::kTxn, /*write=*/true, compares}, response);
                 if (!status.ok()) return done(std::move(status));
                 absl::StatusOr<std::vector<KvEntry>> written = ParseTxn(std::move(response.body));
                 if (!written.ok()) return done(std::move(written).status());

@@ -254,6 +254,19 @@ absl::StatusOr<std::vector<KvEntry>> ParseTxn(std::string body) {
   return entries;
 }
 
+std::vector<std::string> ParseTxnErrors(std::string body) {
+  Document document(std::move(body));
+  std::vector<std::string> words;
+  const auto errors = document.Get<array>(document.As<object>(document.root(), "the whole"), "Errors");
+  if (!document.ok()) return words;
+  for (const element error : errors) {
+    const auto what = document.Get<std::string_view>(document.As<object>(error, "an error"), "What");
+    if (!document.ok()) break;
+    words.emplace_back(what);
+  }
+  return words;
+}
+
 absl::StatusOr<std::vector<std::string>> ParseTtlChecks(std::string body, const std::string& instance_id) {
   Document document(std::move(body));
   std::vector<std::string> ids;

@@ -1,8 +1,8 @@
 // Reads the bodies of Consul's HTTP API.
 //
-// Each function takes the body of an answer that is known to be a 200. What is not JSON, is not whole, or has another
-// shape than Consul gives is INTERNAL (UNEXPECTED_ANSWER), never an empty result: something that isn't Consul must not
-// look like a deletion. Fields that we don't use are not looked at. Pure; any thread.
+// Each function takes the body of an answer that is known to be a 200, but for one. What is not JSON, is not whole, or
+// has another shape than Consul gives is INTERNAL (UNEXPECTED_ANSWER), never an empty result: something that isn't
+// Consul must not look like a deletion. Fields that we don't use are not looked at. Pure; any thread.
 #ifndef MESHGATE_CONSUL_HTTP_PARSE_H_
 #define MESHGATE_CONSUL_HTTP_PARSE_H_
 
@@ -27,6 +27,10 @@ absl::StatusOr<std::vector<ServiceSummary>> ParseCatalog(std::string body);
 // /v1/txn with operations on keys alone: the entries that were read or written, in order, without values where they
 // were written.
 absl::StatusOr<std::vector<KvEntry>> ParseTxn(std::string body);
+
+// The body of a transaction's 409: what its operations failed for, in Consul's words. Unlike the rest it is read for an
+// error's sake and never fails: without any words it is empty.
+std::vector<std::string> ParseTxnErrors(std::string body);
 
 // /v1/agent/checks: the ids of an instance's TTL checks.
 absl::StatusOr<std::vector<std::string>> ParseTtlChecks(std::string body, const std::string& instance_id);

@@ -14,18 +14,10 @@
 #include "consul/http/parse.h"
 #include "consul/http/paths.h"
 #include "consul/http/status_map.h"
+#include "consul/wait.h"
 
 namespace meshgate::consul::http {
 namespace {
-
-constexpr absl::Duration kDefaultWait = absl::Minutes(5);
-constexpr absl::Duration kMaxWait = absl::Minutes(10);
-
-absl::Duration WaitOf(const ReadOptions& options) {
-  if (options.index == 0) return absl::ZeroDuration();
-  if (options.wait <= absl::ZeroDuration()) return kDefaultWait;
-  return std::clamp(options.wait, absl::Milliseconds(1), kMaxWait);
-}
 
 void AddReadOptions(const ReadOptions& options, Target& target) {
   target.QueryUnlessEmpty("dc", options.datacenter);

@@ -1,13 +1,15 @@
 #include "consul/http/status_map.h"
 
+#include <initializer_list>
 #include <string>
-#include <string_view>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "consul/base/errors.h"
+#include "consul/http/parse.h"
 
 namespace meshgate::consul::http {
 namespace {
@@ -110,46 +112,68 @@ absl::Status Accepted(const Asked& asked, const Response& response) {
   return NotConsul(asked, response, "a write is answered by true or false");
 }
 
-// A transaction that was rolled back.
-absl::Status RolledBack(const Response& response) {
-  if (absl::StrContains(response.body, "Permission denied")) {
-    return MakeError(StatusCode::kPermissionDenied, reason::kPermissionDenied, "the token may not write there");
-  }
-  if (absl::StrContains(response.body, "is stale") || absl::StrContains(response.body, "doesn't exist")) {
-    return MakeError(StatusCode::kAborted, reason::kCasMismatch,
-                     "the entry is not what the write expects; read it again");
-  }
-  return MakeError(StatusCode::kAborted, reason::kCasMismatch, "Consul refused the write and changed nothing");
+absl::Status NoTtlCheck() {
+  return MakeError(StatusCode::kFailedPrecondition, reason::kNoTtlCheck, "the instance has no such TTL check");
 }
 
-// Refusals that Consul gives under various codes, by version: its text tells.
+absl::Status PermissionDenied() {
+  return MakeError(StatusCode::kPermissionDenied, reason::kPermissionDenied, "the token has no permission for this");
+}
+
+// A transaction that was rolled back. Its errors quote keys, which callers choose: only how they begin and end is
+// Consul's.
+absl::Status RolledBack(const Asked& asked, const Response& response) {
+  const std::vector<std::string> errors = ParseTxnErrors(response.body);
+  for (const std::string& what : errors) {
+    if (asked.compares && (absl::EndsWith(what, "index is stale") || absl::EndsWith(what, "doesn't exist"))) {
+      return MakeError(StatusCode::kAborted, reason::kCasMismatch,
+                       "the entry is not what the write expects; read it again");
+    }
+    if (absl::StartsWith(what, "Permission denied")) return PermissionDenied();
+  }
+  return WithRetryAfter(MakeError(StatusCode::kUnavailable, reason::kConsulUnavailable,
+                                  absl::StrCat("Consul refused the write and changed nothing",
+                                               errors.empty() ? "" : Quote(errors.front()))),
+                        kRetryAfter);
+}
+
+// Refusals that Consul gives under various codes, by version: its text tells. It quotes what callers chose - a key, a
+// filter, an id - after words of its own, so the words that come first decide.
 absl::Status FromText(const Asked& asked, const Response& response) {
-  const std::string& body = response.body;
-  const auto says = [&body](absl::string_view text) { return absl::StrContains(body, text); };
-  if (says("ACL not found")) {
-    return MakeError(StatusCode::kUnauthenticated, reason::kTokenUnknown,
-                     "Consul does not know the token: it is wrong, or was deleted");
+  const absl::string_view body = response.body;
+  if (asked.endpoint == Endpoint::kAgentCheck && absl::StartsWith(body, "CheckID ") &&
+      absl::StrContains(body, "does not have associated TTL")) {
+    // The exception: it begins with the id.
+    return NoTtlCheck();
   }
-  if (says("Permission denied")) {
-    return MakeError(StatusCode::kPermissionDenied, reason::kPermissionDenied, "the token has no permission for this");
+  size_t first = absl::string_view::npos;
+  absl::Status status;
+  const auto says = [&](std::initializer_list<absl::string_view> texts, const absl::Status& meaning) {
+    for (const absl::string_view text : texts) {
+      const size_t position = body.find(text);
+      if (position >= first) continue;
+      first = position;
+      status = meaning;
+    }
+  };
+  says({"ACL not found"}, MakeError(StatusCode::kUnauthenticated, reason::kTokenUnknown,
+                                    "Consul does not know the token: it is wrong, or was deleted"));
+  says({"Permission denied"}, PermissionDenied());
+  says({"No path to datacenter", "unknown datacenter"},
+       MakeError(StatusCode::kNotFound, reason::kDatacenterNotFound, "Consul knows no such datacenter"));
+  says({"Failed to create boolean expression evaluator", "Failed to create filter", "Selector path",
+        "Error evaluating filter"},
+       MakeError(StatusCode::kInvalidArgument, reason::kInvalidFilter,
+                 absl::StrCat("the filter is not valid", Quote(body))));
+  if (asked.endpoint == Endpoint::kAgentCheck) {
+    says({"does not have associated TTL", "Unknown check", "unknown check"}, NoTtlCheck());
   }
-  if (says("No path to datacenter") || says("unknown datacenter")) {
-    return MakeError(StatusCode::kNotFound, reason::kDatacenterNotFound, "Consul knows no such datacenter");
+  if (asked.endpoint == Endpoint::kAgentService) {
+    says({"Unknown service", "unknown service"},
+         MakeError(StatusCode::kNotFound, reason::kInstanceNotFound,
+                   "no such instance is registered with this agent; register it again"));
   }
-  if (says("Failed to create boolean expression evaluator") || says("Failed to create filter") ||
-      says("Selector path") || says("Error evaluating filter")) {
-    return MakeError(StatusCode::kInvalidArgument, reason::kInvalidFilter,
-                     absl::StrCat("the filter is not valid", Quote(body)));
-  }
-  if (asked.endpoint == Endpoint::kAgentCheck &&
-      (says("does not have associated TTL") || says("Unknown check") || says("unknown check"))) {
-    return MakeError(StatusCode::kFailedPrecondition, reason::kNoTtlCheck, "the instance has no such TTL check");
-  }
-  if (asked.endpoint == Endpoint::kAgentService && (says("Unknown service") || says("unknown service"))) {
-    return MakeError(StatusCode::kNotFound, reason::kInstanceNotFound,
-                     "no such instance is registered with this agent; register it again");
-  }
-  return absl::OkStatus();
+  return status;
 }
 
 }  // namespace
@@ -162,7 +186,7 @@ absl::Status StatusOf(const Asked& asked, const Response& response) {
     return absl::OkStatus();
   }
   if (code >= 400 && code < 600) {
-    if (code == 409 && asked.endpoint == Endpoint::kTxn) return RolledBack(response);
+    if (code == 409 && asked.endpoint == Endpoint::kTxn) return RolledBack(asked, response);
     if (absl::Status known = FromText(asked, response); !known.ok()) return known;
   }
   const std::string what = absl::StrCat("HTTP ", code, Quote(response.body));

@@ -13,6 +13,8 @@ struct Asked {
   Endpoint endpoint = Endpoint::kKv;
   // Whether it changes something at Consul.
   bool write = false;
+  // Whether that depends on what is there: a compare-and-set.
+  bool compares = false;
 };
 
 // The one place where Consul's answers become our errors (consul/backend.h has the list). OK: the answer means what it

@@ -23,8 +23,7 @@ class BlockingQueryState {
     // The wait is over, and nothing has moved.
     kWaitEnded,
     // An early return with the same index: an agent that stops, or a restored snapshot, which answers with the value
-    // from
-    // before. The answer is not to be compared; a plain read follows.
+    // from before. The answer is not to be compared; a plain read follows.
     kSuspect,
   };
 

@@ -9,17 +9,25 @@ namespace {
 
 constexpr uint64_t kSnapshot = 0;
 
+// Readers that lag by different distances need different messages; those past this many encode for themselves.
+constexpr size_t kMaxMessages = 64;
+
 }  // namespace
 
-bool Feed::Publish(const SharedState& target_state, uint64_t index, absl::Time received, bool continuity_lost) {
+bool Feed::Publish(const SharedState& target_state, const std::vector<Change>* target_changes, uint64_t index,
+                   absl::Time received, bool continuity_lost) {
   SharedState state = Filter(kind_, target_state, view_);
   const Digest before = digest_;
   std::vector<Change> changes;
   bool remember = false;
   if (state_ == nullptr) {
+    target_state_ = target_state;
     digest_ = DigestOf(kind_, *state);
   } else {
-    changes = Diff(kind_, *state_, *state);
+    // Where the view leaves nothing out, what has changed is what has changed in the target.
+    const bool whole = target_changes != nullptr && state_ == target_state_ && state == target_state;
+    changes = whole ? *target_changes : Diff(kind_, *state_, *state);
+    target_state_ = target_state;
     if (changes.empty()) return false;
     digest_ = UpdateDigest(kind_, before, *state_, *state, changes);
     // An index that goes back is told by a snapshot only.
@@ -71,8 +79,9 @@ SharedMessage Feed::Next(Mark& mark, absl::Time now, int64_t& merged) {
     if (changes.has_value()) {
       merged += seen - static_cast<int64_t>(changes->size());
       if (!changes->empty()) {
-        return Cached(before.sequence, received_, now,
-                      [&] { return EncodeChanges(kind_, Head(now), *changes, *state_); });
+        // For a single key the difference is the same from wherever a reader comes.
+        const uint64_t from = kind_ == TargetKind::kKey ? sequence_ - 1 : before.sequence;
+        return Cached(from, received_, now, [&] { return EncodeChanges(kind_, Head(now), *changes, *state_); });
       }
       if (before.told_stale == stale && !announce) return nullptr;
       return Cached(sequence_, absl::InfinitePast(), now, [&] { return EncodeNoChange(kind_, Head(now)); });
@@ -138,7 +147,7 @@ SharedMessage Feed::Cached(uint64_t key, absl::Time received, absl::Time now, En
   if (it != messages_.end()) return it->second;
   if (messages_.empty()) messages_encoded_at_ = now;
   auto message = std::make_shared<const Message>(Message{encode(), received});
-  messages_.emplace(key, message);
+  if (messages_.size() < kMaxMessages) messages_.emplace(key, message);
   return message;
 }
 

@@ -39,9 +39,11 @@ class Feed {
 
   const View& view() const { return view_; }
 
-  // Takes a new state of the target. `continuity_lost`: the store went back to an earlier time, so readers get a
-  // snapshot. Returns whether there is something to tell.
-  bool Publish(const SharedState& target_state, uint64_t index, absl::Time received, bool continuity_lost);
+  // Takes a new state of the target. `target_changes`, where the caller knows them, lead to it from the one that was
+  // published before. `continuity_lost`: the store went back to an earlier time, so readers get a snapshot. Returns
+  // whether there is something to tell.
+  bool Publish(const SharedState& target_state, const std::vector<Change>* target_changes, uint64_t index,
+               absl::Time received, bool continuity_lost);
 
   // `since` is when Consul was last heard; absent: it is back. Returns whether there is something to tell.
   bool SetStale(std::optional<absl::Time> since);
@@ -78,7 +80,8 @@ class Feed {
   const size_t ring_events_;
   const size_t ring_bytes_;
 
-  SharedState state_;  // null: none yet
+  SharedState target_state_;  // as it was published last
+  SharedState state_;         // what the view leaves of it; null: none yet
   Digest digest_;
   uint64_t sequence_ = 0;
   uint64_t epoch_ = 1;

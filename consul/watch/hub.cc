@@ -11,7 +11,7 @@
 
 namespace meshgate::consul {
 
-// Locks: the hub's may be held while a topic's is taken, never the other way.
+// No lock is taken under the hub's: a topic may be busy comparing or encoding a large state, and others must not wait.
 class Hub::Impl final : public Topic::Owner, public std::enable_shared_from_this<Hub::Impl> {
  public:
   Impl(Backend* backend, Scheduler* scheduler, WatchReporter* reporter, HubOptions options)
@@ -35,12 +35,20 @@ class Hub::Impl final : public Topic::Owner, public std::enable_shared_from_this
     absl::Time used;
     // In idle_, while it is unused.
     std::optional<std::list<Topic*>::iterator> idle;
+    // Calls that have found it and are about to use it: until they do, it must not be dropped.
+    int pins = 0;
+    bool in_use() const { return pins > 0 || topic->in_use(); }
+
     // A linger timer is running; one serves however often the topic comes in and out of use.
     bool armed = false;
   };
 
-  // `made`: the caller has to call Start() on it, without the lock.
-  std::shared_ptr<Topic> FindOrMakeLocked(const Target& target, bool& made) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Finds or makes the topic and keeps it from being dropped until Unpin().
+  std::shared_ptr<Topic> Pin(const Target& target);
+  void Unpin(const std::shared_ptr<Topic>& topic);
+  // Takes back so many pins, and puts the topic among the idle ones or takes it from there.
+  void Settle(const std::shared_ptr<Topic>& topic, int pins);
+  std::shared_ptr<Topic> TakeLeastRecentLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::shared_ptr<Topic> TakeLocked(const Topic* topic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ArmLinger(const std::shared_ptr<Topic>& topic, absl::Duration delay);
   void OnLinger(const std::shared_ptr<Topic>& topic);
@@ -63,17 +71,13 @@ absl::Status ShuttingDown() {
   return MakeError(absl::StatusCode::kUnavailable, reason::kDraining, "the gateway is shutting down: use another one");
 }
 
-}  // namespace
-
-std::shared_ptr<Topic> Hub::Impl::FindOrMakeLocked(const Target& target, bool& made) {
-  auto [it, inserted] = topics_.try_emplace(target);
-  made = inserted;
-  if (inserted) {
-    it->second.topic = Topic::Make(target, backend_, scheduler_, reporter_, options_, weak_from_this());
-  }
-  it->second.used = scheduler_->Now();
-  return it->second.topic;
+absl::Status Dropped() {
+  return WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kConsulUnavailable,
+                                  "Consul has not answered, and the gateway has stopped asking: try again"),
+                        absl::Seconds(1));
 }
+
+}  // namespace
 
 std::shared_ptr<Topic> Hub::Impl::TakeLocked(const Topic* topic) {
   auto it = topics_.find(topic->target());
@@ -86,64 +90,78 @@ std::shared_ptr<Topic> Hub::Impl::TakeLocked(const Topic* topic) {
 
 std::unique_ptr<Subscription> Hub::Impl::Subscribe(const Target& target, const View& view, std::optional<Digest> resume,
                                                    std::weak_ptr<Subscriber> subscriber) {
-  std::shared_ptr<Topic> topic;
-  std::unique_ptr<Subscription> subscription;
-  bool made = false;
-  bool start = false;
-  {
-    // The reader joins under the hub's lock, so that the topic can't be found unused and dropped in between.
-    MutexLock lock(mu_);
-    topic = FindOrMakeLocked(target, made);
-    start = made && !shut_down_;
-    Entry& entry = topics_.find(target)->second;
-    if (entry.idle.has_value()) {
-      idle_.erase(*entry.idle);
-      entry.idle.reset();
-    }
-    subscription = topic->Subscribe(view, resume, std::move(subscriber));
-  }
-  if (start) topic->Start();
+  std::shared_ptr<Topic> topic = Pin(target);
+  auto subscription = topic->Subscribe(view, resume, std::move(subscriber));
+  Unpin(topic);
   return subscription;
 }
 
 void Hub::Impl::Read(const Target& target, const CachedReadOptions& options,
                      absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done) {
-  while (true) {
-    std::shared_ptr<Topic> topic;
-    bool made = false;
-    {
-      MutexLock lock(mu_);
-      if (!shut_down_) topic = FindOrMakeLocked(target, made);
-    }
-    if (topic == nullptr) {
-      done(ShuttingDown());
-      return;
-    }
-    if (made) topic->Start();
-    // False: it was dropped as unused just now.
-    if (topic->Read(options, done)) return;
-  }
+  std::shared_ptr<Topic> topic = Pin(target);
+  // False only where the hub has been shut down: a pinned topic is not dropped.
+  if (!topic->Read(options, done)) done(ShuttingDown());
+  Unpin(topic);
 }
 
-void Hub::Impl::OnUnused(const std::shared_ptr<Topic>& topic) {
+std::shared_ptr<Topic> Hub::Impl::Pin(const Target& target) {
+  std::shared_ptr<Topic> topic;
+  bool made = false;
+  bool shut_down = false;
+  {
+    MutexLock lock(mu_);
+    shut_down = shut_down_;
+    Entry& entry = topics_[target];
+    made = entry.topic == nullptr;
+    if (made) entry.topic = Topic::Make(target, backend_, scheduler_, reporter_, options_, weak_from_this());
+    ++entry.pins;
+    topic = entry.topic;
+  }
+  if (shut_down) {
+    topic->Stop(ShuttingDown());
+  } else if (made) {
+    topic->Start();
+  }
+  return topic;
+}
+
+void Hub::Impl::Unpin(const std::shared_ptr<Topic>& topic) { Settle(topic, 1); }
+
+void Hub::Impl::OnUnused(const std::shared_ptr<Topic>& topic) { Settle(topic, 0); }
+
+void Hub::Impl::Settle(const std::shared_ptr<Topic>& topic, int pins) {
   std::shared_ptr<Topic> evicted;
   bool arm = false;
   {
     MutexLock lock(mu_);
     auto it = topics_.find(topic->target());
-    if (it == topics_.end() || it->second.topic != topic || topic->in_use()) return;
+    if (it == topics_.end() || it->second.topic != topic) return;
     Entry& entry = it->second;
+    entry.pins -= pins;
     entry.used = scheduler_->Now();
+    if (entry.in_use()) {
+      if (entry.idle.has_value()) idle_.erase(*entry.idle);
+      entry.idle.reset();
+      return;
+    }
     if (entry.idle.has_value()) {
       idle_.splice(idle_.end(), idle_, *entry.idle);
     } else {
       entry.idle = idle_.insert(idle_.end(), topic.get());
     }
     arm = !std::exchange(entry.armed, true);
-    if (idle_.size() > options_.max_idle_targets) evicted = TakeLocked(idle_.front());
+    if (idle_.size() > options_.max_idle_targets) evicted = TakeLeastRecentLocked();
   }
   if (arm) ArmLinger(topic, options_.linger);
-  if (evicted != nullptr) evicted->Stop(ShuttingDown());
+  if (evicted != nullptr) evicted->Stop(Dropped());
+}
+
+std::shared_ptr<Topic> Hub::Impl::TakeLeastRecentLocked() {
+  for (Topic* topic : idle_) {
+    // Somebody may have come whom Settle() has not seen yet.
+    if (!topics_.find(topic->target())->second.in_use()) return TakeLocked(topic);
+  }
+  return nullptr;
 }
 
 void Hub::Impl::ArmLinger(const std::shared_ptr<Topic>& topic, absl::Duration delay) {
@@ -161,7 +179,7 @@ void Hub::Impl::OnLinger(const std::shared_ptr<Topic>& topic) {
     MutexLock lock(mu_);
     auto it = topics_.find(topic->target());
     if (it == topics_.end() || it->second.topic != topic) return;
-    if (!it->second.idle.has_value()) {
+    if (it->second.in_use()) {
       it->second.armed = false;
       return;
     }
@@ -171,7 +189,7 @@ void Hub::Impl::OnLinger(const std::shared_ptr<Topic>& topic) {
     if (left <= absl::ZeroDuration()) taken = TakeLocked(topic.get());
   }
   if (taken != nullptr) {
-    taken->Stop(ShuttingDown());
+    taken->Stop(Dropped());
   } else {
     ArmLinger(topic, left);
   }

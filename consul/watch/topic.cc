@@ -17,7 +17,8 @@ constexpr size_t kWakesPerTask = 512;
 // second one on.
 constexpr int kFailuresUntilStale = 2;
 
-// Errors that trying again does not mend.
+// Errors that trying again does not mend, where there never was a state. Where there was one something else has
+// changed: a datacenter that can't be reached any more is unknown to Consul, too.
 bool IsPermanent(const absl::Status& error) {
   return error.code() == absl::StatusCode::kInvalidArgument || error.code() == absl::StatusCode::kNotFound;
 }
@@ -27,12 +28,14 @@ bool IsRefusal(const absl::Status& error) {
   return error.code() == absl::StatusCode::kPermissionDenied || error.code() == absl::StatusCode::kUnauthenticated;
 }
 
-// What a caller gets who does not accept a state of this age; OK for one who does.
-absl::Status TooStale(const CachedState& cached, const CachedReadOptions& options) {
-  if (!cached.stale || !options.max_age.has_value() || cached.age <= *options.max_age) return absl::OkStatus();
+bool Accepts(std::optional<absl::Duration> max_age, const CachedState& cached) {
+  return !cached.stale || !max_age.has_value() || cached.age <= *max_age;
+}
+
+absl::Status TooStale(absl::Duration age) {
   return WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kTooStale,
                                   absl::StrCat("Consul can't be reached, and what is known is ",
-                                               absl::FormatDuration(absl::Trunc(cached.age, absl::Milliseconds(1))),
+                                               absl::FormatDuration(absl::Trunc(age, absl::Milliseconds(1))),
                                                " old, more than options.max_age: raise it or try again later")),
                         absl::Seconds(1));
 }
@@ -79,6 +82,7 @@ Topic::Topic(Target target, Backend* backend, Scheduler* scheduler, WatchReporte
       fresh_reads_(std::make_shared<FreshReads>(backend, target_)) {}
 
 void Topic::Start() {
+  started_ = true;
   reporter_->OnUpstreamWatches(target_.kind, +1);
   AskStore();
   upstream_->Start();
@@ -92,8 +96,8 @@ void Topic::Stop(const absl::Status& reason) {
     if (patience_timer_ != 0) scheduler_->Cancel(patience_timer_);
   }
   upstream_->Stop();
-  reporter_->OnUpstreamWatches(target_.kind, -1);
-  AnswerWaiters(reason);
+  if (started_) reporter_->OnUpstreamWatches(target_.kind, -1);
+  FailWaiters(reason, /*fresh_too=*/true);
 }
 
 std::unique_ptr<Subscription> Topic::Subscribe(const View& view, std::optional<Digest> resume,
@@ -108,7 +112,7 @@ std::unique_ptr<Subscription> Topic::Subscribe(const View& view, std::optional<D
     reader->mark_.resume = resume;
     if (state_ != nullptr || stale_since_.has_value() || !failed_.ok()) wake = subscriber;
     audience.readers.emplace_back(reader.get(), std::move(subscriber));
-    ++readers_;
+    ++users_;
   }
   WakeAll({wake});
   return reader;
@@ -120,7 +124,7 @@ Topic::Audience& Topic::AudienceLocked(const View& view) {
   }
   audiences_.push_back(std::make_unique<Audience>(Feed(target_.kind, view, options_.ring_events, options_.ring_bytes)));
   Feed& feed = audiences_.back()->feed;
-  if (state_ != nullptr) feed.Publish(state_, index_, confirmed_, /*continuity_lost=*/false);
+  if (state_ != nullptr) feed.Publish(state_, nullptr, index_, confirmed_, /*continuity_lost=*/false);
   feed.SetStale(stale_since_);
   return *audiences_.back();
 }
@@ -134,7 +138,7 @@ void Topic::Leave(Reader& reader) {
     readers[reader.place_] = std::move(readers.back());
     readers[reader.place_].first->place_ = reader.place_;
     readers.pop_back();
-    --readers_;
+    --users_;
     // A view that nobody has is not kept up to date; the first one costs nothing extra.
     if (readers.empty() && audiences_.size() > 1) {
       audiences_.erase(std::find_if(audiences_.begin(), audiences_.end(),
@@ -161,133 +165,166 @@ SharedMessage Topic::ProgressFor(Reader& reader) {
   return reader.audience_->feed.Progress(reader.mark_, scheduler_->Now());
 }
 
-bool Topic::Read(const CachedReadOptions& options, absl::AnyInvocable<void(absl::StatusOr<CachedState>)>& done) {
+bool Topic::Read(const CachedReadOptions& options, ReadDone& done) {
   using Result = WatchReporter::CacheResult;
-  std::optional<Result> result;
   absl::StatusOr<CachedState> answer = absl::UnknownError("");
-  bool fresh = false;
+  Result result = Result::kMiss;
+  uint64_t fresh = 0;
+  bool wait = false;
   {
     MutexLock lock(mu_);
-    const absl::Time now = scheduler_->Now();
     if (!failed_.ok()) {
       answer = failed_;
-      result = Result::kMiss;
     } else if (state_ != nullptr && index_ < options.min_index) {
-      fresh = true;
+      fresh = AddWaiterLocked(options, std::move(done));
+      waiters_[fresh].fresh = true;
     } else if (state_ != nullptr) {
-      answer = CachedLocked(now);
+      answer = CachedLocked(scheduler_->Now());
       result = answer->stale ? Result::kStale : Result::kHit;
-      if (absl::Status refused = TooStale(*answer, options); !refused.ok()) {
+      if (!Accepts(options.max_age, *answer)) {
         result = Result::kRefused;
-        answer = std::move(refused);
+        answer = TooStale(answer->age);
       }
     } else if (!last_error_.ok()) {
       // It is being tried again; a caller does better to hear why than to wait.
       answer = last_error_;
-      result = Result::kMiss;
     } else if (stopped_) {
       return false;
     } else {
-      const uint64_t id = next_waiter_++;
-      Waiter& waiter = waiters_[id];
-      waiter.options = options;
-      waiter.done = std::move(done);
-      if (options.timeout != absl::InfiniteDuration()) {
-        waiter.timer = scheduler_->After(options.timeout, [self = shared_from_this(), id] {
-          Waiter expired;
-          {
-            MutexLock lock(self->mu_);
-            auto it = self->waiters_.find(id);
-            if (it == self->waiters_.end()) return;
-            expired = std::move(it->second);
-            self->waiters_.erase(it);
-          }
-          expired.done(MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline,
-                                 "Consul has not answered within the deadline"));
-          self->TellOwnerIfUnused();
-        });
-      }
-      reporter_->OnCacheRequest(Result::kMiss);
-      return true;
+      AddWaiterLocked(options, std::move(done));
+      wait = true;
     }
   }
-  if (fresh) {
-    reporter_->OnCacheRequest(Result::kMiss);
-    ReadFresh(std::move(done));
-  } else {
-    reporter_->OnCacheRequest(*result);
+  reporter_->OnCacheRequest(result);
+  if (fresh != 0) {
+    ReadFresh(fresh);
+  } else if (!wait) {
     done(std::move(answer));
   }
-  TellOwnerIfUnused();
   return true;
 }
 
-void Topic::ReadFresh(absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done) {
-  fresh_reads_->Read([done = std::move(done)](absl::StatusOr<Fetched> fetched) mutable {
+uint64_t Topic::AddWaiterLocked(const CachedReadOptions& options, ReadDone done) {
+  const uint64_t id = next_waiter_++;
+  Waiter& waiter = waiters_[id];
+  ++users_;
+  waiter.done = std::move(done);
+  waiter.min_index = options.min_index;
+  waiter.max_age = options.max_age;
+  if (options.timeout != absl::InfiniteDuration()) {
+    waiter.timer = scheduler_->After(options.timeout, [self = shared_from_this(), id] {
+      self->AnswerWaiter(id, MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline,
+                                       "Consul has not answered within the deadline"));
+    });
+  }
+  return id;
+}
+
+void Topic::AnswerWaiter(uint64_t id, absl::StatusOr<CachedState> answer) {
+  Waiter waiter;
+  {
+    MutexLock lock(mu_);
+    auto it = waiters_.find(id);
+    if (it == waiters_.end()) return;
+    waiter = std::move(it->second);
+    waiters_.erase(it);
+    --users_;
+  }
+  if (waiter.timer != 0) scheduler_->Cancel(waiter.timer);
+  waiter.done(std::move(answer));
+  TellOwnerIfUnused();
+}
+
+void Topic::ReadFresh(uint64_t waiter) {
+  fresh_reads_->Read([self = shared_from_this(), waiter](absl::StatusOr<Fetched> fetched) {
     if (!fetched.ok()) {
-      done(std::move(fetched).status());
+      self->AnswerWaiter(waiter, std::move(fetched).status());
       return;
     }
-    done(CachedState{std::move(fetched->state), fetched->meta.index.value_or(0), absl::ZeroDuration(), false, true});
+    self->AnswerWaiter(waiter, CachedState{std::move(fetched->state), fetched->meta.index.value_or(0),
+                                           absl::ZeroDuration(), false, true});
   });
+}
+
+void Topic::AnswerWithState(const CachedState& state) {
+  std::vector<uint64_t> satisfied;
+  std::vector<uint64_t> refused;
+  std::vector<uint64_t> too_old;
+  {
+    MutexLock lock(mu_);
+    for (auto& [id, waiter] : waiters_) {
+      if (waiter.fresh) continue;
+      waiter.fresh = state.index < waiter.min_index;
+      (waiter.fresh ? too_old : Accepts(waiter.max_age, state) ? satisfied : refused).push_back(id);
+    }
+  }
+  for (uint64_t id : satisfied) AnswerWaiter(id, state);
+  for (uint64_t id : refused) AnswerWaiter(id, TooStale(state.age));
+  for (uint64_t id : too_old) ReadFresh(id);
+}
+
+void Topic::FailWaiters(const absl::Status& error, bool fresh_too) {
+  std::vector<uint64_t> failed;
+  {
+    MutexLock lock(mu_);
+    for (const auto& [id, waiter] : waiters_) {
+      if (fresh_too || !waiter.fresh) failed.push_back(id);
+    }
+  }
+  for (uint64_t id : failed) AnswerWaiter(id, error);
 }
 
 CachedState Topic::CachedLocked(absl::Time now) const {
   return CachedState{state_, index_, now - confirmed_, stale_since_.has_value(), false};
 }
 
-bool Topic::in_use() const {
-  MutexLock lock(mu_);
-  return readers_ > 0 || !waiters_.empty();
-}
-
-bool Topic::has_state() const {
-  MutexLock lock(mu_);
-  return state_ != nullptr;
-}
-
-bool Topic::is_last_known() const {
-  MutexLock lock(mu_);
-  return state_ != nullptr && stale_since_.has_value();
-}
-
 bool Topic::OnState(const Fetched& fetched, bool reset) {
-  Wakes wakes;
+  // Nobody else replaces the state from here on, so it can be compared without keeping readers from it.
+  SharedState before;
+  std::optional<StoredState> stored;
+  bool unanswered;
+  {
+    MutexLock lock(mu_);
+    before = state_;
+    unanswered = state_ == nullptr;
+    if (!std::exchange(answered_, true)) {
+      if (patience_timer_ != 0) scheduler_->Cancel(patience_timer_);
+      held_back_ = absl::OkStatus();
+      stored = std::exchange(stored_, std::nullopt);
+      if (stored.has_value()) before = stored->state;
+    }
+  }
   std::vector<Change> changes;
+  if (before != nullptr) changes = Diff(target_.kind, *before, *fetched.state);
+  const bool first = before == nullptr;
+
+  Wakes wakes;
   CachedState cached;
   StoredState to_store;
-  bool unanswered;
-  bool first;
   {
     MutexLock lock(mu_);
     if (stopped_) return false;
-    unanswered = state_ == nullptr;
-    if (unanswered) {
-      if (patience_timer_ != 0) scheduler_->Cancel(patience_timer_);
-      held_back_ = absl::OkStatus();
-      if (stored_.has_value()) {
-        // Nobody has seen it, but readers that come back with it from before the restart get just the difference.
-        AdoptLocked();
-        for (const auto& audience : audiences_) CollectLocked(*audience, wakes);
-      }
+    if (stored.has_value()) {
+      // Nobody has seen it, but readers that come back with it from before a restart get just the difference.
+      AdoptLocked(*std::move(stored));
+      for (const auto& audience : audiences_) CollectLocked(*audience, wakes);
     }
-    first = state_ == nullptr;
-    if (!first) changes = Diff(target_.kind, *state_, *fetched.state);
     index_ = *fetched.meta.index;
     confirmed_ = fetched.meta.received;
     last_error_ = absl::OkStatus();
     SetStaleLocked(std::nullopt, wakes);
     if (first || !changes.empty()) {
       state_ = fetched.state;
+      has_state_ = true;
       for (auto& audience : audiences_) {
-        if (audience->feed.Publish(state_, index_, confirmed_, reset)) CollectLocked(*audience, wakes);
+        if (audience->feed.Publish(state_, &changes, index_, confirmed_, reset)) CollectLocked(*audience, wakes);
       }
     }
     cached = CachedLocked(scheduler_->Now());
     to_store = {state_, index_, confirmed_};
   }
   WakeAll(std::move(wakes));
-  if (unanswered) AnswerWaiters(cached);
+  if (unanswered) AnswerWithState(cached);
   if (options_.store != nullptr) options_.store->Save(target_, std::move(to_store));
   const auto deletes =
       static_cast<int>(std::count_if(changes.begin(), changes.end(), [](const Change& c) { return !c.exists_now; }));
@@ -313,30 +350,32 @@ void Topic::OnConfirmed(absl::Time received) {
 void Topic::OnFailure(const absl::Status& error, int consecutive) {
   Wakes wakes;
   bool gave_up = false;
-  absl::StatusOr<CachedState> answer = error;
+  std::optional<CachedState> fell_back;
   {
     MutexLock lock(mu_);
-    if (stopped_) return;
-    if (state_ == nullptr && !IsPermanent(error)) {
-      if (asking_store_) {
-        held_back_ = error;
-        return;
-      }
-      if (FallBackLocked(wakes)) answer = CachedLocked(scheduler_->Now());
+    // A failure that was held back may come just when Consul has answered after all.
+    if (stopped_ || (answered_ && state_ == nullptr)) return;
+    if (asking_store_ && state_ == nullptr) {
+      held_back_ = error;
+      return;
     }
-    if (IsPermanent(error) || (IsRefusal(error) && state_ == nullptr)) {
+    if (FallBackLocked(wakes)) fell_back = CachedLocked(scheduler_->Now());
+    if (state_ == nullptr && (IsPermanent(error) || IsRefusal(error))) {
       failed_ = error;
       gave_up = true;
       for (const auto& audience : audiences_) CollectLocked(*audience, wakes);
     } else {
       if (state_ == nullptr) last_error_ = error;
-      if (state_ == nullptr || consecutive >= kFailuresUntilStale) {
+      // A blocking query that outlived its wait has met an agent that hangs: that took long enough.
+      const bool hangs = error.code() == absl::StatusCode::kDeadlineExceeded;
+      if (state_ == nullptr || hangs || consecutive >= kFailuresUntilStale) {
         SetStaleLocked(state_ == nullptr ? scheduler_->Now() : confirmed_, wakes);
       }
     }
   }
   WakeAll(std::move(wakes));
-  AnswerWaiters(answer);
+  if (fell_back.has_value()) AnswerWithState(*fell_back);
+  FailWaiters(error, /*fresh_too=*/gave_up);
   if (!gave_up) return;
   if (auto owner = owner_.lock()) owner->OnFailed(shared_from_this());
 }
@@ -344,6 +383,7 @@ void Topic::OnFailure(const absl::Status& error, int consecutive) {
 void Topic::SetStaleLocked(std::optional<absl::Time> since, Wakes& wakes) {
   if (since.has_value() == stale_since_.has_value()) return;
   stale_since_ = since;
+  stale_ = since.has_value();
   for (auto& audience : audiences_) {
     if (audience->feed.SetStale(since)) CollectLocked(*audience, wakes);
   }
@@ -365,27 +405,6 @@ void Topic::WakeAll(Wakes wakes) {
       }
     });
   }
-}
-
-void Topic::AnswerWaiters(const absl::StatusOr<CachedState>& answer) {
-  absl::flat_hash_map<uint64_t, Waiter> waiters;
-  {
-    MutexLock lock(mu_);
-    waiters.swap(waiters_);
-  }
-  if (waiters.empty()) return;
-  for (auto& [id, waiter] : waiters) {
-    if (waiter.timer != 0) scheduler_->Cancel(waiter.timer);
-    if (answer.ok() && answer->index < waiter.options.min_index) {
-      ReadFresh(std::move(waiter.done));
-    } else if (absl::Status refused = answer.ok() ? TooStale(*answer, waiter.options) : answer.status();
-               !refused.ok()) {
-      waiter.done(std::move(refused));
-    } else {
-      waiter.done(answer);
-    }
-  }
-  TellOwnerIfUnused();
 }
 
 void Topic::TellOwnerIfUnused() {

@@ -1,6 +1,7 @@
 #ifndef MESHGATE_CONSUL_WATCH_TOPIC_H_
 #define MESHGATE_CONSUL_WATCH_TOPIC_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -53,14 +54,15 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
 
   std::unique_ptr<Subscription> Subscribe(const View& view, std::optional<Digest> resume,
                                           std::weak_ptr<Subscriber> subscriber);
-  // Returns false, with `done` untouched, where the topic was stopped before it had a state.
+  // Returns false, with `done` untouched, where the topic was stopped before it had a state. The caller sees to it that
+  // a topic which is unused afterwards is found to be so.
   bool Read(const CachedReadOptions& options, absl::AnyInvocable<void(absl::StatusOr<CachedState>)>& done);
 
-  // Whether somebody reads it or waits for its state.
-  bool in_use() const;
-  bool has_state() const;
+  // Whether somebody reads it or waits for its state. Without a lock, as the next two.
+  bool in_use() const { return users_ > 0; }
+  bool has_state() const { return has_state_; }
   // Has a state that Consul can't be asked for at the moment.
-  bool is_last_known() const;
+  bool is_last_known() const { return has_state_ && stale_; }
 
   // UpstreamWatch::Listener
   bool OnState(const Fetched& fetched, bool reset) override;
@@ -78,10 +80,15 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
     // A reader knows its place, so that joining and leaving cost the same however many there are.
     std::vector<std::pair<Reader*, std::weak_ptr<Subscriber>>> readers;
   };
+  using ReadDone = absl::AnyInvocable<void(absl::StatusOr<CachedState>)>;
+  // A caller of Read() whose answer is not there yet.
   struct Waiter {
-    CachedReadOptions options;
-    absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done;
+    ReadDone done;
     Scheduler::TimerId timer = 0;
+    uint64_t min_index = 0;
+    std::optional<absl::Duration> max_age;
+    // Waits for a read of its own, past the state held.
+    bool fresh = false;
   };
   using Wakes = std::vector<std::weak_ptr<Subscriber>>;
 
@@ -95,21 +102,26 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   void AskStore();
   void OnStored(std::optional<StoredState> stored);
   void OnPatienceEnd();
+  void FallBack();
   // Returns whether there is a state now that was not there before.
   bool FallBackLocked(Wakes& wakes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Makes the stored state the one that feeds and Diff() start from.
-  void AdoptLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void FallBack();
+  // Makes it the state that readers and the next difference start from.
+  void AdoptLocked(StoredState stored) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   Audience& AudienceLocked(const View& view) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   CachedState CachedLocked(absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SetStaleLocked(std::optional<absl::Time> since, Wakes& wakes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   static void CollectLocked(const Audience& audience, Wakes& wakes);
   void WakeAll(Wakes wakes);
-  // Asks Consul with a quorum, past the state held.
-  void ReadFresh(absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done);
-  // Takes the waiters, each answered with what `answer` gives, or past it where that is too old for them.
-  void AnswerWaiters(const absl::StatusOr<CachedState>& answer);
+  uint64_t AddWaiterLocked(const CachedReadOptions& options, ReadDone done) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Answers the waiter, unless somebody else has.
+  void AnswerWaiter(uint64_t id, absl::StatusOr<CachedState> answer);
+  // Asks Consul with a quorum, past the state held, for a waiter that is marked so.
+  void ReadFresh(uint64_t waiter);
+  // Answers those that wait for the state; those for whom it is too old go on to a fresh read.
+  void AnswerWithState(const CachedState& state);
+  // Answers those that wait for the state, or all, with an error.
+  void FailWaiters(const absl::Status& error, bool fresh_too);
   void TellOwnerIfUnused();
 
   const Target target_;
@@ -127,10 +139,11 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   uint64_t index_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Time confirmed_ ABSL_GUARDED_BY(mu_);
   std::optional<absl::Time> stale_since_ ABSL_GUARDED_BY(mu_);
-  // All of AskStore(); of no use once there is a state.
+  // All of AskStore(); of no use once Consul has answered.
   std::optional<StoredState> stored_ ABSL_GUARDED_BY(mu_);
   bool asking_store_ ABSL_GUARDED_BY(mu_) = false;
   bool out_of_patience_ ABSL_GUARDED_BY(mu_) = false;
+  bool answered_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status held_back_ ABSL_GUARDED_BY(mu_);
   Scheduler::TimerId patience_timer_ ABSL_GUARDED_BY(mu_) = 0;
   // Why there is no state yet, and why the target can't be watched at all.
@@ -138,9 +151,14 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   absl::Status failed_ ABSL_GUARDED_BY(mu_);
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<std::unique_ptr<Audience>> audiences_ ABSL_GUARDED_BY(mu_);
-  size_t readers_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t next_waiter_ ABSL_GUARDED_BY(mu_) = 1;
   absl::flat_hash_map<uint64_t, Waiter> waiters_ ABSL_GUARDED_BY(mu_);
+
+  // What the hub asks while it holds its own lock, and must not wait for; written under mu_.
+  std::atomic<size_t> users_{0};  // readers and waiters
+  std::atomic<bool> has_state_{false};
+  std::atomic<bool> stale_{false};
+  std::atomic<bool> started_{false};
 };
 
 }  // namespace meshgate::consul

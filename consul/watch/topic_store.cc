@@ -27,7 +27,7 @@ void Topic::OnStored(std::optional<StoredState> stored) {
   {
     MutexLock lock(mu_);
     asking_store_ = false;
-    if (stopped_ || state_ != nullptr) return;
+    if (stopped_ || answered_ || state_ != nullptr) return;
     stored_ = std::move(stored);
     failure = std::exchange(held_back_, absl::OkStatus());
     overdue = out_of_patience_ || stale_since_.has_value();
@@ -64,12 +64,12 @@ void Topic::FallBack() {
     cached = CachedLocked(scheduler_->Now());
   }
   WakeAll(std::move(wakes));
-  AnswerWaiters(cached);
+  AnswerWithState(cached);
 }
 
 bool Topic::FallBackLocked(Wakes& wakes) {
-  if (stopped_ || !failed_.ok() || state_ != nullptr || !stored_.has_value()) return false;
-  AdoptLocked();
+  if (stopped_ || answered_ || !failed_.ok() || state_ != nullptr || !stored_.has_value()) return false;
+  AdoptLocked(*std::exchange(stored_, std::nullopt));
   last_error_ = absl::OkStatus();
   // Not only since the gateway noticed.
   SetStaleLocked(std::nullopt, wakes);
@@ -77,12 +77,14 @@ bool Topic::FallBackLocked(Wakes& wakes) {
   return true;
 }
 
-void Topic::AdoptLocked() {
-  state_ = std::move(stored_->state);
-  index_ = stored_->index;
-  confirmed_ = stored_->confirmed;
-  stored_.reset();
-  for (auto& audience : audiences_) audience->feed.Publish(state_, index_, confirmed_, /*continuity_lost=*/false);
+void Topic::AdoptLocked(StoredState stored) {
+  state_ = std::move(stored.state);
+  has_state_ = true;
+  index_ = stored.index;
+  confirmed_ = stored.confirmed;
+  for (auto& audience : audiences_) {
+    audience->feed.Publish(state_, nullptr, index_, confirmed_, /*continuity_lost=*/false);
+  }
 }
 
 }  // namespace meshgate::consul

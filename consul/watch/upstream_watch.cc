@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "consul/base/errors.h"
+
 namespace meshgate::consul {
 namespace {
 
@@ -102,11 +104,11 @@ void UpstreamWatch::OnAnswer(uint64_t query, absl::StatusOr<Fetched> answer) {
   }
 
   if (verdict == Verdict::kUnusable) {
-    listener->OnFailure(
-        answer.ok()
-            ? absl::InternalError("Consul's answer carried no X-Consul-Index: is there a proxy that removes it?")
-            : answer.status(),
-        failures);
+    listener->OnFailure(answer.ok()
+                            ? MakeError(absl::StatusCode::kInternal, reason::kNotConsul,
+                                        "Consul's answer carried no X-Consul-Index: is there a proxy that removes it?")
+                            : answer.status(),
+                        failures);
     absl::Duration delay;
     {
       MutexLock lock(mu_);
@@ -120,7 +122,7 @@ void UpstreamWatch::OnAnswer(uint64_t query, absl::StatusOr<Fetched> answer) {
   if (verdict == Verdict::kCurrent || verdict == Verdict::kReset) {
     if (verdict == Verdict::kReset) reporter_->OnIndexReset();
     changed = listener->OnState(*answer, verdict == Verdict::kReset);
-  } else {
+  } else if (verdict == Verdict::kWaitEnded) {
     listener->OnConfirmed(answer->meta.received);
   }
 

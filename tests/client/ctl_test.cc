@@ -72,8 +72,8 @@ TEST_F(CtlTest, FailedCallsExitWith64PlusTheirCode) {
   EXPECT_EQ(Run({"get", "a"}), 69);
   EXPECT_EQ(out_.str(), "");
   EXPECT_EQ(err_.str(),
-            "meshgatectl: get: NOT_FOUND (KEY_NOT_FOUND): no such key; see what is there with "
-            "`meshgatectl list PREFIX --keys-only`\n");
+            "meshgatectl: get: NOT_FOUND (KEY_NOT_FOUND): no such key; "
+            "`meshgatectl list PREFIX --keys-only` shows what is there\n");
 
   gateway_.config().put = [](const v1::PutConfigRequest& request, v1::PutConfigResponse*) {
     EXPECT_TRUE(request.has_if_modify_index());

@@ -62,15 +62,19 @@ case $kind in
           }
           { needs[$1] = $2 }
           END { n = split(roots, list, " "); for (i = 1; i <= n; i++) visit(list[i]); for (name in seen) print name }')
+    # The path that the loader took, and the one that the package lists: /lib is a link to /usr/lib.
+    declare -A owner=()
+    mapfile -t libraries < <(ldd "$@" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p' |
+      grep -vE 'lib(asan|ubsan|tsan|lsan)\.' | sort -u)
+    while IFS=: read -r package _ path; do owner[${path# }]=$package; done < <(
+      dpkg -S "${libraries[@]}" "${libraries[@]/#\/lib\//\/usr\/lib\/}" 2>/dev/null)
     status=0
-    for binary in "$@"; do
-      while read -r library; do
-        package=$(dpkg -S "$library" "$(readlink -f "$library")" 2>/dev/null | head -n 1 | cut -d: -f1) || true
-        if [[ -z ${package:-} || -z ${listed[$package]:-} ]]; then
-          echo "$binary needs $library (package ${package:-unknown}), which runtime_packages does not bring" >&2
-          status=1
-        fi
-      done < <(ldd "$binary" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p')
+    for library in "${libraries[@]}"; do
+      package=${owner[$library]:-${owner[/usr$library]:-}}
+      if [[ -z $package || -z ${listed[$package]:-} ]]; then
+        echo "the binaries need $library (package ${package:-unknown}), which runtime_packages does not bring" >&2
+        status=1
+      fi
     done
     exit "$status"
     ;;

@@ -27,10 +27,11 @@ TEST(ConsulFailureTest, KilledAgent) {
   ASSERT_TRUE(backend.Put("a", "1").ok());
   auto before = backend.ReadKey("a");
   ASSERT_TRUE(before.ok()) << before.status();
-  // Of two watches one has surely been sent when the second read of the same connection pool is answered.
   std::vector<LiveBackend::PendingEntries> watches;
   for (int i = 0; i < 5; ++i) watches.push_back(backend.Watch("a", *before->meta.index));
-  EXPECT_FALSE(watches[0].Wait(absl::Milliseconds(500))) << "it waits";
+  // Begun after them by the same thread, and answered: so they have been sent.
+  ASSERT_TRUE(backend.Watch("a", *before->meta.index, absl::Milliseconds(200)).Wait(LiveBackend::kBound));
+  for (const auto& watch : watches) EXPECT_FALSE(watch.ready()) << "it waits";
   agent.Kill();
   for (const auto& watch : watches) {
     auto answer = watch.Get(LiveBackend::kBound);
@@ -86,7 +87,12 @@ TEST(ConsulFailureTest, WriteCutByAKill) {
   agent.Freeze();
   testing::Pending<absl::StatusOr<KvEntry>> pending;
   backend->PutKey(KvEntry{"a", "2"}, std::nullopt, {}, pending.Callback());
-  EXPECT_FALSE(pending.Wait(absl::Milliseconds(300)));
+  // Begun after it by the same thread, and sent: so it has been sent, too.
+  ReadOptions read;
+  read.timeout = absl::Milliseconds(300);
+  const absl::Status sent = backend.ReadKey("a", read).status();
+  ASSERT_TRUE(absl::StrContains(sent.message(), "Consul did not answer")) << sent;
+  EXPECT_FALSE(pending.ready());
   agent.Kill();
   auto answer = pending.Get(LiveBackend::kBound);
   ASSERT_TRUE(answer.has_value());

@@ -251,6 +251,31 @@ TEST_P(BackendConformance, Filters) {
   EXPECT_TRUE(IdsOf(ReadService(service, {}, "Service.Meta.version == \"3\"")).empty());
 }
 
+// Checks that are called differently would make a filter by their names work with one store and not the other.
+TEST_P(BackendConformance, FiltersByChecks) {
+  const std::string service = Unique("svc-check-filter");
+  const std::string id = service + "-1";
+  Registration registration = MakeRegistration(id, service, 1);
+  registration.checks.resize(3);
+  registration.checks[0].probe = TcpProbe{"127.0.0.1:1"};
+  registration.checks[0].interval = absl::Minutes(10);
+  registration.checks[1].probe = TtlProbe{absl::Minutes(10)};
+  registration.checks[2].probe = HttpProbe{"http://127.0.0.1:1/", "", {}, false};
+  registration.checks[2].interval = absl::Minutes(10);
+  registration.checks[2].name = "front page";
+  ASSERT_TRUE(Register(registration).ok());
+  AwaitService(service, [](const Instances& instances) { return instances.size() == 1; });
+  for (const std::string& filter :
+       {absl::StrCat("Checks.CheckID == \"service:", id, ":probe-1\""),
+        absl::StrCat("Checks.CheckID == \"service:", id, ":ttl\""),
+        absl::StrCat("Checks.CheckID == \"service:", id, ":probe-3\""),
+        absl::StrCat("Checks.Name == \"TCP check of ", service, "\""),
+        absl::StrCat("Checks.Name == \"TTL check of ", service, "\""), std::string("Checks.Name == \"front page\"")}) {
+    EXPECT_EQ(IdsOf(ReadService(service, {}, filter)), std::vector<std::string>{id}) << filter;
+  }
+  EXPECT_TRUE(IdsOf(ReadService(service, {}, absl::StrCat("Checks.CheckID == \"service:", id, "\""))).empty());
+}
+
 // A mistake in a filter must not read as "no instances".
 TEST_P(BackendConformance, BadFilter) {
   const std::string service = Unique("svc-bad-filter");

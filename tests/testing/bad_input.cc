@@ -52,16 +52,11 @@ std::vector<Named> NotUtf8() {
 // Neither a key nor a prefix.
 std::vector<Named> BadPaths() {
   std::vector<Named> paths = {
-      {"DotDot", "a/../b"},
-      {"DotDotFirst", "../agent/self"},
-      {"Dot", "a/./b"},
-      {"DoubleSlash", "a//b"},
-      {"LeadingSlash", "/a"},
-      {"ControlCharacter", "a\x01z"},
-      {"LineFeed", "a\nb"},
-      {"Nul", std::string("a\0b", 3)},
-      {"Delete", "a\x7f"},
-      {"TooLong", std::string(1025, 'k')},
+      {"DotDot", "a/../b"},   {"DotDotFirst", "../agent/self"},
+      {"Dot", "a/./b"},       {"DoubleSlash", "a//b"},
+      {"LeadingSlash", "/a"}, {"ControlCharacter", "a\x01z"},
+      {"LineFeed", "a\nb"},   {"Nul", std::string("a\0b", 3)},
+      {"Delete", "a\x7f"},    {"TooLong", std::string(1025, 'k')},
   };
   for (Named& bad : NotUtf8()) paths.push_back(std::move(bad));
   return paths;
@@ -289,6 +284,10 @@ void AddInstances(Table& table) {
     i->add_tags("v1");
     i->add_tags("");
   });
+  add("TagTooLong", "instance.tags[0]", [](v1::ServiceInstance* i) { i->add_tags(std::string(256, 't')); });
+  add("TagsTooMany", "instance.tags", [](v1::ServiceInstance* i) {
+    for (int n = 0; n < 65; ++n) i->add_tags(absl::StrCat("tag", n));
+  });
   add("TagControlCharacter", "instance.tags[0]", [](v1::ServiceInstance* i) { i->add_tags("a\tb"); });
   table.Add("Register", "TagNotUtf8", "instance.tags[1]",
             wire(web.SerializeAsString() + Field<v1::ServiceInstance>("tags", "v1") +
@@ -343,6 +342,18 @@ void AddChecks(Table& table) {
   add("HttpUrlEmpty", "http.url", http, [](Check* c) { c->mutable_http()->clear_url(); });
   add("HttpUrlFile", "http.url", http, [](Check* c) { c->mutable_http()->set_url("file:///etc/passwd"); });
   add("HttpUrlCredentials", "http.url", http, [](Check* c) { c->mutable_http()->set_url("http://a:b@10.0.0.1/"); });
+  add("HttpUrlLinkLocal", "http.url", http, [](Check* c) { c->mutable_http()->set_url("http://169.254.169.254/x"); });
+  add("HttpUrlLinkLocalV6", "http.url", http, [](Check* c) { c->mutable_http()->set_url("http://[fe80::1]/"); });
+  add("HttpUrlLinkLocalNumber", "http.url", http, [](Check* c) { c->mutable_http()->set_url("http://2852039166/"); });
+  add("TcpLinkLocal", "tcp.address", http, [](Check* c) { c->mutable_tcp()->set_address("169.254.169.254:80"); });
+  add("GrpcLinkLocal", "grpc.target", http, [](Check* c) { c->mutable_grpc()->set_target("[fe80::1]:80/web"); });
+  add("HttpHeadersTooMany", "http.headers", http, [](Check* c) {
+    for (int n = 0; n < 65; ++n) (*c->mutable_http()->mutable_headers())[absl::StrCat("x-", n)] = "v";
+  });
+  add("HttpHeaderNameTooLong", "http.headers", http,
+      [](Check* c) { (*c->mutable_http()->mutable_headers())[std::string(257, 'x')] = "v"; });
+  add("HttpHeaderValueTooLong", "http.headers[a]", http,
+      [](Check* c) { (*c->mutable_http()->mutable_headers())["a"] = std::string(4097, 'v'); });
   add("HttpMethod", "http.method", http, [](Check* c) { c->mutable_http()->set_method("GET /\r\n"); });
   add("HttpHeaderName", "http.headers", http, [](Check* c) { (*c->mutable_http()->mutable_headers())["a b"] = "c"; });
   add("HttpHeaderValue", "http.headers[a]", http,

@@ -51,14 +51,26 @@ TEST(ThreadPoolSchedulerTest, ATimerFiresOrIsCancelledNeverBoth) {
   EXPECT_EQ(outcomes, kTimers);
 }
 
-// Stop() has to return with timers far in the future, and nothing may run after it.
+// Stop() has to return with timers far in the future and tasks in the queue; none of them may run, and what they hold
+// has to be let go of before whatever it refers to is gone.
 TEST(ThreadPoolSchedulerTest, StopDropsWhatHasNotBegun) {
-  std::atomic<bool> ran{false};
-  ThreadPoolScheduler scheduler(2, "test");
-  scheduler.After(absl::Hours(1), [&] { ran = true; });
+  auto held = std::make_shared<int>(0);
+  ThreadPoolScheduler scheduler(1, "test");
+  std::promise<void> begun;
+  std::promise<void> go_on;
+  scheduler.Post([&] {
+    begun.set_value();
+    go_on.get_future().wait();
+  });
+  begun.get_future().wait();
+  for (int i = 0; i < 100; ++i) scheduler.Post([held] {});
+  scheduler.After(absl::Hours(1), [held] {});
+  std::thread stopper([&] { scheduler.Stop(); });
+  // The one thread is busy, and Stop() waits for it; only then may the rest be dropped.
+  go_on.set_value();
+  stopper.join();
   scheduler.Stop();
-  scheduler.Stop();
-  EXPECT_FALSE(ran);
+  EXPECT_EQ(held.use_count(), 1);
 }
 
 }  // namespace

@@ -88,8 +88,8 @@ TEST(FilterTest, GivesConsulsResults) {
       {"Checks.Status == passing", true},  // the node's own
       {"Checks.Status == critical", false},
       {"Checks.Status != warning", true},
-      {"Checks.CheckID == \"service:f\"", true},
-      {"Checks.Name == \"Service 'f' check\"", true},
+      {"Checks.CheckID == \"service:f:ttl\"", true},
+      {"Checks.Name == \"TTL check of f\"", true},
       {"(Service.Tags is empty)", false},
   };
   const InstanceRecord record = Example();

@@ -68,7 +68,6 @@ TEST(BodiesTest, CheckUpdate) {
   EXPECT_EQ(CheckUpdateBody(Health::kPassing, ""), R"({"Status":"passing","Output":""})");
   EXPECT_EQ(CheckUpdateBody(Health::kWarning, "a\n\"b\""), R"({"Status":"warning","Output":"a\n\"b\""})");
   EXPECT_EQ(CheckUpdateBody(Health::kCritical, ""), R"({"Status":"critical","Output":""})");
-  EXPECT_EQ(TtlCheckId("web-1"), "service:web-1:ttl");
 }
 
 }  // namespace

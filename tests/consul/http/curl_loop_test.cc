@@ -2,7 +2,11 @@
 // tests/integration.
 #include "consul/http/curl_loop.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include <atomic>
 #include <memory>
@@ -178,25 +182,71 @@ TEST(CurlLoopTest, ClosedWithoutAnAnswer) {
 
 // A write that was applied before its connection broke would be applied twice, over whatever came in between.
 TEST(CurlLoopTest, AWriteIsNeverSentTwice) {
-  std::atomic<int> writes{0};
-  TinyHttpServer server([&writes](Connection& connection) {
-    while (true) {
-      const std::string request = connection.ReadRequest();
-      if (request.empty()) return;
-      if (absl::StartsWith(request, "PUT")) {
-        ++writes;
-        return;  // Read, perhaps applied, and not answered.
+  Request remove = Get("/a");
+  remove.method = Method::kDelete;
+  for (const Request& write : {Put("/a", "value"), Put("/a", ""), remove}) {
+    std::atomic<int> writes{0};
+    TinyHttpServer server([&writes](Connection& connection) {
+      while (true) {
+        const std::string request = connection.ReadRequest();
+        if (request.empty()) return;
+        if (!absl::StartsWith(request, "GET")) {
+          ++writes;
+          return;  // Read, perhaps applied, and not answered.
+        }
+        connection.Write(Ok("x"));
       }
+    });
+    CurlLoop loop(OptionsFor(server));
+    // The connection is kept, so that the write takes one that has worked before: such a request libcurl would send
+    // again.
+    EXPECT_EQ(Fetch(loop, Get("/a")).body, "x");
+    const Response response = Fetch(loop, write);
+    EXPECT_EQ(response.end, End::kBroken);
+    EXPECT_TRUE(response.sent);
+    EXPECT_NE(response.error, "");
+    EXPECT_EQ(writes, 1);
+  }
+}
+
+// A read over a kept connection that the server has closed meanwhile would fail for nothing.
+TEST(CurlLoopTest, AReadIsSentAgain) {
+  std::atomic<int> reads{0};
+  TinyHttpServer server([&reads](Connection& connection) {
+    while (!connection.ReadRequest().empty()) {
+      if (++reads == 2) return;
       connection.Write(Ok("x"));
     }
   });
   CurlLoop loop(OptionsFor(server));
-  // The connection is kept, so that the PUT takes one that has worked before: such a request libcurl would send again.
   EXPECT_EQ(Fetch(loop, Get("/a")).body, "x");
-  const Response response = Fetch(loop, Put("/a", "value"));
-  EXPECT_EQ(response.end, End::kBroken);
-  EXPECT_TRUE(response.sent);
-  EXPECT_EQ(writes, 1);
+  EXPECT_EQ(Fetch(loop, Get("/a")).body, "x");
+  EXPECT_EQ(reads, 3);
+}
+
+// A shared connection to a peer that has vanished would take every call with it until TCP gives up.
+TEST(CurlLoopTest, VanishedPeersAreFoundOut) {
+  TinyHttpServer server(Always(Ok("x")));
+  CurlLoop loop(OptionsFor(server));
+  ASSERT_EQ(Fetch(loop, Get("/a")).body, "x");
+  const auto get = [](int fd, int level, int option) {
+    int value = -1;
+    socklen_t size = sizeof(value);
+    return getsockopt(fd, level, option, &value, &size) == 0 ? value : -1;
+  };
+  int found = 0;
+  for (int fd = 0; fd < 1024; ++fd) {
+    sockaddr_in peer{};
+    socklen_t size = sizeof(peer);
+    if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0 || ntohs(peer.sin_port) != server.port()) {
+      continue;
+    }
+    ++found;
+    EXPECT_EQ(get(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 20'000);
+    EXPECT_EQ(get(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    EXPECT_LE(get(fd, IPPROTO_TCP, TCP_KEEPIDLE), 30);
+  }
+  EXPECT_EQ(found, 1) << "the loop's connection";
 }
 
 // Something that is not HTTP would hang the call or read as an answer.

@@ -17,6 +17,7 @@ constexpr Asked kWrite{Endpoint::kKv, true};
 constexpr Asked kTxn{Endpoint::kTxn, true};
 constexpr Asked kService{Endpoint::kHealthService, false};
 constexpr Asked kRegister{Endpoint::kAgentService, true};
+constexpr Asked kCasTxn{Endpoint::kTxn, true, true};
 constexpr Asked kCheck{Endpoint::kAgentCheck, true};
 
 std::string Outcome(const absl::Status& status) {
@@ -41,6 +42,37 @@ Response Ended(Response::End end, bool sent) {
   response.sent = sent;
   response.error = "something went wrong";
   return response;
+}
+
+// A transaction's 409.
+Response RolledBack(const std::string& what) {
+  return Answered(409, absl::StrCat(R"({"Results":null,"Errors":[{"OpIndex":0,"What":")", what, R"("}]})"));
+}
+
+// Keys, filters and ids are chosen by callers and come back in Consul's errors: one that reads like another error would
+// turn a lost race into a lost permission, or the other way round.
+TEST(StatusMapTest, CallersCannotSteerTheMapping) {
+  const struct {
+    Asked asked;
+    Response response;
+    std::string want;
+  } cases[] = {
+      {kCasTxn, RolledBack("failed to set key \\\"Permission denied/x\\\", index is stale"), "ABORTED CAS_MISMATCH"},
+      {kTxn, RolledBack("failed to set key \\\"is stale\\\": no space"), "UNAVAILABLE CONSUL_UNAVAILABLE"},
+      {kCasTxn, RolledBack("Permission denied: token lacks permission 'key:write' on \\\"index is stale/x\\\""),
+       "PERMISSION_DENIED PERMISSION_DENIED"},
+      {kTxn, RolledBack("something new"), "UNAVAILABLE CONSUL_UNAVAILABLE"},
+      {kTxn, RolledBack("failed to set key \\\"a\\\", index is stale"), "UNAVAILABLE CONSUL_UNAVAILABLE"},
+      {kCasTxn, Answered(409, "<html>"), "UNAVAILABLE CONSUL_UNAVAILABLE"},
+      {kRead, Answered(403, "Permission denied: token lacks permission 'key:read' on \"ACL not found\""),
+       "PERMISSION_DENIED PERMISSION_DENIED"},
+      {kService, Answered(500, "Failed to create boolean expression evaluator: \"Permission denied\""),
+       "INVALID_ARGUMENT INVALID_FILTER"},
+      {kCheck, Answered(500, "CheckID \"service:Permission denied:ttl\" does not have associated TTL"),
+       "FAILED_PRECONDITION NO_TTL_CHECK"},
+      {kRegister, Answered(404, "Unknown service ID \"ACL not found\". Ensure that"), "NOT_FOUND INSTANCE_NOT_FOUND"},
+  };
+  for (const auto& c : cases) EXPECT_EQ(Outcome(StatusOf(c.asked, c.response)), c.want) << c.response.body;
 }
 
 // Callers branch on code and reason: each answer of Consul, by its text where the code does not tell, has one.
@@ -88,10 +120,9 @@ TEST(StatusMapTest, Answers) {
       {kRead, Answered(503, "<html>"), "UNAVAILABLE CONSUL_UNAVAILABLE"},
       {kWrite, Answered(500, "No cluster leader"), "UNAVAILABLE WRITE_OUTCOME_UNKNOWN"},
       {kWrite, Answered(500, "leadership lost while committing log"), "UNAVAILABLE WRITE_OUTCOME_UNKNOWN"},
-      {kTxn,
-       Answered(409, R"({"Results":null,"Errors":[{"OpIndex":0,"What":"failed to set key \"a\", index is stale"}]})"),
-       "ABORTED CAS_MISMATCH"},
-      {kTxn, Answered(409, R"({"Results":null,"Errors":[{"OpIndex":0,"What":"Permission denied"}]})"),
+      {kCasTxn, RolledBack("failed to set key \\\"a\\\", index is stale"), "ABORTED CAS_MISMATCH"},
+      {kTxn, RolledBack("Permission denied"), "PERMISSION_DENIED PERMISSION_DENIED"},
+      {kCasTxn, RolledBack("Permission denied: token lacks permission 'key:write' on \\\"a\\\""),
        "PERMISSION_DENIED PERMISSION_DENIED"},
       {kRegister, Answered(500, "Unknown service \"x\""), "NOT_FOUND INSTANCE_NOT_FOUND"},
       {{Endpoint::kAgentService, false}, Answered(404, "unknown service ID: x"), "NOT_FOUND INSTANCE_NOT_FOUND"},

@@ -282,15 +282,19 @@ TEST_F(HubStoreTest, MinIndexIsNotAnsweredByWhatIsOlder) {
   EXPECT_EQ(ReasonOf(read_->status()), "CONSUL_UNAVAILABLE");
 }
 
-// Losing the permission over a restart is an outage as it is without one; a target that can't exist is not.
-TEST_F(HubStoreTest, RefusalsFallBackAndPermanentErrorsDoNot) {
+// Whatever Consul refuses over a restart is an outage, as it is without one, where there was a state; and only there.
+TEST_F(HubStoreTest, RefusalsFallBackWhereThereWasAState) {
   Stream s = Open();
   AnswerLoad(Stored());
   Fail(MakeError(absl::StatusCode::kPermissionDenied, reason::kPermissionDenied, "Permission denied"));
   EXPECT_THAT(s.Read(), ElementsAre("snapshot", "stale 60", "+a=old"));
-  scheduler_.Advance(absl::Seconds(3));
-  Fail(MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidFilter, "filter: does not parse"));
-  EXPECT_THAT(s.Read(), ElementsAre("error: filter: does not parse"));
+
+  Stream other;
+  other.subscription = hub_->Subscribe({TargetKind::kKey, "b", "dc9", ""}, View{}, std::nullopt, other.sleeper);
+  Fail(MakeError(absl::StatusCode::kNotFound, reason::kDatacenterNotFound, "no such datacenter"));
+  EXPECT_THAT(other.Read(), ElementsAre("-"));
+  AnswerLoad(std::nullopt);
+  EXPECT_THAT(other.Read(), ElementsAre("error: no such datacenter"));
 }
 
 // A reader that comes back after the restart with the state that is stored is recognised without being sent it again.

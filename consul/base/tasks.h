@@ -1,13 +1,13 @@
 // Work on a Scheduler that its owner can wait for.
-#ifndef MESHGATE_CONSUL_EMBEDDED_TASKS_H_
-#define MESHGATE_CONSUL_EMBEDDED_TASKS_H_
+#ifndef MESHGATE_CONSUL_BASE_TASKS_H_
+#define MESHGATE_CONSUL_BASE_TASKS_H_
 
 #include <utility>
 
 #include "consul/base/mutex.h"
 #include "consul/base/scheduler.h"
 
-namespace meshgate::consul::embedded {
+namespace meshgate {
 
 // Counts the tasks that are posted or set and have neither run nor been dropped, so that what they use can be destroyed
 // once there are none. Thread-safe; outlives its tasks.
@@ -17,9 +17,28 @@ class Tasks {
 
   Scheduler* scheduler() const { return scheduler_; }
 
-  void Post(Scheduler::Task task) { scheduler_->Post(Counted(this, std::move(task))); }
+  // Counts as one task from its creation to its destruction: for what will post a task later.
+  class Hold {
+   public:
+    explicit Hold(Tasks* tasks) : tasks_(tasks) {
+      MutexLock lock(tasks_->mu_);
+      ++tasks_->count_;
+    }
+    Hold(Hold&& other) noexcept : tasks_(std::exchange(other.tasks_, nullptr)) {}
+    Hold& operator=(Hold&&) = delete;
+    ~Hold() {
+      if (tasks_ == nullptr) return;
+      MutexLock lock(tasks_->mu_);
+      if (--tasks_->count_ == 0) tasks_->idle_.NotifyAll();
+    }
+
+   private:
+    Tasks* tasks_;
+  };
+
+  void Post(Scheduler::Task task) { scheduler_->Post(Counted{Hold(this), std::move(task)}); }
   Scheduler::TimerId After(absl::Duration delay, Scheduler::Task task) {
-    return scheduler_->After(delay, Counted(this, std::move(task)));
+    return scheduler_->After(delay, Counted{Hold(this), std::move(task)});
   }
 
   // Returns when there are none. Whoever calls it has seen to it that no new ones come.
@@ -29,26 +48,12 @@ class Tasks {
   }
 
  private:
-  class Counted {
-   public:
-    Counted(Tasks* tasks, Scheduler::Task task) : tasks_(tasks), task_(std::move(task)) {
-      MutexLock lock(tasks_->mu_);
-      ++tasks_->count_;
-    }
-    Counted(Counted&& other) noexcept : tasks_(std::exchange(other.tasks_, nullptr)), task_(std::move(other.task_)) {}
-    Counted& operator=(Counted&&) = delete;
-    ~Counted() {
-      if (tasks_ == nullptr) return;
-      // What it captured goes before it stops to count.
-      task_ = nullptr;
-      MutexLock lock(tasks_->mu_);
-      if (--tasks_->count_ == 0) tasks_->idle_.NotifyAll();
-    }
-    void operator()() { task_(); }
+  // What the task captured goes before it stops to count.
+  struct Counted {
+    Hold hold;
+    Scheduler::Task task;
 
-   private:
-    Tasks* tasks_;
-    Scheduler::Task task_;
+    void operator()() { task(); }
   };
 
   Scheduler* const scheduler_;
@@ -98,6 +103,6 @@ class Alarm {
   Scheduler::TimerId timer_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
-}  // namespace meshgate::consul::embedded
+}  // namespace meshgate
 
-#endif  // MESHGATE_CONSUL_EMBEDDED_TASKS_H_
+#endif  // MESHGATE_CONSUL_BASE_TASKS_H_
