@@ -36,4 +36,16 @@ std::string_view ToString(Endpoint endpoint) {
   return "";
 }
 
+std::string_view ToString(StateStoreReporter::Operation operation) {
+  switch (operation) {
+    case StateStoreReporter::Operation::kOpen:
+      return "open";
+    case StateStoreReporter::Operation::kLoad:
+      return "load";
+    case StateStoreReporter::Operation::kSave:
+      return "save";
+  }
+  return "";
+}
+
 }  // namespace meshgate::consul

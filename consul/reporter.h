@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 
 namespace meshgate::consul {
@@ -62,6 +63,26 @@ class WatchReporter {
   virtual void OnSpuriousWakeup(TargetKind kind) {}
   virtual void OnCacheRequest(CacheResult result) {}
 };
+
+// The last known states on disk.
+class StateStoreReporter {
+ public:
+  enum class Operation { kOpen, kLoad, kSave };
+
+  virtual ~StateStoreReporter() = default;
+  // Once at first and then at each change: OK while states are kept on disk; otherwise why they are not. They are again
+  // as soon as they can be.
+  virtual void OnCondition(const absl::Status& condition) {}
+  // Every failure, however long the condition has lasted.
+  virtual void OnError(Operation operation) {}
+  // Something stored was not what had been written, and will not be used. `what` says what was done about it.
+  virtual void OnDamage(std::string_view what) {}
+  // What is on disk now.
+  virtual void OnKept(int64_t targets, int64_t bytes) {}
+};
+inline constexpr int kStateStoreOperations = 3;
+// "open", "load", "save".
+std::string_view ToString(StateStoreReporter::Operation operation);
 
 }  // namespace meshgate::consul
 

@@ -203,6 +203,41 @@ class WatchMetrics final : public consul::WatchReporter {
   std::array<Counter*, 4> cache_;
 };
 
+class StateStoreMetrics final : public consul::StateStoreReporter {
+ public:
+  explicit StateStoreMetrics(prometheus::Registry& r)
+      : up_(Gauges(r, "meshgate_state_store_up",
+                   "Whether last known states are kept on disk: 1, or 0 where the disk does not take them.")
+                .Add({})),
+        targets_(Gauges(r, "meshgate_state_store_targets", "Targets whose last known state is on disk.").Add({})),
+        bytes_(Gauges(r, "meshgate_state_store_bytes",
+                      "What those states count for in their bound, in bytes; the file is a little larger.")
+                   .Add({})),
+        damaged_(Counters(r, "meshgate_state_store_damaged_total",
+                          "Times something on disk was found damaged and set aside or dropped.")
+                     .Add({})) {
+    auto& errors = Counters(r, "meshgate_state_store_errors_total", "Operations on last known states that failed.");
+    for (int i = 0; i < consul::kStateStoreOperations; ++i) {
+      errors_[i] = &errors.Add({{"operation", std::string(ToString(static_cast<Operation>(i)))}});
+    }
+  }
+
+  void OnCondition(const absl::Status& condition) override { up_.Set(condition.ok() ? 1 : 0); }
+  void OnError(Operation operation) override { errors_[static_cast<size_t>(operation)]->Increment(); }
+  void OnDamage(std::string_view what) override { damaged_.Increment(); }
+  void OnKept(int64_t targets, int64_t bytes) override {
+    targets_.Set(static_cast<double>(targets));
+    bytes_.Set(static_cast<double>(bytes));
+  }
+
+ private:
+  Gauge& up_;
+  Gauge& targets_;
+  Gauge& bytes_;
+  Counter& damaged_;
+  std::array<Counter*, consul::kStateStoreOperations> errors_;
+};
+
 class RpcMethodMetrics final : public RpcMethodReporter {
  public:
   void OnStarted() override { started->Increment(); }
@@ -277,6 +312,7 @@ struct Registry::Impl {
   StoreMetrics store{registry};
   WatchMetrics watch{registry};
   RpcMetrics rpc{registry};
+  std::unique_ptr<StateStoreMetrics> state_store;
 };
 
 Registry::Registry(std::string_view version, std::string_view backend) : impl_(std::make_unique<Impl>()) {
@@ -291,6 +327,10 @@ consul::BackendReporter* Registry::backend_reporter() { return &impl_->backend; 
 void Registry::SetMaxConsulConnections(int max) { impl_->backend.SetMaxConnections(max); }
 consul::StoreReporter* Registry::store_reporter() { return &impl_->store; }
 consul::WatchReporter* Registry::watch_reporter() { return &impl_->watch; }
+consul::StateStoreReporter* Registry::state_store_reporter() {
+  if (impl_->state_store == nullptr) impl_->state_store = std::make_unique<StateStoreMetrics>(impl_->registry);
+  return impl_->state_store.get();
+}
 RpcReporter* Registry::rpc_reporter() { return &impl_->rpc; }
 
 std::string Registry::Scrape() const {

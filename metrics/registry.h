@@ -54,6 +54,9 @@ class Registry {
   consul::BackendReporter* backend_reporter();
   consul::StoreReporter* store_reporter();
   consul::WatchReporter* watch_reporter();
+  // Its series exist from the first call on, which is for start-up: a process that keeps no last known states should
+  // not look like one that fails to.
+  consul::StateStoreReporter* state_store_reporter();
   RpcReporter* rpc_reporter();
 
   // Sets meshgate_consul_connections_max, which is 0 until then: without Consul.

@@ -216,6 +216,7 @@ void Hub::Impl::Shutdown() {
 }
 
 bool Hub::Impl::HasState() const {
+  if (options_.store != nullptr && options_.store->HasStates()) return true;
   MutexLock lock(mu_);
   for (const auto& [target, entry] : topics_) {
     if (entry.topic->has_state()) return true;

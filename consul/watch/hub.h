@@ -17,6 +17,7 @@
 #include "consul/types.h"
 #include "consul/watch/digest.h"
 #include "consul/watch/state.h"
+#include "consul/watch/state_store.h"
 #include "consul/watch/target.h"
 
 namespace meshgate::consul {
@@ -90,6 +91,11 @@ struct HubOptions {
   // Recent changes kept per target, for readers that lag: beyond either bound they get a snapshot.
   size_t ring_events = 1024;
   size_t ring_bytes = 1 << 20;
+  // Where states outlive the process; null: nowhere. Outlives the hub.
+  StateStore* store = nullptr;
+  // A target that is read for the first time and has a stored state: how long Consul may take before readers get that,
+  // marked stale. They get it at once where Consul can't be reached; where it answers in time they never see it.
+  absl::Duration patience = absl::Seconds(1);
 };
 
 // Thread-safe. Promises, per subscription: order, no duplicates, the changes of one upstream answer in one message, and
@@ -98,7 +104,8 @@ struct HubOptions {
 //   - Readers are told of differences between states, never of returns of a query.
 //   - No lock is held while a subscriber, the backend or a callback is called.
 //   - A reader costs a mark, never a queue: one that is slow gets the merged difference from the ring, or a snapshot.
-//   - Only an answer deletes. While Consul is away the last state stands, marked stale.
+//   - Only an answer deletes. While Consul is away the last state stands, marked stale; where there is a store, over
+//     the end of the process too: the next one goes on from it, with its true age.
 class Hub {
  public:
   // `backend`, `scheduler` and `reporter` outlive the hub.
@@ -122,7 +129,7 @@ class Hub {
   void Read(const Target& target, const CachedReadOptions& options,
             absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done);
 
-  // Whether any target has a state, be it stale: something can be served while Consul is away.
+  // Whether any target has a state, be it stale or stored: something can be served while Consul is away.
   bool HasState() const;
 
  private:

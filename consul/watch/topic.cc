@@ -28,6 +28,10 @@ bool IsRefusal(const absl::Status& error) {
   return error.code() == absl::StatusCode::kPermissionDenied || error.code() == absl::StatusCode::kUnauthenticated;
 }
 
+bool Accepts(std::optional<absl::Duration> max_age, const CachedState& cached) {
+  return !cached.stale || !max_age.has_value() || cached.age <= *max_age;
+}
+
 absl::Status TooStale(absl::Duration age) {
   return WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kTooStale,
                                   absl::StrCat("Consul can't be reached, and what is known is ",
@@ -80,6 +84,7 @@ Topic::Topic(Target target, Backend* backend, Scheduler* scheduler, WatchReporte
 void Topic::Start() {
   started_ = true;
   reporter_->OnUpstreamWatches(target_.kind, +1);
+  AskStore();
   upstream_->Start();
 }
 
@@ -88,6 +93,7 @@ void Topic::Stop(const absl::Status& reason) {
     MutexLock lock(mu_);
     if (stopped_) return;
     stopped_ = true;
+    if (patience_timer_ != 0) scheduler_->Cancel(patience_timer_);
   }
   upstream_->Stop();
   if (started_) reporter_->OnUpstreamWatches(target_.kind, -1);
@@ -175,7 +181,7 @@ bool Topic::Read(const CachedReadOptions& options, ReadDone& done) {
     } else if (state_ != nullptr) {
       answer = CachedLocked(scheduler_->Now());
       result = answer->stale ? Result::kStale : Result::kHit;
-      if (answer->stale && options.max_age.has_value() && answer->age > *options.max_age) {
+      if (!Accepts(options.max_age, *answer)) {
         result = Result::kRefused;
         answer = TooStale(answer->age);
       }
@@ -204,6 +210,7 @@ uint64_t Topic::AddWaiterLocked(const CachedReadOptions& options, ReadDone done)
   ++users_;
   waiter.done = std::move(done);
   waiter.min_index = options.min_index;
+  waiter.max_age = options.max_age;
   if (options.timeout != absl::InfiniteDuration()) {
     waiter.timer = scheduler_->After(options.timeout, [self = shared_from_this(), id] {
       self->AnswerWaiter(id, MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline,
@@ -241,16 +248,18 @@ void Topic::ReadFresh(uint64_t waiter) {
 
 void Topic::AnswerWithState(const CachedState& state) {
   std::vector<uint64_t> satisfied;
+  std::vector<uint64_t> refused;
   std::vector<uint64_t> too_old;
   {
     MutexLock lock(mu_);
     for (auto& [id, waiter] : waiters_) {
       if (waiter.fresh) continue;
       waiter.fresh = state.index < waiter.min_index;
-      (waiter.fresh ? too_old : satisfied).push_back(id);
+      (waiter.fresh ? too_old : Accepts(waiter.max_age, state) ? satisfied : refused).push_back(id);
     }
   }
   for (uint64_t id : satisfied) AnswerWaiter(id, state);
+  for (uint64_t id : refused) AnswerWaiter(id, TooStale(state.age));
   for (uint64_t id : too_old) ReadFresh(id);
 }
 
@@ -270,11 +279,20 @@ CachedState Topic::CachedLocked(absl::Time now) const {
 }
 
 bool Topic::OnState(const Fetched& fetched, bool reset) {
-  // Nobody else replaces the state, so it can be compared without keeping readers from it.
+  // Nobody else replaces the state from here on, so it can be compared without keeping readers from it.
   SharedState before;
+  std::optional<StoredState> stored;
+  bool unanswered;
   {
     MutexLock lock(mu_);
     before = state_;
+    unanswered = state_ == nullptr;
+    if (!std::exchange(answered_, true)) {
+      if (patience_timer_ != 0) scheduler_->Cancel(patience_timer_);
+      held_back_ = absl::OkStatus();
+      stored = std::exchange(stored_, std::nullopt);
+      if (stored.has_value()) before = stored->state;
+    }
   }
   std::vector<Change> changes;
   if (before != nullptr) changes = Diff(target_.kind, *before, *fetched.state);
@@ -282,9 +300,15 @@ bool Topic::OnState(const Fetched& fetched, bool reset) {
 
   Wakes wakes;
   CachedState cached;
+  StoredState to_store;
   {
     MutexLock lock(mu_);
     if (stopped_) return false;
+    if (stored.has_value()) {
+      // Nobody has seen it, but readers that come back with it from before a restart get just the difference.
+      AdoptLocked(*std::move(stored));
+      for (const auto& audience : audiences_) CollectLocked(*audience, wakes);
+    }
     index_ = *fetched.meta.index;
     confirmed_ = fetched.meta.received;
     last_error_ = absl::OkStatus();
@@ -297,9 +321,11 @@ bool Topic::OnState(const Fetched& fetched, bool reset) {
       }
     }
     cached = CachedLocked(scheduler_->Now());
+    to_store = {state_, index_, confirmed_};
   }
   WakeAll(std::move(wakes));
-  if (first) AnswerWithState(cached);
+  if (unanswered) AnswerWithState(cached);
+  if (options_.store != nullptr) options_.store->Save(target_, std::move(to_store));
   const auto deletes =
       static_cast<int>(std::count_if(changes.begin(), changes.end(), [](const Change& c) { return !c.exists_now; }));
   const int puts = static_cast<int>(changes.size()) - deletes;
@@ -310,20 +336,30 @@ bool Topic::OnState(const Fetched& fetched, bool reset) {
 
 void Topic::OnConfirmed(absl::Time received) {
   Wakes wakes;
+  StoredState to_store;
   {
     MutexLock lock(mu_);
     confirmed_ = received;
     SetStaleLocked(std::nullopt, wakes);
+    to_store = {state_, index_, confirmed_};
   }
   WakeAll(std::move(wakes));
+  if (options_.store != nullptr && to_store.state != nullptr) options_.store->Save(target_, std::move(to_store));
 }
 
 void Topic::OnFailure(const absl::Status& error, int consecutive) {
   Wakes wakes;
   bool gave_up = false;
+  std::optional<CachedState> fell_back;
   {
     MutexLock lock(mu_);
-    if (stopped_) return;
+    // A failure that was held back may come just when Consul has answered after all.
+    if (stopped_ || (answered_ && state_ == nullptr)) return;
+    if (asking_store_ && state_ == nullptr) {
+      held_back_ = error;
+      return;
+    }
+    if (FallBackLocked(wakes)) fell_back = CachedLocked(scheduler_->Now());
     if (state_ == nullptr && (IsPermanent(error) || IsRefusal(error))) {
       failed_ = error;
       gave_up = true;
@@ -338,6 +374,7 @@ void Topic::OnFailure(const absl::Status& error, int consecutive) {
     }
   }
   WakeAll(std::move(wakes));
+  if (fell_back.has_value()) AnswerWithState(*fell_back);
   FailWaiters(error, /*fresh_too=*/gave_up);
   if (!gave_up) return;
   if (auto owner = owner_.lock()) owner->OnFailed(shared_from_this());

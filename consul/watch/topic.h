@@ -21,6 +21,7 @@
 #include "consul/watch/fresh_reads.h"
 #include "consul/watch/hub.h"
 #include "consul/watch/state.h"
+#include "consul/watch/state_store.h"
 #include "consul/watch/target.h"
 #include "consul/watch/upstream_watch.h"
 
@@ -85,6 +86,7 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
     ReadDone done;
     Scheduler::TimerId timer = 0;
     uint64_t min_index = 0;
+    std::optional<absl::Duration> max_age;
     // Waits for a read of its own, past the state held.
     bool fresh = false;
   };
@@ -93,6 +95,18 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   absl::StatusOr<SharedMessage> NextFor(Reader& reader);
   SharedMessage ProgressFor(Reader& reader);
   void Leave(Reader& reader);
+
+  // Until Consul has answered for the first time the store's state is kept ready: readers get it, as stale, when the
+  // first query fails or takes longer than `patience`. A failure is held back while the store is being asked, so that
+  // nobody hears "nothing is known" too early.
+  void AskStore();
+  void OnStored(std::optional<StoredState> stored);
+  void OnPatienceEnd();
+  void FallBack();
+  // Returns whether there is a state now that was not there before.
+  bool FallBackLocked(Wakes& wakes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Makes it the state that readers and the next difference start from.
+  void AdoptLocked(StoredState stored) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   Audience& AudienceLocked(const View& view) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   CachedState CachedLocked(absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -125,6 +139,13 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   uint64_t index_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Time confirmed_ ABSL_GUARDED_BY(mu_);
   std::optional<absl::Time> stale_since_ ABSL_GUARDED_BY(mu_);
+  // All of AskStore(); of no use once Consul has answered.
+  std::optional<StoredState> stored_ ABSL_GUARDED_BY(mu_);
+  bool asking_store_ ABSL_GUARDED_BY(mu_) = false;
+  bool out_of_patience_ ABSL_GUARDED_BY(mu_) = false;
+  bool answered_ ABSL_GUARDED_BY(mu_) = false;
+  absl::Status held_back_ ABSL_GUARDED_BY(mu_);
+  Scheduler::TimerId patience_timer_ ABSL_GUARDED_BY(mu_) = 0;
   // Why there is no state yet, and why the target can't be watched at all.
   absl::Status last_error_ ABSL_GUARDED_BY(mu_);
   absl::Status failed_ ABSL_GUARDED_BY(mu_);

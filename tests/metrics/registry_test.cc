@@ -137,5 +137,27 @@ TEST(RegistryTest, CodeNames) {
   EXPECT_EQ(RpcCodeName(17), "Unknown");
 }
 
+// Would break if a disk that fails could not be seen, or a gateway without a store looked like one with such a disk.
+TEST(RegistryTest, TellsHowLastKnownStatesAreKept) {
+  Registry registry("1", "consul");
+  EXPECT_THAT(registry.Scrape(), Not(HasSubstr("meshgate_state_store")));
+  consul::StateStoreReporter* store = registry.state_store_reporter();
+  EXPECT_EQ(registry.state_store_reporter(), store);
+  EXPECT_THAT(registry.Scrape(), HasSubstr("meshgate_state_store_up 0"));
+  store->OnCondition(absl::OkStatus());
+  store->OnError(consul::StateStoreReporter::Operation::kSave);
+  store->OnDamage("x");
+  store->OnKept(3, 4096);
+  const std::string text = registry.Scrape();
+  for (const char* series :
+       {"meshgate_state_store_up 1", R"(meshgate_state_store_errors_total{operation="save"} 1)",
+        R"(meshgate_state_store_errors_total{operation="open"} 0)", "meshgate_state_store_damaged_total 1",
+        "meshgate_state_store_targets 3", "meshgate_state_store_bytes 4096"}) {
+    EXPECT_THAT(text, HasSubstr(series));
+  }
+  store->OnCondition(absl::UnavailableError("full"));
+  EXPECT_THAT(registry.Scrape(), HasSubstr("meshgate_state_store_up 0"));
+}
+
 }  // namespace
 }  // namespace meshgate::metrics

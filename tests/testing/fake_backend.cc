@@ -74,7 +74,8 @@ void FakeBackend::Complete(Scheduler* scheduler, PendingCall call, Result result
 void FakeBackend::FailCall(Scheduler* scheduler, PendingCall call, absl::Status status) {
   std::visit(
       [scheduler, &status](auto& done) {
-        scheduler->Post([done = std::move(done), status]() mutable { done(std::move(status)); });
+        // Moved, not copied: a status that two threads hold looks like a race where Abseil is not instrumented.
+        scheduler->Post([done = std::move(done), status = std::move(status)]() mutable { done(std::move(status)); });
       },
       call.done);
 }

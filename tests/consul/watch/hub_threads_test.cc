@@ -10,6 +10,7 @@
 #include "consul/base/mutex.h"
 #include "consul/base/thread_pool_scheduler.h"
 #include "consul/watch/hub.h"
+#include "consul/watch/state_store.h"
 #include "meshgate/v1/config_service.pb.h"
 #include "tests/testing/fake_backend.h"
 
@@ -107,6 +108,68 @@ TEST(HubThreadsTest, ReadersConvergeWhileOthersComeAndGo) {
   hub.Shutdown();
   backend.Shutdown();
   scheduler.Stop();
+}
+
+// A store that answers each load with the value 0, from another thread and whenever it likes.
+class ZeroStore final : public StateStore {
+ public:
+  explicit ZeroStore(Scheduler* scheduler) : scheduler_(scheduler) {}
+
+  void Load(const Target&, Loaded done) override {
+    scheduler_->Post([this, done = std::move(done)]() mutable {
+      auto state = std::make_shared<State>();
+      state->entries.push_back({"a", "0", 0, 1, 2});
+      done(StoredState{std::move(state), 2, scheduler_->Now()});
+    });
+  }
+  void Save(const Target&, StoredState stored) override {
+    if (stored.state->entries.at(0).value == "1") ++saved_;
+  }
+  bool HasStates() const override { return true; }
+  void Close() override {}
+  int saved() const { return saved_; }
+
+ private:
+  Scheduler* const scheduler_;
+  std::atomic<int> saved_{0};
+};
+
+// The store, the end of patience, Consul's failures and its first answer come in any order: what Consul says must win,
+// and what is stored never be told after it.
+TEST(HubThreadsTest, WhatConsulSaysWinsOverTheStore) {
+  constexpr int kTargets = 300;
+  ThreadPoolScheduler scheduler(2, "hub");
+  FakeBackend backend(&scheduler);
+  WatchReporter reporter;
+  ZeroStore store(&scheduler);
+  HubOptions options;
+  options.store = &store;
+  options.patience = absl::Microseconds(200);
+  Hub hub(&backend, &scheduler, &reporter, options);
+
+  std::atomic<bool> done{false};
+  std::thread consul([&] {
+    for (int i = 0; !done; ++i) {
+      const bool answered = i % 3 == 0
+                                ? backend.Fail(FakeBackend::Method::kReadKey, absl::UnavailableError("away"))
+                                : backend.AnswerEntries(FakeBackend::Method::kReadKey, {{"a", "1", 0, 1, 10}}, 10 + i);
+      if (!answered) std::this_thread::yield();
+    }
+  });
+  std::vector<std::shared_ptr<GrowingReader>> readers;
+  for (int i = 0; i < kTargets; ++i) {
+    readers.push_back(std::make_shared<GrowingReader>());
+    const Target target{TargetKind::kKey, std::to_string(i), "", ""};
+    readers.back()->Attach(hub.Subscribe(target, View{}, std::nullopt, readers.back()));
+  }
+  for (auto& reader : readers) reader->WaitFor(1);
+  done = true;
+  consul.join();
+  for (auto& reader : readers) reader->Detach();
+  hub.Shutdown();
+  backend.Shutdown();
+  scheduler.Stop();
+  EXPECT_GE(store.saved(), kTargets);
 }
 
 }  // namespace
