@@ -24,6 +24,7 @@
 #include "server/log.h"
 #include "server/service/config_handlers.h"
 #include "server/service/registry_handlers.h"
+#include "server/state_store_factory.h"
 #include "server/stream/stream_set.h"
 #include "server/version.h"
 
@@ -76,6 +77,8 @@ struct Gateway::Parts {
   metrics::Registry metrics;
   ThreadPoolScheduler scheduler;
   std::unique_ptr<consul::Backend> backend;
+  // With Consul only: the embedded store keeps its own data.
+  std::unique_ptr<consul::StateStore> state_store;
   std::unique_ptr<consul::Hub> hub;
   std::unique_ptr<HealthMonitor> monitor;
   StreamSet streams;
@@ -117,9 +120,13 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   auto backend = make_backend(options, &p->scheduler, p->metrics.backend_reporter());
   if (!backend.ok()) return backend.status();
   p->backend = *std::move(backend);
-  if (options.backend == BackendKind::kConsul) p->metrics.SetMaxConsulConnections(options.consul_max_connections);
-  p->hub = std::make_unique<consul::Hub>(p->backend.get(), &p->scheduler, p->metrics.watch_reporter(),
-                                         HubOptionsOf(options));
+  consul::HubOptions hub_options = HubOptionsOf(options);
+  if (options.backend == BackendKind::kConsul) {
+    p->metrics.SetMaxConsulConnections(options.consul_max_connections);
+    p->state_store = MakeStateStore(options.data_dir, &p->scheduler, p->metrics.state_store_reporter());
+    hub_options.store = p->state_store.get();
+  }
+  p->hub = std::make_unique<consul::Hub>(p->backend.get(), &p->scheduler, p->metrics.watch_reporter(), hub_options);
   p->monitor = std::make_unique<HealthMonitor>(p->backend.get(), &p->scheduler, p->metrics.store_reporter());
 
   p->config_handlers = std::make_unique<ConfigHandlers>(p->backend.get(), p->hub.get());
@@ -191,6 +198,8 @@ void Gateway::Drain() {
   if (p.monitor != nullptr) p.monitor->Stop();
   if (p.hub != nullptr) p.hub->Shutdown();
   if (p.backend != nullptr) p.backend->Shutdown();
+  // After the backend: its last answers are saved, too.
+  if (p.state_store != nullptr) p.state_store->Close();
   if (p.grpc != nullptr) p.grpc->FinishShutdown();
   if (p.http != nullptr) p.http->Stop();
   p.scheduler.Stop();

@@ -132,7 +132,10 @@ std::vector<OptionSpec> MakeTable() {
        "embedded", nullptr, false,
        OneOf(&Options::backend, std::vector<std::pair<std::string, BackendKind>>{{"embedded", BackendKind::kEmbedded},
                                                                                  {"consul", BackendKind::kConsul}})},
-      {"Store", "data_dir", "DIR", "Folder of the embedded store, made if it does not exist. One process at a time.",
+      {"Store", "data_dir", "DIR",
+       "Folder of the embedded store or, with Consul, of the last known states; made if it does not exist. One process "
+       "at "
+       "a time.",
        "$XDG_STATE_HOME/meshgate, or else ~/.local/state/meshgate, or without a home ./meshgate-data", nullptr, false,
        Text(&Options::data_dir)},
 

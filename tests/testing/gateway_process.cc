@@ -34,6 +34,9 @@ GatewayProcess::GatewayProcess(std::vector<std::string> flags, ChildProcess::Opt
     options.arguments.push_back(argument);
   }
   for (auto& flag : flags) options.arguments.push_back(std::move(flag));
+  // Where it keeps data unless a flag says otherwise: a place of its own in the test's folder.
+  std::string home = absl::StrCat(getenv("TEST_TMPDIR"), "/state-XXXXXX");
+  if (mkdtemp(home.data()) != nullptr) options.environment.emplace_back("XDG_STATE_HOME", home);
   process_ = std::make_unique<ChildProcess>(options);
   const std::string line = process_->WaitForLine("listening ");
   grpc_address_ = Word(line, "grpc");
