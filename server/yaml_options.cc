@@ -1,7 +1,10 @@
 #include "server/yaml_options.h"
 
-#include <exception>
+#include <fstream>
+#include <optional>
 #include <set>
+#include <sstream>
+#include <string>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -17,25 +20,38 @@ class Reader {
   explicit Reader(const std::string& file) : file_(file) {}
 
   std::vector<YamlSetting> Read() {
+    const std::optional<std::string> text = ReadText();
+    if (!text.has_value()) {
+      found_.push_back({nullptr, "cannot be read", file_});
+      return std::move(found_);
+    }
     try {
-      const YAML::Node root = YAML::LoadFile(file_);
+      const YAML::Node root = YAML::Load(*text);
       if (root.IsMap()) {
         ReadMap(root, "");
       } else if (!root.IsNull()) {
         Mistake(root, "", "a file of options is a map, such as grpc: {listen: \"127.0.0.1:50051\"}");
       }
-    } catch (const YAML::BadFile&) {
-      found_.push_back({nullptr, "cannot be read", file_});
     } catch (const YAML::ParserException& e) {
       found_.push_back({nullptr, e.msg, absl::StrCat(file_, ":", e.mark.line + 1)});
-    } catch (const std::exception& e) {
-      // A folder, for one, can be opened but not read, and yaml-cpp passes on what the stream throws.
-      found_.push_back({nullptr, absl::StrCat("cannot be read: ", e.what()), file_});
+    } catch (const YAML::Exception& e) {
+      found_.push_back({nullptr, e.msg, file_});
     }
     return std::move(found_);
   }
 
  private:
+  // Not by yaml-cpp, which lets pass what its stream throws, and leaks, where the file is a folder.
+  std::optional<std::string> ReadText() const {
+    std::ifstream in(file_);
+    // Opens a folder, too, and finds out here.
+    in.peek();
+    if (!in.is_open() || in.bad()) return std::nullopt;
+    std::ostringstream text;
+    text << in.rdbuf();
+    return text.str();
+  }
+
   void ReadMap(const YAML::Node& map, const std::string& prefix) {
     std::set<std::string> seen;
     for (const auto& item : map) {
