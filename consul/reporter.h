@@ -45,7 +45,7 @@ class WatchReporter {
   enum class EventType { kPut, kDelete };
   enum class CacheResult { kHit, kMiss, kStale, kRefused };
   // Why a stream was ended, or a delivery not made, against the reader's wish.
-  enum class DropReason { kFailed, kDraining };
+  enum class DropReason { kFailed, kDraining, kSlowReader };
 
   virtual ~WatchReporter() = default;
   // +1 and -1 as streams and upstream watches come and go.

@@ -168,6 +168,7 @@ class WatchMetrics final : public consul::WatchReporter {
     auto& dropped = Counters(r, "meshgate_watch_dropped_total", "Watch streams ended against the reader's wish.");
     dropped_[0] = &dropped.Add({{"reason", "failed"}});
     dropped_[1] = &dropped.Add({{"reason", "draining"}});
+    dropped_[2] = &dropped.Add({{"reason", "slow_reader"}});
     auto& cache = Counters(r, "meshgate_cache_requests_total",
                            "Cached reads: hit (from memory), miss (Consul was asked), stale (from memory while Consul "
                            "is away), refused (older than the caller accepts).");
@@ -199,7 +200,7 @@ class WatchMetrics final : public consul::WatchReporter {
   std::array<std::array<Counter*, 2>, kTargetKinds> events_;
   std::array<Counter*, kTargetKinds> merged_, spurious_;
   std::array<Histogram*, kTargetKinds> propagation_;
-  std::array<Counter*, 2> dropped_;
+  std::array<Counter*, 3> dropped_;
   std::array<Counter*, 4> cache_;
 };
 

@@ -131,7 +131,8 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
 
   p->config_handlers = std::make_unique<ConfigHandlers>(p->backend.get(), p->hub.get());
   p->registry_handlers = std::make_unique<RegistryHandlers>(p->backend.get(), p->hub.get());
-  const StreamEnvironment streams{&p->scheduler, p->metrics.watch_reporter(), &p->streams, &p->calls};
+  const StreamEnvironment streams{&p->scheduler, p->metrics.watch_reporter(), &p->streams, &p->calls,
+                                  options.watch_write_timeout};
   p->config_service = std::make_unique<ConfigService>(p->config_handlers.get(), streams, p->metrics.rpc_reporter());
   p->registry_service =
       std::make_unique<RegistryService>(p->registry_handlers.get(), streams, p->metrics.rpc_reporter());
@@ -150,6 +151,8 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
 
   GrpcServerOptions grpc_options;
   grpc_options.listen = options.grpc_listen;
+  grpc_options.keepalive_time = options.grpc_keepalive_time;
+  grpc_options.keepalive_timeout = options.grpc_keepalive_timeout;
   auto grpc = GrpcServer::Start(grpc_options,
                                 {{v1::ConfigService::service_full_name(), p->config_service.get()},
                                  {v1::RegistryService::service_full_name(), p->registry_service.get()}},

@@ -144,6 +144,15 @@ std::vector<OptionSpec> MakeTable() {
        "authenticated, so "
        "open it to a network that you trust only.",
        absl::StrJoin(d.grpc_listen, ","), nullptr, true, SetGrpcListen},
+      {"Listening", "grpc_keepalive_time", "DURATION",
+       "A connection that has been silent for so long is pinged, so that callers that have vanished are let go.",
+       text(d.grpc_keepalive_time), nullptr, false,
+       Duration(&Options::grpc_keepalive_time, absl::Seconds(1), absl::Hours(24))},
+      {"Listening", "grpc_keepalive_timeout", "DURATION",
+       "How long a peer may take to answer a ping, or its host to acknowledge what was sent, before its connection is "
+       "closed.",
+       text(d.grpc_keepalive_timeout), nullptr, false,
+       Duration(&Options::grpc_keepalive_timeout, absl::Seconds(1), absl::Minutes(10))},
       {"Listening", "http_listen", "HOST:PORT", "Where HTTP listens: probes (/livez, /readyz) and /metrics.",
        d.http_listen, nullptr, false, SetHttpListen},
 
@@ -169,6 +178,10 @@ std::vector<OptionSpec> MakeTable() {
       {"Behaviour", "watch_linger", "DURATION",
        "How long a target stays watched after its last reader has gone, in case one comes back.", text(d.watch_linger),
        nullptr, false, Duration(&Options::watch_linger, absl::ZeroDuration(), absl::Hours(24))},
+      {"Behaviour", "watch_write_timeout", "DURATION",
+       "How long a reader may take for one message before its stream, and no other, is ended with UNAVAILABLE.",
+       text(d.watch_write_timeout), nullptr, false,
+       Duration(&Options::watch_write_timeout, absl::Seconds(1), absl::Hours(24))},
       {"Behaviour", "drain_timeout", "DURATION", "Most time that a stop takes, --drain_delay included.",
        text(d.drain_timeout), nullptr, false,
        Duration(&Options::drain_timeout, absl::Milliseconds(100), absl::Minutes(10))},

@@ -35,6 +35,7 @@ inline constexpr std::string_view kConsulUnavailable = "CONSUL_UNAVAILABLE";    
 inline constexpr std::string_view kWriteOutcomeUnknown = "WRITE_OUTCOME_UNKNOWN";  // UNAVAILABLE
 inline constexpr std::string_view kTooStale = "TOO_STALE";                         // UNAVAILABLE
 inline constexpr std::string_view kDraining = "DRAINING";                          // UNAVAILABLE
+inline constexpr std::string_view kSlowReader = "SLOW_READER";                     // UNAVAILABLE
 inline constexpr std::string_view kDeadline = "DEADLINE_EXCEEDED";                 // DEADLINE_EXCEEDED
 inline constexpr std::string_view kCancelled = "CANCELLED";                        // CANCELLED
 inline constexpr std::string_view kNotConsul = "UNEXPECTED_ANSWER";                // INTERNAL

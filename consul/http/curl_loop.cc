@@ -41,6 +41,8 @@ constexpr int kKeepAliveIdleSeconds = 20;
 constexpr int kKeepAliveIntervalSeconds = 5;
 // Easy handles kept for reuse; making one costs more than resetting one.
 constexpr size_t kSpareHandles = 64;
+// Any size that libcurl accepts; each transfer sets its own.
+constexpr long kSpareBufferBytes = 16 << 10;
 constexpr int kEventsPerWake = 256;
 
 void InitializeCurlOnce() {
@@ -317,8 +319,11 @@ void CurlLoop::Impl::Detach(Transfer& transfer) {
   PoolState& pool = PoolOf(transfer);
   curl_multi_remove_handle(pool.multi, easy);
   --pool.active;
-  if (spare_handles_.size() < kSpareHandles) {
-    curl_easy_reset(easy);
+  curl_easy_reset(easy);
+  // libcurl 7.88 leaves a transfer its buffer where others still use its HTTP/2 connection, and takes no other size for
+  // it from then on: such a handle would fail its next transfer.
+  const bool reusable = curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, kSpareBufferBytes) == CURLE_OK;
+  if (reusable && spare_handles_.size() < kSpareHandles) {
     spare_handles_.push_back(easy);
   } else {
     curl_easy_cleanup(easy);

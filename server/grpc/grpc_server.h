@@ -26,11 +26,14 @@ struct GrpcServerOptions {
   int max_streams_per_connection = 4096;
   // Memory that connections and calls may take together before new ones are refused.
   size_t max_memory_bytes = size_t{1} << 30;
-  // A connection that has been silent for so long is pinged, and closed when no answer comes in time.
+  // A connection that has been silent for so long is pinged, and closed when no answer comes in time. The timeout is
+  // also the socket's TCP_USER_TIMEOUT: what a peer's host has not acknowledged in it, or what a peer that has stopped
+  // reading its socket altogether has no room for, closes the connection, too, when a ping could not even be sent.
   absl::Duration keepalive_time = absl::Seconds(60);
   absl::Duration keepalive_timeout = absl::Seconds(20);
-  // Clients may ping this often; oftener gets their connection closed.
-  absl::Duration least_client_ping_interval = absl::Seconds(10);
+  // Clients may ping this often; those that do so oftener three times in a row get their connection closed. Go's and
+  // Java's ping every 10 s at most, whatever they are told; the rest is room for pings that a network lets bunch up.
+  absl::Duration least_client_ping_interval = absl::Seconds(5);
 };
 
 struct NamedService {

@@ -2,14 +2,26 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
+#include "grpc/grpc.h"
 #include "server/grpc/status.h"
-#include "server/log.h"
 
 namespace meshgate::server {
+namespace {
+
+using consul::WatchReporter;
+
+std::optional<WatchReporter::DropReason> DropReasonOf(const absl::Status& status) {
+  const std::string reason = ReasonOf(status);
+  if (reason == reason::kDraining) return WatchReporter::DropReason::kDraining;
+  if (reason == reason::kSlowReader) return WatchReporter::DropReason::kSlowReader;
+  return std::nullopt;
+}
+
+}  // namespace
 
 using Reactor = grpc::ServerWriteReactor<grpc::ByteBuffer>;
-using consul::WatchReporter;
 
 WatchCall::WatchCall(const StreamEnvironment& environment, const MethodInfo* method,
                      grpc::CallbackServerContext* context, std::unique_ptr<google::protobuf::Message> request)
@@ -44,7 +56,7 @@ void WatchCall::StartWrite(consul::SharedMessage message) {
 
 void WatchCall::Finish(const absl::Status& status) {
   auto self = shared_from_this();
-  if (ReasonOf(status) == reason::kDraining) environment_.reporter->OnDropped(WatchReporter::DropReason::kDraining);
+  if (const auto reason = DropReasonOf(status)) environment_.reporter->OnDropped(*reason);
   scope_->OnFinished(status, request_.get());
   Reactor::Finish(ToGrpcStatus(status));
 }
@@ -90,21 +102,21 @@ void WatchCall::ArmTimerLocked(absl::Duration delay) {
 }
 
 void WatchCall::OnTimer() {
-  bool draining;
+  absl::Duration timeout;
   {
     MutexLock lock(mu_);
     timer_set_ = false;
     if (!writing_ || cancelled_) return;
-    const absl::Duration left = write_began_ + write_timeout_ - environment_.scheduler->Now();
+    timeout = write_timeout_;
+    const absl::Duration left = write_began_ + timeout - environment_.scheduler->Now();
     if (left > absl::ZeroDuration()) return ArmTimerLocked(left);
     cancelling_ = cancelled_ = true;
-    draining = hurried_;
   }
-  // A drained stream is counted when it finishes, as all of them are.
-  if (!draining) environment_.reporter->OnDropped(WatchReporter::DropReason::kFailed);
-  Log(draining ? LogLevel::kDebug : LogLevel::kWarn, "stream cancelled: its reader does not read",
-      {{"peer.address", scope_->caller().peer}, {"request_id", scope_->caller().request_id}});
-  context_->TryCancel();
+  const std::string message = absl::StrCat("the reader has not taken a message for ", absl::FormatDuration(timeout),
+                                           "; open the stream again to get what it has missed");
+  // In a drain the stream has an end already, which stays.
+  outbox_->End(MakeError(absl::StatusCode::kUnavailable, reason::kSlowReader, message));
+  Cut(message);
   std::optional<bool> write_done;
   {
     MutexLock lock(mu_);
@@ -115,6 +127,12 @@ void WatchCall::OnTimer() {
   // A reference of its own: unlike gRPC's reactions, a timer does not hold up OnDone().
   const std::shared_ptr<Outbox> outbox = outbox_;
   outbox->OnWriteDone(*write_done);
+}
+
+void WatchCall::Cut(const std::string& message) {
+  // What ServerContext::TryCancel() does, which would tell the reader CANCELLED: that reads as its own doing, and many
+  // do not come back after it.
+  grpc_call_cancel_with_status(context_->c_call(), GRPC_STATUS_UNAVAILABLE, message.c_str(), nullptr);
 }
 
 }  // namespace meshgate::server

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -27,8 +28,9 @@ struct StreamEnvironment {
   consul::WatchReporter* reporter;
   StreamSet* streams;
   CallTracker* calls;
-  // A single write that takes longer has met a reader that is gone or does not read: that stream alone is cancelled.
-  absl::Duration write_timeout = absl::Minutes(1);
+  // A single write that takes longer has met a reader that is gone or does not read: that stream alone ends, with
+  // UNAVAILABLE (SLOW_READER), so that a reader that lives comes back and gets the difference.
+  absl::Duration write_timeout = absl::Minutes(2);
   // The same during a drain, for which a reader that does not read must not hold up the process.
   absl::Duration drain_write_timeout = absl::Seconds(1);
 };
@@ -38,6 +40,10 @@ struct StreamEnvironment {
 // The outbox decides when to write and when to finish; this class carries that out, and keeps itself alive from the
 // beginning of the call to OnDone(), and while the outbox is inside StartWrite() or Finish(), because gRPC may run
 // OnDone() on another thread before those have returned. Messages go out as the hub encoded them, without a copy.
+//
+// What a reader that does not read holds: the message in flight, which it shares with everybody who is sent the same.
+// gRPC reports a write as done when HTTP/2's flow control has let all of it pass, so beside it a connection holds what
+// its peer has granted and the socket has not taken, at most a megabyte and one such message.
 class WatchCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                         public StreamWriter,
                         public std::enable_shared_from_this<WatchCall> {
@@ -84,6 +90,8 @@ class WatchCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // The deadline of a write. One timer serves many writes: it is set again for what is left of the current one.
   void ArmTimerLocked(absl::Duration delay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnTimer();
+  // Ends the call under a write that gRPC would hold for ever. The reader is told UNAVAILABLE all the same.
+  void Cut(const std::string& message);
 
   // Constant after construction.
   const StreamEnvironment environment_;

@@ -5,7 +5,6 @@
 
 #include <cstdlib>
 #include <deque>
-#include <future>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,12 +13,14 @@
 #include "meshgate/v1/config_service.grpc.pb.h"
 #include "tests/testing/config_streams.h"
 #include "tests/testing/gateway_process.h"
+#include "tests/testing/silent_reader.h"
 
 namespace meshgate {
 namespace {
 
 using ::meshgate::testing::ConfigStreams;
 using ::meshgate::testing::GatewayProcess;
+using ::meshgate::testing::SilentReader;
 using ::meshgate::testing::StreamLog;
 
 // A deployment must end quickly, and every reader must learn that it should go elsewhere, by its code.
@@ -70,27 +71,6 @@ TEST(DrainTest, SurvivesReadersThatLeaveMeanwhile) {
   EXPECT_EQ(ended->code, 0);
   ASSERT_TRUE(staying.WaitForAll([](const StreamLog& log) { return log.ended; }));
 }
-
-// Opens a stream and reads nothing from it. Its connection is read from, as clients with a thread of gRPC's own do.
-class SilentReader final : public grpc::ClientReadReactor<v1::WatchConfigResponse> {
- public:
-  SilentReader(const std::shared_ptr<grpc::Channel>& channel, const v1::WatchConfigRequest& request)
-      : stub_(v1::ConfigService::NewStub(channel)), request_(request) {
-    stub_->async()->WatchConfig(&context_, &request_, this);
-    StartCall();
-  }
-  ~SilentReader() override {
-    context_.TryCancel();
-    ended_.get_future().wait();
-  }
-  void OnDone(const grpc::Status&) override { ended_.set_value(); }
-
- private:
-  const std::unique_ptr<v1::ConfigService::Stub> stub_;
-  const v1::WatchConfigRequest request_;
-  grpc::ClientContext context_;
-  std::promise<void> ended_;
-};
 
 // Would break if readers that do not read kept a stop waiting until its time is up, for everybody.
 TEST(DrainTest, DoesNotWaitForReadersThatDoNotRead) {

@@ -31,6 +31,7 @@ TEST(RegistryTest, EverySeriesExistsFromTheStart) {
        R"(meshgate_watch_events_merged_total{kind="key"} 0)",
        R"(meshgate_watch_propagation_seconds_count{kind="service"} 0)",
        R"(meshgate_watch_dropped_total{reason="draining"} 0)",
+       R"(meshgate_watch_dropped_total{reason="slow_reader"} 0)",
        "meshgate_consul_up 0",
        "meshgate_consul_known_leader 0",
        "meshgate_consul_last_contact_seconds 0",
@@ -60,6 +61,8 @@ TEST(RegistryTest, CountsWhatIsReported) {
   watch->OnMerged(TargetKind::kKey, 4);
   watch->OnPropagation(TargetKind::kKey, absl::Microseconds(300));
   watch->OnDropped(WatchReporter::DropReason::kDraining);
+  watch->OnDropped(WatchReporter::DropReason::kSlowReader);
+  watch->OnDropped(WatchReporter::DropReason::kSlowReader);
   watch->OnIndexReset();
   watch->OnSpuriousWakeup(TargetKind::kCatalog);
   watch->OnCacheRequest(WatchReporter::CacheResult::kStale);
@@ -71,19 +74,26 @@ TEST(RegistryTest, CountsWhatIsReported) {
   registry.backend_reporter()->OnRequest(Endpoint::kKv, 418, absl::Milliseconds(3));
 
   const std::string text = registry.Scrape();
-  for (const char* series :
-       {R"(meshgate_watch_streams{kind="key"} 1)", R"(meshgate_upstream_watches{kind="prefix"} 3)",
-        R"(meshgate_watch_events_total{kind="service",type="delete"} 5)",
-        R"(meshgate_watch_events_merged_total{kind="key"} 4)",
-        R"(meshgate_watch_propagation_seconds_bucket{kind="key",le="0.0005"} 1)",
-        R"(meshgate_watch_dropped_total{reason="draining"} 1)", R"(meshgate_watch_dropped_total{reason="failed"} 0)",
-        "meshgate_consul_index_resets_total 1", R"(meshgate_consul_spurious_wakeups_total{kind="catalog"} 1)",
-        R"(meshgate_cache_requests_total{result="stale"} 1)", "meshgate_consul_up 1", "meshgate_consul_known_leader 1",
-        "meshgate_consul_last_contact_seconds 1.5", "meshgate_consul_connections 7",
-        "meshgate_consul_connections_max 160", R"(meshgate_consul_requests_total{code="200",endpoint="kv"} 1)",
-        R"(meshgate_consul_requests_total{code="none",endpoint="kv"} 1)",
-        R"(meshgate_consul_requests_total{code="other",endpoint="kv"} 1)",
-        R"(meshgate_consul_request_duration_seconds_count{endpoint="kv"} 3)"}) {
+  for (const char* series : {R"(meshgate_watch_streams{kind="key"} 1)",
+                             R"(meshgate_upstream_watches{kind="prefix"} 3)",
+                             R"(meshgate_watch_events_total{kind="service",type="delete"} 5)",
+                             R"(meshgate_watch_events_merged_total{kind="key"} 4)",
+                             R"(meshgate_watch_propagation_seconds_bucket{kind="key",le="0.0005"} 1)",
+                             R"(meshgate_watch_dropped_total{reason="draining"} 1)",
+                             R"(meshgate_watch_dropped_total{reason="failed"} 0)",
+                             R"(meshgate_watch_dropped_total{reason="slow_reader"} 2)",
+                             "meshgate_consul_index_resets_total 1",
+                             R"(meshgate_consul_spurious_wakeups_total{kind="catalog"} 1)",
+                             R"(meshgate_cache_requests_total{result="stale"} 1)",
+                             "meshgate_consul_up 1",
+                             "meshgate_consul_known_leader 1",
+                             "meshgate_consul_last_contact_seconds 1.5",
+                             "meshgate_consul_connections 7",
+                             "meshgate_consul_connections_max 160",
+                             R"(meshgate_consul_requests_total{code="200",endpoint="kv"} 1)",
+                             R"(meshgate_consul_requests_total{code="none",endpoint="kv"} 1)",
+                             R"(meshgate_consul_requests_total{code="other",endpoint="kv"} 1)",
+                             R"(meshgate_consul_request_duration_seconds_count{endpoint="kv"} 3)"}) {
     EXPECT_THAT(text, HasSubstr(series));
   }
   EXPECT_THAT(text, HasSubstr(R"(meshgate_watch_propagation_seconds_bucket{kind="key",le="0.00025"} 0)"));

@@ -57,6 +57,9 @@ TEST(OptionsTest, Defaults) {
   EXPECT_TRUE(o.consul_tls_verify);
   EXPECT_EQ(o.consul_max_connections, 160);
   EXPECT_EQ(o.watch_linger, absl::Seconds(30));
+  EXPECT_EQ(o.watch_write_timeout, absl::Minutes(2));
+  EXPECT_EQ(o.grpc_keepalive_time, absl::Seconds(60));
+  EXPECT_EQ(o.grpc_keepalive_timeout, absl::Seconds(20));
   EXPECT_EQ(o.drain_timeout, absl::Seconds(5));
   EXPECT_EQ(o.data_dir, "/home/m/.local/state/meshgate");
   EXPECT_EQ(Must({}, {{"HOME", "/home/m"}, {"XDG_STATE_HOME", "/s"}}).data_dir, "/s/meshgate");

@@ -77,6 +77,7 @@ struct TestServer {
   std::shared_ptr<grpc::Channel> Channel() const {
     grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    arguments.SetMaxReceiveMessageSize(-1);
     return grpc::CreateCustomChannel(server->addresses().at(0), grpc::InsecureChannelCredentials(), arguments);
   }
 

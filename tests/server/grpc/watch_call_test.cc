@@ -255,7 +255,61 @@ TEST_F(WatchCallTest, LostConnectionEndsTheStream) {
   EXPECT_EQ(server_.streams.size(), 0u);
 }
 
-// Would break if one reader that never reads could hold its stream and message for good, or took an idle one with it.
+// Would break if a reader that does not read held up those that share its connection.
+TEST_F(WatchCallTest, AStalledStreamLeavesItsNeighboursAlone) {
+  Source large(8 << 20), small;
+  server_.service.watch = [&](const v1::WatchConfigRequest& request, const Caller&,
+                              const std::shared_ptr<Outbox>& outbox) {
+    (request.key() == "large" ? large : small).Attach(outbox);
+  };
+  server_.Start();
+  grpc::ClientContext stalled_context, context;
+  v1::WatchConfigRequest request;
+  request.set_key("large");
+  auto stalled = server_.stub->WatchConfig(&stalled_context, request);
+  large.WaitTaken();
+  request.set_key("small");
+  auto reader = server_.stub->WatchConfig(&context, request);
+  v1::WatchConfigResponse response;
+  for (uint64_t version = 1; version <= 200; ++version) {
+    ASSERT_TRUE(reader->Read(&response));
+    EXPECT_EQ(response.index(), version);
+    large.Publish();
+    small.Publish();
+  }
+  EXPECT_EQ(server_.streams.size(), 2u);
+  stalled_context.TryCancel();
+  context.TryCancel();
+}
+
+// Would break if a program that stands still for a minute lost its stream, or missed the latest state afterwards.
+TEST(WatchCallTimeoutTest, AReaderThatStopsForAMinuteKeepsItsStream) {
+  testing::ManualScheduler scheduler;
+  testing::TestServer server(&scheduler);
+  Source large(8 << 20);
+  server.service.watch = [&](const v1::WatchConfigRequest&, const Caller&, const std::shared_ptr<Outbox>& outbox) {
+    large.Attach(outbox);
+  };
+  server.Start();
+  grpc::ClientContext context;
+  auto reader = server.stub->WatchConfig(&context, v1::WatchConfigRequest());
+  large.WaitTaken();
+  for (int second = 0; second < 60; ++second) {
+    large.Publish();
+    scheduler.Advance(absl::Seconds(1));
+  }
+  EXPECT_EQ(server.streams.size(), 1u);
+  v1::WatchConfigResponse response;
+  ASSERT_TRUE(reader->Read(&response));
+  EXPECT_EQ(response.index(), 1u);
+  ASSERT_TRUE(reader->Read(&response));
+  EXPECT_EQ(response.index(), 61u);
+  context.TryCancel();
+  reader->Finish();
+}
+
+// Would break if one reader that never reads could hold its stream and message for good, took an idle one with it, or
+// did not hear that it should come back.
 TEST(WatchCallTimeoutTest, AWriteThatStallsEndsThatStreamAlone) {
   testing::ManualScheduler scheduler;
   testing::TestServer server(&scheduler);
@@ -281,12 +335,19 @@ TEST(WatchCallTimeoutTest, AWriteThatStallsEndsThatStreamAlone) {
     scheduler.Advance(absl::Seconds(30));
   }
   EXPECT_EQ(server.streams.size(), 1u);
-  EXPECT_THAT(server.registry.Scrape(), HasSubstr(R"(meshgate_watch_dropped_total{reason="failed"} 1)"));
+  const std::string text = server.registry.Scrape();
+  EXPECT_THAT(text, HasSubstr(R"(meshgate_watch_dropped_total{reason="slow_reader"} 1)"));
+  EXPECT_THAT(text, HasSubstr(R"(meshgate_watch_dropped_total{reason="failed"} 0)"));
+  EXPECT_THAT(text, HasSubstr(Handled("Unavailable") + "1\n"));
   quiet.Publish();
   EXPECT_TRUE(quiet_reader->Read(&response));
   EXPECT_EQ(response.index(), 2u);
+  while (large_reader->Read(&response)) {
+  }
+  const grpc::Status status = large_reader->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(), HasSubstr("has not taken a message for 2m"));
   quiet_context.TryCancel();
-  large_context.TryCancel();
 }
 
 // Would break if a drain waited for a reader that does not read as long as a running gateway does.
@@ -304,8 +365,13 @@ TEST(WatchCallTimeoutTest, ADrainCutsAReaderThatDoesNotReadSoon) {
   server.streams.EndAll(MakeError(absl::StatusCode::kUnavailable, reason::kDraining, "stopping"));
   scheduler.Advance(absl::Milliseconds(1100));
   EXPECT_TRUE(server.calls.WaitIdle(absl::Now() + absl::Seconds(30)));
-  EXPECT_THAT(server.registry.Scrape(), HasSubstr(R"(meshgate_watch_dropped_total{reason="draining"} 1)"));
-  context.TryCancel();
+  const std::string text = server.registry.Scrape();
+  EXPECT_THAT(text, HasSubstr(R"(meshgate_watch_dropped_total{reason="draining"} 1)"));
+  EXPECT_THAT(text, HasSubstr(R"(meshgate_watch_dropped_total{reason="slow_reader"} 0)"));
+  v1::WatchConfigResponse response;
+  while (reader->Read(&response)) {
+  }
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
 // Reads one stream until it ends.

@@ -1,0 +1,74 @@
+#include "tests/bench/process_stats.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+
+namespace meshgate::bench {
+
+int64_t ResidentBytes(pid_t pid) {
+  std::ifstream statm(absl::StrCat("/proc/", pid, "/statm"));
+  int64_t size = 0, resident = 0;
+  statm >> size >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
+absl::Duration CpuTime(pid_t pid) {
+  std::ifstream stat(absl::StrCat("/proc/", pid, "/stat"));
+  std::string line;
+  std::getline(stat, line);
+  // "pid (name) state ...": the name may hold anything. utime and stime are the 14th and 15th field.
+  const size_t name_end = line.rfind(") ");
+  if (name_end == std::string::npos) return absl::ZeroDuration();
+  const std::vector<std::string> fields = absl::StrSplit(line.substr(name_end + 2), ' ');
+  int64_t user = 0, system = 0;
+  if (fields.size() < 13 || !absl::SimpleAtoi(fields[11], &user) || !absl::SimpleAtoi(fields[12], &system)) {
+    return absl::ZeroDuration();
+  }
+  return absl::Seconds(1) * (user + system) / sysconf(_SC_CLK_TCK);
+}
+
+ConnectionSampler::ConnectionSampler(uint16_t port) : port_(port) {
+  thread_ = std::thread([this] {
+    while (!stop_) {
+      Sample();
+      absl::SleepFor(absl::Milliseconds(25));
+    }
+  });
+}
+
+ConnectionSampler::~ConnectionSampler() {
+  stop_ = true;
+  thread_.join();
+}
+
+void ConnectionSampler::Sample() {
+  constexpr absl::string_view kEstablished = "01", kCloseWait = "08", kLoopback = "0100007F";
+  std::ifstream table("/proc/net/tcp");
+  std::string line;
+  int open = 0, held = 0;
+  while (std::getline(table, line)) {
+    // "sl local_address rem_address st ...", addresses as hexadecimal IP:PORT.
+    const std::vector<absl::string_view> fields = absl::StrSplit(line, ' ', absl::SkipEmpty());
+    if (fields.size() < 4 || (fields[3] != kEstablished && fields[3] != kCloseWait)) continue;
+    const std::pair<absl::string_view, absl::string_view> local = absl::StrSplit(fields[1], ':');
+    const std::pair<absl::string_view, absl::string_view> remote = absl::StrSplit(fields[2], ':');
+    uint32_t port = 0;
+    if (!absl::SimpleHexAtoi(local.second, &port) || port != port_ || remote.first != kLoopback) continue;
+    ++held;
+    if (fields[3] == kEstablished) ++open;
+  }
+  most_ = std::max<int>(most_, open);
+  most_held_ = std::max<int>(most_held_, held);
+}
+
+}  // namespace meshgate::bench

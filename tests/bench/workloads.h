@@ -1,0 +1,41 @@
+// The measurements. Each starts its own gateway (and agent) as real processes, drives it from this one over the
+// loopback, prints one small table, and ends by itself.
+#ifndef MESHGATE_TESTS_BENCH_WORKLOADS_H_
+#define MESHGATE_TESTS_BENCH_WORKLOADS_H_
+
+namespace meshgate::bench {
+
+// Sizes; 0 is the workload's own default, which --quick makes tiny.
+struct Config {
+  bool quick = false;
+  bool tls = false;          // many_keys: over HTTPS, with HTTP/2.
+  int streams = 0;           // slow_reader, stream_cost
+  int keys = 0;              // many_keys: so many keys, each with a stream of its own
+  int absent = -1;           // many_keys: of those, not there at first; -1: one in ten
+  int channels = 0;          // connections that the streams go round
+  int pairs = 0;             // slow_reader: runs with and without the slow reader
+  int changes = 0;           // slow_reader: per run
+  int value_bytes = 0;       // slow_reader
+  int write_rate = 0;        // many_keys: changes a second
+  int idle_seconds = 0;      // many_keys: how long the idle gateway is measured
+  int patience_seconds = 0;  // most time that any one step may take
+
+  int Or(int given, int normal, int tiny) const { return given > 0 ? given : quick ? tiny : normal; }
+};
+
+// Each returns whether what it checks was so.
+
+// Do others feel a reader that does not read? Runs with one and without alternate; the latencies and the gateway's
+// memory are compared.
+bool SlowReader(const Config& config);
+
+// More keys than Consul allows connections: does every reader get everything, do plain calls still go through, and what
+// does it cost?
+bool ManyKeys(const Config& config);
+
+// The gateway's memory by stream: idle and stalled, on connections of their own and shared, small values and large.
+bool StreamCost(const Config& config);
+
+}  // namespace meshgate::bench
+
+#endif  // MESHGATE_TESTS_BENCH_WORKLOADS_H_
