@@ -178,8 +178,8 @@ class Backend {
 
   // Applies the operations in order, each seeing what those before it did, as one write with one index: all or none.
   // A key may occur more than once. 1 to 64 operations, within kMaxCommitBytes. Returns an entry for each put, in
-  // their order, without its value and with its indexes. When an operation fails the message begins with which, "operations[3]: ", counted
-  // from 0, the first one where Consul reports several.
+  // their order, without its value and with its indexes. When an operation fails the message begins with which,
+  // "operations[3]: ", counted from 0, the first one where Consul reports several.
   virtual CallHandle Commit(const std::vector<KvOperation>& operations, const WriteOptions& options,
                             Callback<std::vector<KvEntry>> done) = 0;
 

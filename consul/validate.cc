@@ -78,8 +78,8 @@ size_t CommitBytes(const std::vector<KvOperation>& operations) {
 absl::Status ValidateCommitSize(std::string_view field, const std::vector<KvOperation>& operations) {
   if (operations.empty()) return InvalidField(field, "must not be empty");
   if (operations.size() > kMaxCommitOperations) {
-    return InvalidField(
-        field, absl::StrCat("must have at most ", kMaxCommitOperations, " elements, has ", operations.size()));
+    return InvalidField(field,
+                        absl::StrCat("must have at most ", kMaxCommitOperations, " elements, has ", operations.size()));
   }
   if (const size_t bytes = CommitBytes(operations); bytes > kMaxCommitBytes) {
     return InvalidField(field,

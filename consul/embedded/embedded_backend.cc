@@ -233,15 +233,15 @@ CallHandle EmbeddedBackend::ConfirmKeysGone(const std::vector<std::string>& keys
 
 CallHandle EmbeddedBackend::ConfirmInstancesGone(const std::string& service, const std::vector<InstanceName>& instances,
                                                  const ReadOptions& options, Callback<std::vector<Presence>> done) {
-  return StartConfirm(
-      *engine_, options, std::move(done),
-      [service, instances, node = node_](const State& state, std::vector<Presence>& found) {
-        for (const InstanceName& instance : instances) {
-          const SharedRecord record = instance.node == node->name ? state.catalog.Find(instance.id) : nullptr;
-          const bool exists = record && record->registration->service == service;
-          found.push_back(exists ? Presence::kExists : Presence::kGone);
-        }
-      });
+  return StartConfirm(*engine_, options, std::move(done),
+                      [service, instances, node = node_](const State& state, std::vector<Presence>& found) {
+                        for (const InstanceName& instance : instances) {
+                          const SharedRecord record =
+                              instance.node == node->name ? state.catalog.Find(instance.id) : nullptr;
+                          const bool exists = record && record->registration->service == service;
+                          found.push_back(exists ? Presence::kExists : Presence::kGone);
+                        }
+                      });
 }
 
 CallHandle EmbeddedBackend::PutKey(const KvEntry& entry, std::optional<uint64_t> if_modify_index,

@@ -1,8 +1,9 @@
 // What ConsulBackend does to tell what is gone from what it may not see any more.
 //
 // Transactions that only read are answered by the server that answers the watches, out of one state. The endpoint that
-// tells what a token may do, /v1/internal/acl/authorize, is not used: an agent that is no server answers it from a cache
-// that may be 30 s old, and one without access control of its own says that there is none, though its servers have it.
+// tells what a token may do, /v1/internal/acl/authorize, is not used: an agent that is no server answers it from a
+// cache that may be 30 s old, and one without access control of its own says that there is none, though its servers
+// have it.
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -184,19 +185,18 @@ void ConsulBackend::Confirm(std::shared_ptr<Search> search) {
   request.method = Method::kPut;
   request.target = Target("/v1/txn").QueryUnlessEmpty("dc", search->datacenter).str();
   request.body = search->Body();
-  calls_.Send(search->call, Endpoint::kTxn, std::move(request),
-              [this, search](Response response, absl::Time) mutable {
-                absl::Status status;
-                if (response.end == Response::End::kAnswered && response.code == 409) {
-                  status = search->TakeErrors(ParseTxnErrors(std::move(response.body)));
-                } else {
-                  status = StatusOf({Endpoint::kTxn}, response);
-                  if (status.ok()) status = search->TakeResults(std::move(response.body));
-                }
-                if (!status.ok()) return search->done(std::move(status));
-                if (!search->Next()) return search->done(search->found());
-                Confirm(std::move(search));
-              });
+  calls_.Send(search->call, Endpoint::kTxn, std::move(request), [this, search](Response response, absl::Time) mutable {
+    absl::Status status;
+    if (response.end == Response::End::kAnswered && response.code == 409) {
+      status = search->TakeErrors(ParseTxnErrors(std::move(response.body)));
+    } else {
+      status = StatusOf({Endpoint::kTxn}, response);
+      if (status.ok()) status = search->TakeResults(std::move(response.body));
+    }
+    if (!status.ok()) return search->done(std::move(status));
+    if (!search->Next()) return search->done(search->found());
+    Confirm(std::move(search));
+  });
 }
 
 CallHandle ConsulBackend::ConfirmKeysGone(const std::vector<std::string>& keys, const ReadOptions& options,

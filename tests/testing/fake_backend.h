@@ -120,12 +120,12 @@ class FakeBackend final : public consul::Backend {
   consul::CallHandle CheckHealth(absl::Duration timeout, Callback<consul::BackendHealth> done) override;
 
  private:
-  using AnyCallback = std::variant<Callback<consul::Answer<std::vector<consul::KvEntry>>>,
-                                   Callback<consul::Answer<std::vector<consul::Instance>>>,
-                                   Callback<consul::Answer<std::vector<consul::ServiceSummary>>>,
-                                   Callback<consul::KvEntry>, Callback<std::vector<consul::KvEntry>>,
-                                   Callback<std::vector<consul::Presence>>, DoneCallback,
-                                   Callback<consul::BackendHealth>>;
+  using AnyCallback =
+      std::variant<Callback<consul::Answer<std::vector<consul::KvEntry>>>,
+                   Callback<consul::Answer<std::vector<consul::Instance>>>,
+                   Callback<consul::Answer<std::vector<consul::ServiceSummary>>>, Callback<consul::KvEntry>,
+                   Callback<std::vector<consul::KvEntry>>, Callback<std::vector<consul::Presence>>, DoneCallback,
+                   Callback<consul::BackendHealth>>;
   struct PendingCall {
     uint64_t id;
     Arguments arguments;
