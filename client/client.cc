@@ -71,6 +71,11 @@ absl::StatusOr<v1::DeleteConfigResponse> Client::DeleteConfig(const v1::DeleteCo
   return Unary(config(), &v1::ConfigService::StubInterface::DeleteConfig, request, options);
 }
 
+absl::StatusOr<v1::CommitConfigResponse> Client::CommitConfig(const v1::CommitConfigRequest& request,
+                                                              const CallOptions& options) {
+  return Unary(config(), &v1::ConfigService::StubInterface::CommitConfig, request, options);
+}
+
 absl::StatusOr<v1::RegisterResponse> Client::Register(const v1::RegisterRequest& request, const CallOptions& options) {
   return Unary(registry(), &v1::RegistryService::StubInterface::Register, request, options);
 }

@@ -55,6 +55,8 @@ class Client {
   absl::StatusOr<v1::PutConfigResponse> PutConfig(const v1::PutConfigRequest& request, const CallOptions& options = {});
   absl::StatusOr<v1::DeleteConfigResponse> DeleteConfig(const v1::DeleteConfigRequest& request,
                                                         const CallOptions& options = {});
+  absl::StatusOr<v1::CommitConfigResponse> CommitConfig(const v1::CommitConfigRequest& request,
+                                                        const CallOptions& options = {});
 
   absl::StatusOr<v1::RegisterResponse> Register(const v1::RegisterRequest& request, const CallOptions& options = {});
   absl::StatusOr<v1::DeregisterResponse> Deregister(const v1::DeregisterRequest& request,

@@ -60,6 +60,16 @@ struct WriteOptions {
   absl::Duration timeout = absl::Seconds(10);
 };
 
+// Whether something that an answer did not hold, and earlier ones did, is really gone.
+enum class Presence {
+  // There is no such thing.
+  kGone,
+  // It is there.
+  kExists,
+  // The backend's token may not look: nothing is known.
+  kHidden,
+};
+
 // State of the store as a whole, for readiness and metrics.
 struct BackendHealth {
   bool known_leader = false;
@@ -129,6 +139,27 @@ class Backend {
   // The services of the catalog, by name.
   virtual CallHandle ReadCatalog(const ReadOptions& options, Callback<Answer<std::vector<ServiceSummary>>> done) = 0;
 
+  // ---- Confirming that something is gone.
+  //
+  // Consul leaves out of lists what the token may not read, without a word and without an index that moves: a policy
+  // that was narrowed looks like a deletion. Whoever is about to tell somebody of a deletion asks here first, for each
+  // name that a recursive read or a service's instances have lost. (A read of a single key needs no such question: it
+  // fails with PERMISSION_DENIED.)
+  //
+  // The answer has an element for each name, in order: how it is at some moment after the call. Only kGone confirms a
+  // deletion. With anything else keep what was there and read again, without an index, for nothing may wake a blocking
+  // query; later, and seldom, where it is kHidden, because that lasts until somebody changes the policy. An error
+  // confirms nothing; UNAUTHENTICATED is a token that was deleted. Neither a mode nor an index of `options` counts.
+  // Any number of names; the backend sees to it that one call takes one connection at a time.
+
+  virtual CallHandle ConfirmKeysGone(const std::vector<std::string>& keys, const ReadOptions& options,
+                                     Callback<std::vector<Presence>> done) = 0;
+
+  // An instance that is registered for another service by now is gone, and one that is there but may not be read
+  // kHidden. One that is known not to be registered is kGone even if it could not be read.
+  virtual CallHandle ConfirmInstancesGone(const std::string& service, const std::vector<InstanceName>& instances,
+                                          const ReadOptions& options, Callback<std::vector<Presence>> done) = 0;
+
   // ---- Writes.
 
   // Creates or replaces an entry. `if_modify_index`: absent writes always, 0 only creates, otherwise only if the
@@ -144,6 +175,13 @@ class Backend {
 
   // Deletes every key that begins with `prefix`, which is not empty, atomically.
   virtual CallHandle DeletePrefix(const std::string& prefix, const WriteOptions& options, DoneCallback done) = 0;
+
+  // Applies the operations in order, each seeing what those before it did, as one write with one index: all or none.
+  // A key may occur more than once. 1 to 64 operations, within kMaxCommitBytes. Returns an entry for each put, in
+  // their order, without its value and with its indexes. When an operation fails the message begins with which,
+  // "operations[3]: ", counted from 0, the first one where Consul reports several.
+  virtual CallHandle Commit(const std::vector<KvOperation>& operations, const WriteOptions& options,
+                            Callback<std::vector<KvEntry>> done) = 0;
 
   // Adds an instance with its checks, or replaces the one with the same id and all its checks.
   virtual CallHandle Register(const Registration& registration, const WriteOptions& options, DoneCallback done) = 0;

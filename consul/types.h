@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <variant>
@@ -27,6 +28,21 @@ struct KvEntry {
   }
   friend bool operator!=(const KvEntry& a, const KvEntry& b) { return !(a == b); }
 };
+
+// The parts of a commit. `if_modify_index` is as in Backend::PutKey() and Backend::DeleteKey().
+struct PutOperation {
+  // Its key, value and flags.
+  KvEntry entry;
+  std::optional<uint64_t> if_modify_index;
+};
+struct DeleteKeyOperation {
+  std::string key;
+  std::optional<uint64_t> if_modify_index;
+};
+struct DeletePrefixOperation {
+  std::string prefix;
+};
+using KvOperation = std::variant<PutOperation, DeleteKeyOperation, DeletePrefixOperation>;
 
 // From best to worst.
 enum class Health { kPassing, kWarning, kCritical, kMaintenance };
@@ -57,6 +73,12 @@ struct Instance {
                     b.weight_passing, b.weight_warning, b.node, b.datacenter);
   }
   friend bool operator!=(const Instance& a, const Instance& b) { return !(a == b); }
+};
+
+// What tells the instances of a datacenter apart.
+struct InstanceName {
+  std::string node;
+  std::string id;
 };
 
 // A service of the catalog with the tags of all its instances, sorted.

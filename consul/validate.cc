@@ -1,5 +1,8 @@
 #include "consul/validate.h"
 
+#include <algorithm>
+#include <variant>
+
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
 #include "consul/base/utf8.h"
@@ -9,6 +12,8 @@ namespace meshgate::consul {
 namespace {
 
 constexpr size_t kMaxInstanceIdBytes = 255;
+// Names and numbers of an operation in JSON, at most.
+constexpr size_t kCommitOperationBytes = 128;
 
 // What is wrong with a key, or with what one begins with, or null; `path` is not empty. A prefix's last segment is only
 // the beginning of one: "a/." may go on as "a/.hidden".
@@ -51,6 +56,39 @@ absl::Status ValidateValue(std::string_view field, std::string_view value) {
   if (value.size() <= kMaxValueBytes) return absl::OkStatus();
   return InvalidField(field, absl::StrCat("must have at most ", kMaxValueBytes, " bytes, has ", value.size()),
                       reason::kValueTooLarge);
+}
+
+size_t CommitBytes(const std::vector<KvOperation>& operations) {
+  struct Size {
+    // JSON puts a backslash before these.
+    static size_t Quoted(std::string_view text) {
+      return text.size() + std::count(text.begin(), text.end(), '"') + std::count(text.begin(), text.end(), '\\');
+    }
+    size_t operator()(const PutOperation& put) const {
+      return Quoted(put.entry.key) + (put.entry.value.size() + 2) / 3 * 4;
+    }
+    size_t operator()(const DeleteKeyOperation& remove) const { return Quoted(remove.key); }
+    size_t operator()(const DeletePrefixOperation& remove) const { return Quoted(remove.prefix); }
+  };
+  size_t bytes = 0;
+  for (const KvOperation& operation : operations) bytes += kCommitOperationBytes + std::visit(Size(), operation);
+  return bytes;
+}
+
+absl::Status ValidateCommitSize(std::string_view field, const std::vector<KvOperation>& operations) {
+  if (operations.empty()) return InvalidField(field, "must not be empty");
+  if (operations.size() > kMaxCommitOperations) {
+    return InvalidField(field,
+                        absl::StrCat("must have at most ", kMaxCommitOperations, " elements, has ", operations.size()));
+  }
+  if (const size_t bytes = CommitBytes(operations); bytes > kMaxCommitBytes) {
+    return InvalidField(field,
+                        absl::StrCat("take ", bytes, " bytes of the ", kMaxCommitBytes,
+                                     " that Consul takes at once, where values are in base64: write large values one "
+                                     "by one"),
+                        reason::kValueTooLarge);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ValidateServiceName(std::string_view field, std::string_view name) {

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "consul/types.h"
@@ -13,6 +14,9 @@ namespace meshgate::consul {
 
 inline constexpr size_t kMaxKeyBytes = 1024;
 inline constexpr size_t kMaxValueBytes = 524288;
+inline constexpr size_t kMaxCommitOperations = 64;
+// Of the JSON that a commit travels in. Consul's default (limits.txn_max_req_len); one byte more is refused.
+inline constexpr size_t kMaxCommitBytes = 524288;
 inline constexpr size_t kMaxServiceNameBytes = 63;
 inline constexpr size_t kMaxMetaEntries = 64;
 
@@ -27,6 +31,12 @@ absl::Status ValidatePrefix(std::string_view field, std::string_view prefix);
 
 // At most 524,288 bytes.
 absl::Status ValidateValue(std::string_view field, std::string_view value);
+
+// What a commit takes of kMaxCommitBytes, at most: for each operation 128 bytes, its key, and its value in base64.
+size_t CommitBytes(const std::vector<KvOperation>& operations);
+
+// 1 to 64 operations within kMaxCommitBytes; about 390,000 bytes of values. Looks at nothing else of them.
+absl::Status ValidateCommitSize(std::string_view field, const std::vector<KvOperation>& operations);
 
 // A DNS label: letters, digits and '-', 1 to 63 bytes, no '-' at either end.
 absl::Status ValidateServiceName(std::string_view field, std::string_view name);

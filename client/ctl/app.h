@@ -48,6 +48,7 @@ Outcome Run(const GetArgs& args, const Context& context);
 Outcome Run(const PutArgs& args, const Context& context);
 Outcome Run(const DelArgs& args, const Context& context);
 Outcome Run(const ListArgs& args, const Context& context);
+Outcome Run(const CommitArgs& args, const Context& context);
 Outcome Run(const WatchArgs& args, const Context& context);
 Outcome Run(const RegisterArgs& args, const Context& context);
 Outcome Run(const DeregisterArgs& args, const Context& context);

@@ -116,40 +116,52 @@ Invocation Print(std::string text) {
   return invocation;
 }
 
-absl::StatusOr<Invocation> ParseCommand(const CommandSpec& command, const std::vector<std::string>& args,
-                                        const std::string& default_endpoint) {
-  po::options_description visible;
-  visible.add(GlobalOptions());
-  if (command.add_options != nullptr) command.add_options(&visible);
+// Of one command: its options and its positional arguments, of which there are as many as it takes.
+struct CommandLine {
+  po::variables_map options;
+  std::vector<std::string> positional;
+};
+
+absl::StatusOr<CommandLine> ReadCommandLine(const CommandSpec& command, const std::vector<std::string>& args,
+                                            const po::options_description& globals) {
   po::options_description all;
-  all.add(visible);
+  all.add(globals);
+  if (command.add_options != nullptr) command.add_options(&all);
   all.add_options()("positional", po::value<std::vector<std::string>>());
   po::positional_options_description positional;
   positional.add("positional", -1);
 
-  po::variables_map options;
+  CommandLine line;
   try {
     const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-    po::store(po::command_line_parser(args).options(all).positional(positional).style(style).run(), options);
-    po::notify(options);
+    po::store(po::command_line_parser(args).options(all).positional(positional).style(style).run(), line.options);
+    po::notify(line.options);
   } catch (const po::error& error) {
-    return UsageError(command.name, error.what());
+    return absl::InvalidArgumentError(error.what());
   }
-  if (Has(options, "help")) return Print(CommandHelp(command));
+  line.positional = ListOf(line.options, "positional");
+  if (Has(line.options, "help")) return line;
+  if (line.positional.size() < command.min_positional) {
+    return absl::InvalidArgumentError(absl::StrCat(command.name, " needs ", command.synopsis));
+  }
+  if (line.positional.size() > command.max_positional) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("unexpected argument '", line.positional[command.max_positional], "'"));
+  }
+  return line;
+}
 
-  const std::vector<std::string> values = ListOf(options, "positional");
-  if (values.size() < command.min_positional) {
-    return UsageError(command.name, absl::StrCat(command.name, " needs ", command.synopsis));
-  }
-  if (values.size() > command.max_positional) {
-    return UsageError(command.name, absl::StrCat("unexpected argument '", values[command.max_positional], "'"));
-  }
+absl::StatusOr<Invocation> ParseCommand(const CommandSpec& command, const std::vector<std::string>& args,
+                                        const std::string& default_endpoint) {
+  auto line = ReadCommandLine(command, args, GlobalOptions());
+  if (!line.ok()) return UsageError(command.name, std::string(line.status().message()));
+  if (Has(line->options, "help")) return Print(CommandHelp(command));
   Invocation invocation;
   invocation.name = command.name;
-  if (absl::Status globals = FillGlobals(options, default_endpoint, &invocation); !globals.ok()) {
+  if (absl::Status globals = FillGlobals(line->options, default_endpoint, &invocation); !globals.ok()) {
     return UsageError(command.name, std::string(globals.message()));
   }
-  auto built = command.build(options, values);
+  auto built = command.build(line->options, line->positional);
   if (!built.ok()) return UsageError(command.name, std::string(built.status().message()));
   invocation.command = *std::move(built);
   return invocation;
@@ -188,6 +200,15 @@ absl::StatusOr<Invocation> ParseArguments(const std::vector<std::string>& args, 
   std::vector<std::string> rest = args;
   rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(at));
   return ParseCommand(*command, rest, default_endpoint);
+}
+
+absl::StatusOr<CommandArgs> ParseOperation(const std::vector<std::string>& words) {
+  const std::string name = words.empty() ? "" : words.front();
+  if (name != "put" && name != "del") return absl::InvalidArgumentError(absl::StrCat("'", name, "' is not put or del"));
+  const CommandSpec& command = *FindCommand(name);
+  auto line = ReadCommandLine(command, {words.begin() + 1, words.end()}, po::options_description());
+  if (!line.ok()) return line.status();
+  return command.build(line->options, line->positional);
 }
 
 }  // namespace meshgate::ctl

@@ -31,6 +31,12 @@ struct DelArgs {
 struct ListArgs {
   v1::ListConfigRequest request;
 };
+struct CommitArgs {
+  // Without the operations, which come from `source`.
+  v1::CommitConfigRequest request;
+  // "-" for standard input, or a file's path.
+  std::string source;
+};
 struct WatchArgs {
   std::variant<v1::WatchConfigRequest, v1::WatchServiceRequest> request;
   // End after so many states; 0 means never.
@@ -57,8 +63,8 @@ struct HelpArgs {
   std::string text;
 };
 
-using CommandArgs = std::variant<GetArgs, PutArgs, DelArgs, ListArgs, WatchArgs, RegisterArgs, DeregisterArgs,
-                                 HeartbeatArgs, DiscoverArgs, ServicesArgs, HelpArgs>;
+using CommandArgs = std::variant<GetArgs, PutArgs, DelArgs, ListArgs, CommitArgs, WatchArgs, RegisterArgs,
+                                 DeregisterArgs, HeartbeatArgs, DiscoverArgs, ServicesArgs, HelpArgs>;
 
 struct Invocation {
   // As the user named it, for messages.
@@ -72,6 +78,10 @@ struct Invocation {
 // `args` without the program's name; `default_endpoint` where --endpoint is not given. INVALID_ARGUMENT says what is
 // wrong and which --help to read.
 absl::StatusOr<Invocation> ParseArguments(const std::vector<std::string>& args, const std::string& default_endpoint);
+
+// A part of a commit, PutArgs or DelArgs: the words of a put or a del, without the options of every command.
+// INVALID_ARGUMENT says what is wrong.
+absl::StatusOr<CommandArgs> ParseOperation(const std::vector<std::string>& words);
 
 }  // namespace meshgate::ctl
 

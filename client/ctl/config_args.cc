@@ -1,4 +1,4 @@
-// The command lines of get, put, del and list.
+// The command lines of get, put, del, list and commit.
 #include "absl/strings/str_cat.h"
 #include "client/ctl/command_spec.h"
 
@@ -88,6 +88,13 @@ absl::StatusOr<CommandArgs> BuildList(const po::variables_map& options, const Po
   return args;
 }
 
+absl::StatusOr<CommandArgs> BuildCommit(const po::variables_map& options, const Positional& positional) {
+  CommitArgs args;
+  args.request.set_datacenter(StringOf(options, "datacenter"));
+  args.source = positional[0];
+  return args;
+}
+
 }  // namespace
 
 std::vector<CommandSpec> ConfigCommands() {
@@ -122,6 +129,23 @@ std::vector<CommandSpec> ConfigCommands() {
        "  meshgatectl list payments/\n"
        "  meshgatectl list payments/ --keys-only\n",
        0, 1, AddList, BuildList},
+      {"commit", "FILE|-", "Make up to 64 changes at once: all of them, or none.",
+       "Each line is a put or a del as on the command line: quotes and backslashes as in a shell, # before a remark,\n"
+       "@FILE for a value from a file. The changes are made in order, each seeing those before it,\n"
+       "and reach whoever watches the keys in one response. Input that begins with { is a CommitConfigRequest in "
+       "protobuf's JSON, values in\n"
+       "base64.\n\n"
+       "Prints the key and the new modify index of each put, or a CommitConfigResponse in json. When a condition does\n"
+       "not hold nothing is changed (exit status 74), and the message says which line it was. All of it takes at most\n"
+       "512 KiB, values counted in base64.\n\n"
+       "Examples:\n"
+       "  meshgatectl commit changes.txt\n"
+       "  meshgatectl commit - <<'END'\n"
+       "  put payments/db/url \"postgres://db2/payments\" --if-modify-index 1042\n"
+       "  put payments/cert @cert.pem\n"
+       "  del --prefix payments/old/\n"
+       "  END\n",
+       1, 1, AddDatacenter, BuildCommit},
   };
 }
 

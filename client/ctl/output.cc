@@ -58,6 +58,10 @@ void PrintEntry(const v1::ConfigEntry& entry, bool keys_only, std::ostream& out)
   out << "\n";
 }
 
+void PrintWritten(const v1::ConfigEntry& entry, std::ostream& out) {
+  out << Escaped(entry.key()) << "\t" << entry.modify_index() << "\n";
+}
+
 void PrintInstance(const v1::DiscoveredInstance& instance, std::ostream& out) {
   out << Escaped(instance.instance().id()) << "\t" << Escaped(instance.node()) << "\t" << AddressOf(instance.instance())
       << "\t" << StatusName(instance.status()) << "\t" << EscapedList(instance.instance().tags()) << "\n";

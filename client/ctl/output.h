@@ -19,6 +19,9 @@ void PrintJson(const google::protobuf::Message& message, std::ostream& out);
 // key, modify index and value, separated by tabs. The key alone with `keys_only`.
 void PrintEntry(const v1::ConfigEntry& entry, bool keys_only, std::ostream& out);
 
+// key and modify index, separated by a tab.
+void PrintWritten(const v1::ConfigEntry& entry, std::ostream& out);
+
 // id, node, address:port, status and tags, separated by tabs.
 void PrintInstance(const v1::DiscoveredInstance& instance, std::ostream& out);
 

@@ -43,6 +43,26 @@ size_t SizeOf(const Registration& r) {
   return size;
 }
 
+size_t SizeOf(const std::vector<KvOperation>& operations) {
+  struct Visitor {
+    size_t operator()(const PutOperation& put) const { return put.entry.key.size() + put.entry.value.size(); }
+    size_t operator()(const DeleteKeyOperation& remove) const { return remove.key.size(); }
+    size_t operator()(const DeletePrefixOperation& remove) const { return remove.prefix.size(); }
+  };
+  size_t size = operations.size() * sizeof(KvOperation);
+  for (const KvOperation& operation : operations) size += std::visit(Visitor(), operation);
+  return size;
+}
+
+KvEntry WithoutValue(const KvEntry& entry) {
+  KvEntry out;
+  out.key = entry.key;
+  out.flags = entry.flags;
+  out.create_index = entry.create_index;
+  out.modify_index = entry.modify_index;
+  return out;
+}
+
 absl::Status CheckDatacenter(const std::string& datacenter) {
   if (datacenter.empty() || datacenter == kEmbeddedDatacenter) return absl::OkStatus();
   return MakeError(absl::StatusCode::kNotFound, reason::kDatacenterNotFound,
@@ -75,6 +95,23 @@ CallHandle StartRead(Engine& engine, TargetKind kind, const std::string& name, c
   absl::Status status = CheckDatacenter(options.datacenter);
   if (!status.ok()) return engine.Answer(std::move(status), std::move(finish));
   return engine.Read(kind, name, options, std::move(finish));
+}
+
+// As StartRead(), for what is known at once.
+template <typename Collect>
+CallHandle StartConfirm(Engine& engine, const ReadOptions& options, Backend::Callback<std::vector<Presence>> done,
+                        Collect collect) {
+  Engine::Finish finish = [&engine, collect = std::move(collect), done = std::move(done)](absl::Status status) mutable {
+    if (!status.ok()) return done(std::move(status));
+    std::vector<Presence> found;
+    engine.WithState([&](const State& state) { collect(state, found); });
+    done(std::move(found));
+  };
+  absl::Status status = CheckDatacenter(options.datacenter);
+  if (!status.ok()) return engine.Answer(std::move(status), std::move(finish));
+  ReadOptions at_once;
+  at_once.timeout = options.timeout;
+  return engine.Read(TargetKind::kCatalog, "", at_once, std::move(finish));
 }
 
 Instance ToInstance(const embedded::InstanceRecord& record, const embedded::NodeInfo& node) {
@@ -187,6 +224,26 @@ CallHandle EmbeddedBackend::ReadCatalog(const ReadOptions& options,
                    });
 }
 
+CallHandle EmbeddedBackend::ConfirmKeysGone(const std::vector<std::string>& keys, const ReadOptions& options,
+                                            Callback<std::vector<Presence>> done) {
+  return StartConfirm(*engine_, options, std::move(done), [keys](const State& state, std::vector<Presence>& found) {
+    for (const std::string& key : keys) found.push_back(state.kv.Find(key) ? Presence::kExists : Presence::kGone);
+  });
+}
+
+CallHandle EmbeddedBackend::ConfirmInstancesGone(const std::string& service, const std::vector<InstanceName>& instances,
+                                                 const ReadOptions& options, Callback<std::vector<Presence>> done) {
+  return StartConfirm(*engine_, options, std::move(done),
+                      [service, instances, node = node_](const State& state, std::vector<Presence>& found) {
+                        for (const InstanceName& instance : instances) {
+                          const SharedRecord record =
+                              instance.node == node->name ? state.catalog.Find(instance.id) : nullptr;
+                          const bool exists = record && record->registration->service == service;
+                          found.push_back(exists ? Presence::kExists : Presence::kGone);
+                        }
+                      });
+}
+
 CallHandle EmbeddedBackend::PutKey(const KvEntry& entry, std::optional<uint64_t> if_modify_index,
                                    const WriteOptions& options, Callback<KvEntry> done) {
   // Set on the writer's thread before the write is finished with OK.
@@ -196,10 +253,7 @@ CallHandle EmbeddedBackend::PutKey(const KvEntry& entry, std::optional<uint64_t>
       [entry, if_modify_index, written](Transaction& transaction) {
         auto put = transaction.Put(entry, if_modify_index);
         if (!put.ok()) return put.status();
-        written->key = (*put)->key;
-        written->flags = (*put)->flags;
-        written->create_index = (*put)->create_index;
-        written->modify_index = (*put)->modify_index;
+        *written = WithoutValue(**put);
         return absl::OkStatus();
       },
       [written, done = std::move(done)](absl::Status status) mutable {
@@ -224,6 +278,25 @@ CallHandle EmbeddedBackend::DeletePrefix(const std::string& prefix, const WriteO
         return absl::OkStatus();
       },
       std::move(done));
+}
+
+CallHandle EmbeddedBackend::Commit(const std::vector<KvOperation>& operations, const WriteOptions& options,
+                                   Callback<std::vector<KvEntry>> done) {
+  // As in PutKey().
+  auto written = std::make_shared<std::vector<KvEntry>>();
+  return StartWrite(
+      *engine_, SizeOf(operations), options,
+      [operations, written](Transaction& transaction) {
+        auto entries = transaction.Commit(operations);
+        if (!entries.ok()) return std::move(entries).status();
+        written->clear();
+        for (const SharedEntry& entry : *entries) written->push_back(WithoutValue(*entry));
+        return absl::OkStatus();
+      },
+      [written, done = std::move(done)](absl::Status status) mutable {
+        if (!status.ok()) return done(std::move(status));
+        done(std::move(*written));
+      });
 }
 
 CallHandle EmbeddedBackend::Register(const Registration& registration, const WriteOptions& options, DoneCallback done) {

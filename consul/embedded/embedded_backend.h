@@ -77,11 +77,18 @@ class EmbeddedBackend final : public Backend {
   CallHandle ReadService(const std::string& service, const std::string& filter, const std::string& near,
                          const ReadOptions& options, Callback<Answer<std::vector<Instance>>> done) override;
   CallHandle ReadCatalog(const ReadOptions& options, Callback<Answer<std::vector<ServiceSummary>>> done) override;
+  // Nothing is ever hidden here.
+  CallHandle ConfirmKeysGone(const std::vector<std::string>& keys, const ReadOptions& options,
+                             Callback<std::vector<Presence>> done) override;
+  CallHandle ConfirmInstancesGone(const std::string& service, const std::vector<InstanceName>& instances,
+                                  const ReadOptions& options, Callback<std::vector<Presence>> done) override;
   CallHandle PutKey(const KvEntry& entry, std::optional<uint64_t> if_modify_index, const WriteOptions& options,
                     Callback<KvEntry> done) override;
   CallHandle DeleteKey(const std::string& key, std::optional<uint64_t> if_modify_index, const WriteOptions& options,
                        DoneCallback done) override;
   CallHandle DeletePrefix(const std::string& prefix, const WriteOptions& options, DoneCallback done) override;
+  CallHandle Commit(const std::vector<KvOperation>& operations, const WriteOptions& options,
+                    Callback<std::vector<KvEntry>> done) override;
   CallHandle Register(const Registration& registration, const WriteOptions& options, DoneCallback done) override;
   CallHandle Deregister(const std::string& id, const WriteOptions& options, DoneCallback done) override;
   CallHandle Heartbeat(const std::string& id, Health health, const std::string& note, const WriteOptions& options,

@@ -18,9 +18,10 @@ using SharedEntry = std::shared_ptr<const KvEntry>;
 // under the lock and copies values outside of it. Thread-compatible.
 class KvTable {
  public:
-  // Creates or replaces; `entry` carries its indexes, modify_index above every index so far.
+  // Creates or replaces; `entry` carries its indexes, modify_index above every index so far or, as a part of the latest
+  // write, the same.
   void Put(SharedEntry entry);
-  // `index` is the deletion's, above every index so far.
+  // `index` is the deletion's, with the same rule.
   void Erase(const std::string& key, uint64_t index);
 
   // Null where there is none.

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
 
 namespace meshgate::consul::embedded {
@@ -9,6 +10,11 @@ namespace {
 
 absl::Status CasMismatch(const std::string& what) {
   return MakeError(absl::StatusCode::kAborted, reason::kCasMismatch, what + "; read it again before trying again");
+}
+
+// The error of one operation of a commit.
+absl::Status InOperation(size_t position, const absl::Status& status) {
+  return MakeError(status.code(), ReasonOf(status), absl::StrCat("operations[", position, "]: ", status.message()));
 }
 
 absl::Status NoSuchInstance() {
@@ -43,6 +49,59 @@ void Apply(const Mutation& mutation, State& state) {
 }
 
 absl::StatusOr<SharedEntry> Transaction::Put(KvEntry entry, std::optional<uint64_t> if_modify_index) {
+  return PutAt(std::move(entry), if_modify_index, index_ + 1);
+}
+
+absl::Status Transaction::Delete(const std::string& key, std::optional<uint64_t> if_modify_index) {
+  return DeleteAt(key, if_modify_index, index_ + 1);
+}
+
+void Transaction::DeletePrefix(const std::string& prefix) { DeletePrefixAt(prefix, index_ + 1); }
+
+absl::StatusOr<std::vector<SharedEntry>> Transaction::Commit(const std::vector<KvOperation>& operations) {
+  struct Visitor {
+    Transaction& transaction;
+    const uint64_t index;
+    std::vector<SharedEntry>& written;
+
+    absl::Status operator()(const PutOperation& put) {
+      auto entry = transaction.PutAt(put.entry, put.if_modify_index, index);
+      if (entry.ok()) written.push_back(*std::move(entry));
+      return std::move(entry).status();
+    }
+    absl::Status operator()(const DeleteKeyOperation& remove) {
+      return transaction.DeleteAt(remove.key, remove.if_modify_index, index);
+    }
+    absl::Status operator()(const DeletePrefixOperation& remove) {
+      transaction.DeletePrefixAt(remove.prefix, index);
+      return absl::OkStatus();
+    }
+  };
+  const uint64_t index_before = index_;
+  const size_t mutations_before = mutations_.size();
+  std::vector<SharedEntry> written;
+  Visitor visitor{*this, index_ + 1, written};
+  absl::Status failed;
+  committing_ = true;
+  for (size_t i = 0; i < operations.size() && failed.ok(); ++i) {
+    if (absl::Status status = std::visit(visitor, operations[i]); !status.ok()) failed = InOperation(i, status);
+  }
+  committing_ = false;
+  std::vector<Replaced> replaced = std::exchange(replaced_, {});
+  if (failed.ok()) return written;
+  for (auto it = replaced.rbegin(); it != replaced.rend(); ++it) {
+    if (it->entry.has_value()) {
+      entries_[it->key] = *std::move(it->entry);
+    } else {
+      entries_.erase(it->key);
+    }
+  }
+  mutations_.resize(mutations_before, ReapEntries{});
+  index_ = index_before;
+  return failed;
+}
+
+absl::StatusOr<SharedEntry> Transaction::PutAt(KvEntry entry, std::optional<uint64_t> if_modify_index, uint64_t index) {
   const SharedEntry old = FindEntry(entry.key);
   if (if_modify_index == 0 && old) return CasMismatch("the key exists");
   if (if_modify_index.value_or(0) != 0) {
@@ -50,25 +109,25 @@ absl::StatusOr<SharedEntry> Transaction::Put(KvEntry entry, std::optional<uint64
     if (old->modify_index != *if_modify_index) return CasMismatch("the entry was modified");
   }
   if (old && old->value == entry.value && old->flags == entry.flags) return old;
-  entry.modify_index = ++index_;
+  entry.modify_index = index_ = index;
   entry.create_index = old ? old->create_index : entry.modify_index;
   auto shared = std::make_shared<const KvEntry>(std::move(entry));
-  entries_[shared->key] = shared;
+  Stage(shared->key, shared);
   mutations_.push_back(PutEntry{shared});
   return SharedEntry(shared);
 }
 
-absl::Status Transaction::Delete(const std::string& key, std::optional<uint64_t> if_modify_index) {
+absl::Status Transaction::DeleteAt(const std::string& key, std::optional<uint64_t> if_modify_index, uint64_t index) {
   const SharedEntry old = FindEntry(key);
   if (!old) return absl::OkStatus();
   if (if_modify_index && *if_modify_index != old->modify_index) {
     return CasMismatch(*if_modify_index == 0 ? "the key exists" : "the entry was modified");
   }
-  EraseKey(key, ++index_);
+  EraseKey(key, index);
   return absl::OkStatus();
 }
 
-void Transaction::DeletePrefix(const std::string& prefix) {
+void Transaction::DeletePrefixAt(const std::string& prefix, uint64_t index) {
   std::vector<std::string> keys;
   for (const SharedEntry& entry : state_.kv.FindBelow(prefix)) {
     if (FindEntry(entry->key)) keys.push_back(entry->key);
@@ -77,9 +136,7 @@ void Transaction::DeletePrefix(const std::string& prefix) {
        ++it) {
     if (it->second && !state_.kv.Find(it->first)) keys.push_back(it->first);
   }
-  if (keys.empty()) return;
-  ++index_;
-  for (const std::string& key : keys) EraseKey(key, index_);
+  for (const std::string& key : keys) EraseKey(key, index);
 }
 
 void Transaction::Register(std::shared_ptr<const Registration> registration) {
@@ -156,8 +213,15 @@ SharedRecord Transaction::FindInstance(const std::string& id) const {
 }
 
 void Transaction::EraseKey(const std::string& key, uint64_t index) {
-  entries_[key] = nullptr;
+  index_ = index;
+  Stage(key, nullptr);
   mutations_.push_back(EraseEntry{key, index});
+}
+
+void Transaction::Stage(const std::string& key, SharedEntry entry) {
+  const auto [slot, is_new] = entries_.try_emplace(key);
+  if (committing_) replaced_.push_back({key, is_new ? std::nullopt : std::make_optional(std::move(slot->second))});
+  slot->second = std::move(entry);
 }
 
 void Transaction::PutRecord(SharedRecord record, SharedRecord previous, uint64_t index) {

@@ -65,6 +65,8 @@ class Transaction {
   absl::StatusOr<SharedEntry> Put(KvEntry entry, std::optional<uint64_t> if_modify_index);
   absl::Status Delete(const std::string& key, std::optional<uint64_t> if_modify_index);
   void DeletePrefix(const std::string& prefix);
+  // All of them with one index, or none. The entries of the puts, in order.
+  absl::StatusOr<std::vector<SharedEntry>> Commit(const std::vector<KvOperation>& operations);
 
   // Checks of an instance that is registered again keep their status where the kind of their probe is the same, as
   // with Consul: registering again is no outage.
@@ -92,7 +94,13 @@ class Transaction {
  private:
   SharedEntry FindEntry(const std::string& key) const;
   SharedRecord FindInstance(const std::string& id) const;
+  // With an index above all, or with that of the write that they are a part of.
+  absl::StatusOr<SharedEntry> PutAt(KvEntry entry, std::optional<uint64_t> if_modify_index, uint64_t index);
+  absl::Status DeleteAt(const std::string& key, std::optional<uint64_t> if_modify_index, uint64_t index);
+  void DeletePrefixAt(const std::string& prefix, uint64_t index);
   void EraseKey(const std::string& key, uint64_t index);
+  // Every change of `entries_` goes through here.
+  void Stage(const std::string& key, SharedEntry entry);
   void PutRecord(SharedRecord record, SharedRecord previous, uint64_t index);
   void EraseRecord(SharedRecord record, uint64_t index);
   void ChangeStatus(const SharedRecord& record, int position, Health health, const std::string& output);
@@ -103,6 +111,13 @@ class Transaction {
   std::vector<Mutation> mutations_;
   // What the mutations did so far; null means erased.
   std::map<std::string, SharedEntry> entries_;
+  // What a commit in progress has replaced in `entries_`, to put it back; nothing stands for a key that was not there.
+  struct Replaced {
+    std::string key;
+    std::optional<SharedEntry> entry;
+  };
+  bool committing_ = false;
+  std::vector<Replaced> replaced_;
   std::unordered_map<std::string, SharedRecord> instances_;
 };
 

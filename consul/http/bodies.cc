@@ -75,21 +75,62 @@ json::object CheckBody(const Registration& registration, size_t position) {
   return check;
 }
 
-}  // namespace
+// One operation of a transaction.
+json::object InTxn(const char* verb, const std::string& key, std::optional<uint64_t> index = std::nullopt) {
+  json::object kv{{"Verb", verb}, {"Key", View(key)}};
+  if (index.has_value()) kv["Index"] = *index;
+  return json::object{{"KV", std::move(kv)}};
+}
 
-std::string TxnPutBody(const KvEntry& entry, std::optional<uint64_t> if_modify_index) {
+json::object PutInTxn(const KvEntry& entry, std::optional<uint64_t> if_modify_index) {
   json::object kv;
   kv["Verb"] = if_modify_index.has_value() ? "cas" : "set";
   kv["Key"] = View(entry.key);
   kv["Value"] = View(absl::Base64Escape(entry.value));
   kv["Flags"] = entry.flags;
   if (if_modify_index.has_value()) kv["Index"] = *if_modify_index;
-  return json::serialize(json::array{json::object{{"KV", std::move(kv)}}});
+  return json::object{{"KV", std::move(kv)}};
+}
+
+}  // namespace
+
+std::string TxnPutBody(const KvEntry& entry, std::optional<uint64_t> if_modify_index) {
+  return json::serialize(json::array{PutInTxn(entry, if_modify_index)});
 }
 
 std::string TxnDeletePrefixBody(const std::string& prefix) {
-  return json::serialize(
-      json::array{json::object{{"KV", json::object{{"Verb", "delete-tree"}, {"Key", View(prefix)}}}}});
+  return json::serialize(json::array{InTxn("delete-tree", prefix)});
+}
+
+std::string TxnBody(const std::vector<KvOperation>& operations) {
+  struct Visitor {
+    json::object operator()(const PutOperation& put) const { return PutInTxn(put.entry, put.if_modify_index); }
+    json::object operator()(const DeleteKeyOperation& remove) const {
+      return remove.if_modify_index.has_value() ? InTxn("delete-cas", remove.key, remove.if_modify_index)
+                                                : InTxn("delete", remove.key);
+    }
+    json::object operator()(const DeletePrefixOperation& remove) const { return InTxn("delete-tree", remove.prefix); }
+  };
+  json::array body;
+  for (const KvOperation& operation : operations) body.push_back(std::visit(Visitor(), operation));
+  return json::serialize(body);
+}
+
+std::string TxnFindKeysBody(const std::vector<std::string>& keys) {
+  json::array body;
+  // No entry has this index.
+  for (const std::string& key : keys) body.push_back(InTxn("check-index", key, 0));
+  return json::serialize(body);
+}
+
+std::string TxnGetInstancesBody(const std::vector<InstanceName>& instances) {
+  json::array body;
+  for (const InstanceName& instance : instances) {
+    json::object get{
+        {"Verb", "get"}, {"Node", View(instance.node)}, {"Service", json::object{{"ID", View(instance.id)}}}};
+    body.push_back(json::object{{"Service", std::move(get)}});
+  }
+  return json::serialize(body);
 }
 
 std::string RegistrationBody(const Registration& registration) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "consul/types.h"
 
@@ -15,6 +16,16 @@ std::string TxnPutBody(const KvEntry& entry, std::optional<uint64_t> if_modify_i
 
 // /v1/txn with one operation: deletes what begins with `prefix`.
 std::string TxnDeletePrefixBody(const std::string& prefix);
+
+// /v1/txn with all of the operations, in order. At most CommitBytes() of consul/validate.h.
+std::string TxnBody(const std::vector<KvOperation>& operations);
+
+// /v1/txn that changes nothing, and whose errors tell which of the keys exist. Reading the keys themselves would carry
+// their values.
+std::string TxnFindKeysBody(const std::vector<std::string>& keys);
+
+// /v1/txn that reads instances.
+std::string TxnGetInstancesBody(const std::vector<InstanceName>& instances);
 
 // /v1/agent/service/register.
 std::string RegistrationBody(const Registration& registration);

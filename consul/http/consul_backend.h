@@ -60,11 +60,18 @@ class ConsulBackend final : public Backend {
                          const ReadOptions& options, Callback<Answer<std::vector<Instance>>> done) override;
   CallHandle ReadCatalog(const ReadOptions& options, Callback<Answer<std::vector<ServiceSummary>>> done) override;
 
+  CallHandle ConfirmKeysGone(const std::vector<std::string>& keys, const ReadOptions& options,
+                             Callback<std::vector<Presence>> done) override;
+  CallHandle ConfirmInstancesGone(const std::string& service, const std::vector<InstanceName>& instances,
+                                  const ReadOptions& options, Callback<std::vector<Presence>> done) override;
+
   CallHandle PutKey(const KvEntry& entry, std::optional<uint64_t> if_modify_index, const WriteOptions& options,
                     Callback<KvEntry> done) override;
   CallHandle DeleteKey(const std::string& key, std::optional<uint64_t> if_modify_index, const WriteOptions& options,
                        DoneCallback done) override;
   CallHandle DeletePrefix(const std::string& prefix, const WriteOptions& options, DoneCallback done) override;
+  CallHandle Commit(const std::vector<KvOperation>& operations, const WriteOptions& options,
+                    Callback<std::vector<KvEntry>> done) override;
 
   CallHandle Register(const Registration& registration, const WriteOptions& options, DoneCallback done) override;
   CallHandle Deregister(const std::string& id, const WriteOptions& options, DoneCallback done) override;
@@ -83,6 +90,10 @@ class ConsulBackend final : public Backend {
 
   CallHandle PutWithTxn(std::string body, const KvEntry& entry, bool compares, const WriteOptions& options,
                         Callback<KvEntry> done);
+  // Asks about what `search` has not found out yet, until it knows all.
+  template <typename Search>
+  void Confirm(std::shared_ptr<Search> search);
+
   // For values that are too large for a transaction.
   CallHandle PutPlain(const KvEntry& entry, std::optional<uint64_t> if_modify_index, const WriteOptions& options,
                       Callback<KvEntry> done);

@@ -194,6 +194,42 @@ absl::StatusOr<std::vector<T>> ReadAll(Document& document, T (*read)(Document&, 
   return out;
 }
 
+TxnInstance ReadTxnInstance(Document& document, element from) {
+  TxnInstance instance;
+  const object fields = document.As<object>(from, "an instance");
+  if (!document.ok()) return instance;
+  instance.id = document.String(fields, "ID");
+  instance.service = document.String(fields, "Service");
+  return instance;
+}
+
+// The results of a transaction, all of one kind.
+template <typename T>
+absl::StatusOr<std::vector<T>> ReadTxn(std::string body, const char* kind, T (*read)(Document&, element)) {
+  Document document(std::move(body));
+  std::vector<T> out;
+  const object fields = document.As<object>(document.root(), "the whole");
+  if (document.ok()) {
+    // Deletions alone have no results.
+    if (auto results = document.Maybe(fields, "Results")) {
+      const array items = document.As<array>(*results, "Results");
+      if (document.ok()) {
+        for (const element item : items) {
+          const object result = document.As<object>(item, "a result");
+          if (!document.ok()) break;
+          const element value = document.Field(result, kind);
+          if (!document.ok()) break;
+          out.push_back(read(document, value));
+        }
+      }
+    } else {
+      document.Field(fields, "Results");
+    }
+  }
+  if (!document.ok()) return document.status();
+  return out;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<KvEntry>> ParseEntries(std::string body) {
@@ -229,42 +265,26 @@ absl::StatusOr<std::vector<ServiceSummary>> ParseCatalog(std::string body) {
   return services;
 }
 
-absl::StatusOr<std::vector<KvEntry>> ParseTxn(std::string body) {
-  Document document(std::move(body));
-  std::vector<KvEntry> entries;
-  const object fields = document.As<object>(document.root(), "the whole");
-  if (document.ok()) {
-    // Deletions alone have no results.
-    if (auto results = document.Maybe(fields, "Results")) {
-      const array items = document.As<array>(*results, "Results");
-      if (document.ok()) {
-        for (const element item : items) {
-          const object result = document.As<object>(item, "a result");
-          if (!document.ok()) break;
-          const element entry = document.Field(result, "KV");
-          if (!document.ok()) break;
-          entries.push_back(ReadEntry(document, entry));
-        }
-      }
-    } else {
-      document.Field(fields, "Results");
-    }
-  }
-  if (!document.ok()) return document.status();
-  return entries;
+absl::StatusOr<std::vector<KvEntry>> ParseTxn(std::string body) { return ReadTxn(std::move(body), "KV", &ReadEntry); }
+
+absl::StatusOr<std::vector<TxnInstance>> ParseTxnInstances(std::string body) {
+  return ReadTxn(std::move(body), "Service", &ReadTxnInstance);
 }
 
-std::vector<std::string> ParseTxnErrors(std::string body) {
+std::vector<TxnError> ParseTxnErrors(std::string body) {
   Document document(std::move(body));
-  std::vector<std::string> words;
+  std::vector<TxnError> all;
   const auto errors = document.Get<array>(document.As<object>(document.root(), "the whole"), "Errors");
-  if (!document.ok()) return words;
-  for (const element error : errors) {
-    const auto what = document.Get<std::string_view>(document.As<object>(error, "an error"), "What");
+  if (!document.ok()) return all;
+  for (const element item : errors) {
+    const object fields = document.As<object>(item, "an error");
+    TxnError error;
+    error.operation = document.Get<uint64_t>(fields, "OpIndex");
+    error.what = document.String(fields, "What");
     if (!document.ok()) break;
-    words.emplace_back(what);
+    all.push_back(std::move(error));
   }
-  return words;
+  return all;
 }
 
 absl::StatusOr<std::vector<std::string>> ParseTtlChecks(std::string body, const std::string& instance_id) {

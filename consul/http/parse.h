@@ -6,6 +6,7 @@
 #ifndef MESHGATE_CONSUL_HTTP_PARSE_H_
 #define MESHGATE_CONSUL_HTTP_PARSE_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -28,9 +29,25 @@ absl::StatusOr<std::vector<ServiceSummary>> ParseCatalog(std::string body);
 // were written.
 absl::StatusOr<std::vector<KvEntry>> ParseTxn(std::string body);
 
-// The body of a transaction's 409: what its operations failed for, in Consul's words. Unlike the rest it is read for an
-// error's sake and never fails: without any words it is empty.
-std::vector<std::string> ParseTxnErrors(std::string body);
+// What one operation of a transaction failed for, in Consul's words.
+struct TxnError {
+  // Its position in the transaction.
+  uint64_t operation = 0;
+  std::string what;
+};
+
+// The body of a transaction's 409. Unlike the rest it is read for an error's sake and never fails: without any words it
+// is empty.
+std::vector<TxnError> ParseTxnErrors(std::string body);
+
+// An instance that a transaction has read.
+struct TxnInstance {
+  std::string id;
+  std::string service;
+};
+
+// /v1/txn that reads instances: those that may be read, in the order of the operations.
+absl::StatusOr<std::vector<TxnInstance>> ParseTxnInstances(std::string body);
 
 // /v1/agent/checks: the ids of an instance's TTL checks.
 absl::StatusOr<std::vector<std::string>> ParseTtlChecks(std::string body, const std::string& instance_id);

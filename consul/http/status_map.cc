@@ -116,24 +116,26 @@ absl::Status NoTtlCheck() {
   return MakeError(StatusCode::kFailedPrecondition, reason::kNoTtlCheck, "the instance has no such TTL check");
 }
 
-absl::Status PermissionDenied() {
-  return MakeError(StatusCode::kPermissionDenied, reason::kPermissionDenied, "the token has no permission for this");
+absl::Status PermissionDenied(absl::string_view which = "") {
+  return MakeError(StatusCode::kPermissionDenied, reason::kPermissionDenied,
+                   absl::StrCat(which, "the token has no permission for this"));
 }
 
 // A transaction that was rolled back. Its errors quote keys, which callers choose: only how they begin and end is
 // Consul's.
 absl::Status RolledBack(const Asked& asked, const Response& response) {
-  const std::vector<std::string> errors = ParseTxnErrors(response.body);
-  for (const std::string& what : errors) {
+  const std::vector<TxnError> errors = ParseTxnErrors(response.body);
+  for (const auto& [operation, what] : errors) {
+    const std::string which = asked.commit ? absl::StrCat("operations[", operation, "]: ") : "";
     if (asked.compares && (absl::EndsWith(what, "index is stale") || absl::EndsWith(what, "doesn't exist"))) {
       return MakeError(StatusCode::kAborted, reason::kCasMismatch,
-                       "the entry is not what the write expects; read it again");
+                       absl::StrCat(which, "the entry is not what the write expects; read it again"));
     }
-    if (absl::StartsWith(what, "Permission denied")) return PermissionDenied();
+    if (absl::StartsWith(what, "Permission denied")) return PermissionDenied(which);
   }
   return WithRetryAfter(MakeError(StatusCode::kUnavailable, reason::kConsulUnavailable,
                                   absl::StrCat("Consul refused the write and changed nothing",
-                                               errors.empty() ? "" : Quote(errors.front()))),
+                                               errors.empty() ? "" : Quote(errors.front().what))),
                         kRetryAfter);
 }
 
@@ -200,6 +202,10 @@ absl::Status StatusOf(const Asked& asked, const Response& response) {
       return MakeError(StatusCode::kPermissionDenied, reason::kPermissionDenied,
                        absl::StrCat("Consul forbids this", Quote(response.body)));
     case 413:
+      if (asked.endpoint == Endpoint::kTxn) {
+        return MakeError(StatusCode::kInvalidArgument, reason::kValueTooLarge,
+                         "this Consul does not take as much at once (limits.txn_max_req_len)");
+      }
       return MakeError(StatusCode::kInvalidArgument, reason::kValueTooLarge, "the value is larger than Consul accepts");
     case 429:
       return Overloaded(Quote(response.body));

@@ -15,6 +15,9 @@ struct Asked {
   bool write = false;
   // Whether that depends on what is there: a compare-and-set.
   bool compares = false;
+  // Whether the caller gave the operations of the transaction: an error of one of them then begins with which,
+  // "operations[3]: ".
+  bool commit = false;
 };
 
 // The one place where Consul's answers become our errors (consul/backend.h has the list). OK: the answer means what it

@@ -3,7 +3,6 @@
 #include <memory>
 #include <utility>
 
-#include "consul/base/errors.h"
 #include "server/grpc/unary_call.h"
 
 namespace meshgate::server {
@@ -71,10 +70,9 @@ grpc::ServerUnaryReactor* ConfigService::DeleteConfig(grpc::CallbackServerContex
 grpc::ServerUnaryReactor* ConfigService::CommitConfig(grpc::CallbackServerContext* context,
                                                       const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
   return UnaryCall<v1::CommitConfigRequest, v1::CommitConfigResponse>::Start(
-      &commit_, environment_.calls, context, request, response, [](const auto&, const Caller&, auto reply) {
-        reply(MakeError(absl::StatusCode::kUnimplemented, reason::kNotImplemented,
-                        "CommitConfig is not available in this version; write entries one by one with PutConfig and "
-                        "if_modify_index"));
+      &commit_, environment_.calls, context, request, response,
+      [this](const auto& r, const Caller& caller, auto reply) {
+        handlers_->CommitConfig(r, caller, std::move(reply));
       });
 }
 

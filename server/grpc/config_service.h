@@ -32,7 +32,6 @@ class ConfigService final : public RawConfigService<v1::ConfigService::Service> 
                                       grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* DeleteConfig(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
                                          grpc::ByteBuffer* response) override;
-  // UNIMPLEMENTED in this version.
   grpc::ServerUnaryReactor* CommitConfig(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
                                          grpc::ByteBuffer* response) override;
 

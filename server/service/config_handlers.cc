@@ -4,10 +4,13 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
 #include "consul/validate.h"
+#include "server/service/config_writes.h"
 #include "server/service/convert.h"
 #include "server/service/page_token.h"
 #include "server/service/read_options.h"
@@ -62,22 +65,6 @@ absl::StatusOr<consul::WriteOptions> PlanWrite(const std::string& datacenter, co
   if (!timeout.ok()) return timeout.status();
   options.timeout = *timeout;
   return options;
-}
-
-absl::Status ValidateDelete(const v1::DeleteConfigRequest& request) {
-  switch (request.target_case()) {
-    case v1::DeleteConfigRequest::kKey:
-      return consul::ValidateKey("key", request.key());
-    case v1::DeleteConfigRequest::kPrefix:
-      if (request.prefix().empty()) {
-        return InvalidField("prefix", "must not be empty: that would delete every key", reason::kInvalidKey);
-      }
-      if (request.has_if_modify_index()) return InvalidField("if_modify_index", "only with key, not with prefix");
-      return consul::ValidatePrefix("prefix", request.prefix());
-    case v1::DeleteConfigRequest::TARGET_NOT_SET:
-      break;
-  }
-  return InvalidField("target", "required: key or prefix");
 }
 
 struct WatchParameters {
@@ -171,18 +158,12 @@ void ConfigHandlers::ListConfig(const v1::ListConfigRequest& request, const Call
 
 void ConfigHandlers::PutConfig(const v1::PutConfigRequest& request, const Caller& caller,
                                Reply<v1::PutConfigResponse> reply) {
-  if (absl::Status s = consul::ValidateKey("key", request.key()); !s.ok()) return reply(s);
-  if (absl::Status s = consul::ValidateValue("value", request.value()); !s.ok()) return reply(s);
+  absl::StatusOr<consul::PutOperation> put = ParsePut("", request);
+  if (!put.ok()) return reply(put.status());
   absl::StatusOr<consul::WriteOptions> options = PlanWrite(request.datacenter(), caller);
   if (!options.ok()) return reply(options.status());
 
-  consul::KvEntry entry;
-  entry.key = request.key();
-  entry.value = request.value();
-  entry.flags = request.flags();
-  std::optional<uint64_t> if_modify_index;
-  if (request.has_if_modify_index()) if_modify_index = request.if_modify_index();
-  backend_->PutKey(entry, if_modify_index, *options,
+  backend_->PutKey(put->entry, put->if_modify_index, *options,
                    [reply = std::move(reply)](absl::StatusOr<consul::KvEntry> written) mutable {
                      if (!written.ok()) return reply(written.status());
                      v1::PutConfigResponse response;
@@ -193,7 +174,8 @@ void ConfigHandlers::PutConfig(const v1::PutConfigRequest& request, const Caller
 
 void ConfigHandlers::DeleteConfig(const v1::DeleteConfigRequest& request, const Caller& caller,
                                   Reply<v1::DeleteConfigResponse> reply) {
-  if (absl::Status s = ValidateDelete(request); !s.ok()) return reply(s);
+  absl::StatusOr<consul::KvOperation> operation = ParseDelete("", request);
+  if (!operation.ok()) return reply(operation.status());
   absl::StatusOr<consul::WriteOptions> options = PlanWrite(request.datacenter(), caller);
   if (!options.ok()) return reply(options.status());
 
@@ -201,13 +183,30 @@ void ConfigHandlers::DeleteConfig(const v1::DeleteConfigRequest& request, const 
     if (!deleted.ok()) return reply(std::move(deleted));
     reply(v1::DeleteConfigResponse());
   };
-  if (request.target_case() == v1::DeleteConfigRequest::kPrefix) {
-    backend_->DeletePrefix(request.prefix(), *options, std::move(done));
+  if (const auto* prefix = std::get_if<consul::DeletePrefixOperation>(&*operation)) {
+    backend_->DeletePrefix(prefix->prefix, *options, std::move(done));
     return;
   }
-  std::optional<uint64_t> if_modify_index;
-  if (request.has_if_modify_index()) if_modify_index = request.if_modify_index();
-  backend_->DeleteKey(request.key(), if_modify_index, *options, std::move(done));
+  const auto& key = std::get<consul::DeleteKeyOperation>(*operation);
+  backend_->DeleteKey(key.key, key.if_modify_index, *options, std::move(done));
+}
+
+void ConfigHandlers::CommitConfig(const v1::CommitConfigRequest& request, const Caller& caller,
+                                  Reply<v1::CommitConfigResponse> reply) {
+  absl::StatusOr<consul::WriteOptions> options = PlanWrite(request.datacenter(), caller);
+  if (!options.ok()) return reply(options.status());
+  absl::StatusOr<std::vector<consul::KvOperation>> operations = ParseCommit(request);
+  if (!operations.ok()) return reply(operations.status());
+
+  backend_->Commit(*operations, *options,
+                   [reply = std::move(reply)](absl::StatusOr<std::vector<consul::KvEntry>> written) mutable {
+                     if (!written.ok()) return reply(written.status());
+                     v1::CommitConfigResponse response;
+                     for (const consul::KvEntry& entry : *written) {
+                       ToApi(entry, /*with_value=*/false, response.add_entries());
+                     }
+                     reply(std::move(response));
+                   });
 }
 
 void ConfigHandlers::WatchConfig(const v1::WatchConfigRequest& request, const Caller& caller,

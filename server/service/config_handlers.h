@@ -23,6 +23,8 @@ class ConfigHandlers {
   void PutConfig(const v1::PutConfigRequest& request, const Caller& caller, Reply<v1::PutConfigResponse> reply);
   void DeleteConfig(const v1::DeleteConfigRequest& request, const Caller& caller,
                     Reply<v1::DeleteConfigResponse> reply);
+  void CommitConfig(const v1::CommitConfigRequest& request, const Caller& caller,
+                    Reply<v1::CommitConfigResponse> reply);
 
   // Starts `outbox`, or ends it with the error.
   void WatchConfig(const v1::WatchConfigRequest& request, const Caller& caller, const std::shared_ptr<Outbox>& outbox);

@@ -60,6 +60,7 @@ INSTANTIATE_TEST_SUITE_P(
         Accepted{"del|a|--if-modify-index=7", "key: \"a\" if_modify_index: 7"},
         Accepted{"del|--prefix|a/", "prefix: \"a/\""}, Accepted{"list", "options { consistency: CONSISTENCY_CACHED }"},
         Accepted{"list|p/|--keys-only", "prefix: \"p/\" keys_only: true options { consistency: CONSISTENCY_CACHED }"},
+        Accepted{"commit|-", ""}, Accepted{"commit|f|-d|dc2", "datacenter: \"dc2\""},
         Accepted{"watch|a", "key: \"a\" subscriber: \"meshgatectl\""},
         Accepted{"watch|--prefix|", "prefix: \"\" subscriber: \"meshgatectl\""},
         Accepted{"watch|-p|a/|--resume|t|--subscriber|me|-d|x",
@@ -116,6 +117,7 @@ INSTANTIATE_TEST_SUITE_P(
         std::make_pair("del|a|--prefix=b", "either KEY or --prefix"),
         std::make_pair("del|--prefix|", "would delete all"),
         std::make_pair("del|--prefix=a|--if-modify-index=1", "--if-modify-index"),
+        std::make_pair("commit", "needs FILE|-"), std::make_pair("commit|a|b", "unexpected argument 'b'"),
         std::make_pair("watch", "one of KEY"), std::make_pair("watch|a|--service=b", "one of KEY"),
         std::make_pair("watch|a|--tag=b", "go with --service"),
         std::make_pair("watch|a|--count=x", "--count takes a number"), std::make_pair("register", "--service NAME"),
@@ -157,8 +159,8 @@ TEST(ParseTest, HelpIsThereForAll) {
   const auto general = Parse("--help");
   ASSERT_TRUE(general.ok());
   const std::string text = std::get<HelpArgs>(general->command).text;
-  for (const char* command :
-       {"get", "put", "del", "list", "watch", "register", "heartbeat", "deregister", "discover", "services"}) {
+  for (const char* command : {"get", "put", "del", "list", "commit", "watch", "register", "heartbeat", "deregister",
+                              "discover", "services"}) {
     EXPECT_THAT(text, HasSubstr(std::string("\n  ") + command + " "));
     for (const std::string& line : {std::string(command) + "|--help", "help|" + std::string(command)}) {
       const auto help = Parse(line);

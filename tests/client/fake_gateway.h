@@ -70,6 +70,7 @@ class FakeGateway {
     Answer<v1::PutConfigRequest, v1::PutConfigResponse> put;
     Answer<v1::DeleteConfigRequest, v1::DeleteConfigResponse> del;
     Answer<v1::ListConfigRequest, v1::ListConfigResponse> list;
+    Answer<v1::CommitConfigRequest, v1::CommitConfigResponse> commit;
     // Taken in turn; the calls after the last one are held.
     std::deque<Stream<v1::WatchConfigResponse>> streams;
 
@@ -94,6 +95,10 @@ class FakeGateway {
     grpc::Status ListConfig(grpc::ServerContext*, const v1::ListConfigRequest* request,
                             v1::ListConfigResponse* response) override {
       return Call(list, *request, response);
+    }
+    grpc::Status CommitConfig(grpc::ServerContext*, const v1::CommitConfigRequest* request,
+                              v1::CommitConfigResponse* response) override {
+      return Call(commit, *request, response);
     }
     grpc::Status WatchConfig(grpc::ServerContext* context, const v1::WatchConfigRequest* request,
                              grpc::ServerWriter<v1::WatchConfigResponse>* writer) override {

@@ -323,5 +323,29 @@ TEST(ValidateTest, Registrations) {
   }
 }
 
+// A commit beyond Consul's limits would be refused by Consul in words about itself, or cost a transfer first.
+TEST(ValidateTest, CommitSize) {
+  std::vector<KvOperation> operations;
+  EXPECT_EQ(BadField(ValidateCommitSize("operations", operations)), "operations");
+  operations.resize(64, DeleteKeyOperation{"a"});
+  EXPECT_EQ(BadField(ValidateCommitSize("operations", operations)), "");
+  operations.push_back(DeletePrefixOperation{"a"});
+  EXPECT_EQ(BadField(ValidateCommitSize("operations", operations)), "operations");
+
+  PutOperation put;
+  put.entry.key = "k";
+  put.entry.value.assign(393000, 'v');
+  operations = {put};
+  EXPECT_EQ(CommitBytes(operations), 128 + 1 + 524000u);
+  EXPECT_EQ(BadField(ValidateCommitSize("operations", operations)), "");
+  operations = {put, DeleteKeyOperation{std::string(31, 'k')}};
+  EXPECT_EQ(CommitBytes(operations), kMaxCommitBytes);
+  EXPECT_EQ(BadField(ValidateCommitSize("operations", operations)), "");
+  operations = {put, DeleteKeyOperation{std::string(30, 'k') + '"'}};
+  const absl::Status status = ValidateCommitSize("operations", operations);
+  EXPECT_EQ(BadField(status), "operations");
+  EXPECT_EQ(ReasonOf(status), reason::kValueTooLarge);
+}
+
 }  // namespace
 }  // namespace meshgate::consul

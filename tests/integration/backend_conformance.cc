@@ -106,6 +106,27 @@ absl::Status BackendTest::DeletePrefix(const std::string& prefix) {
   return waiting.Get();
 }
 
+absl::StatusOr<Entries> BackendTest::Commit(const std::vector<KvOperation>& operations, const WriteOptions& options) {
+  Waiting<Entries> waiting;
+  backend().Commit(operations, options, waiting.Callback());
+  return waiting.Get();
+}
+
+absl::StatusOr<std::vector<Presence>> BackendTest::ConfirmKeysGone(const std::vector<std::string>& keys,
+                                                                   const ReadOptions& options) {
+  Waiting<std::vector<Presence>> waiting;
+  backend().ConfirmKeysGone(keys, options, waiting.Callback());
+  return waiting.Get();
+}
+
+absl::StatusOr<std::vector<Presence>> BackendTest::ConfirmInstancesGone(const std::string& service,
+                                                                        const std::vector<InstanceName>& instances,
+                                                                        const ReadOptions& options) {
+  Waiting<std::vector<Presence>> waiting;
+  backend().ConfirmInstancesGone(service, instances, options, waiting.Callback());
+  return waiting.Get();
+}
+
 absl::Status BackendTest::Register(const Registration& registration) {
   WaitingDone waiting;
   backend().Register(registration, {}, waiting.Callback());

@@ -75,6 +75,12 @@ class BackendTest : public ::testing::TestWithParam<BackendFactory> {
                               std::optional<uint64_t> if_modify_index = std::nullopt);
   absl::Status Delete(const std::string& key, std::optional<uint64_t> if_modify_index = std::nullopt);
   absl::Status DeletePrefix(const std::string& prefix);
+  absl::StatusOr<Entries> Commit(const std::vector<KvOperation>& operations, const WriteOptions& options = {});
+  absl::StatusOr<std::vector<Presence>> ConfirmKeysGone(const std::vector<std::string>& keys,
+                                                        const ReadOptions& options = {});
+  absl::StatusOr<std::vector<Presence>> ConfirmInstancesGone(const std::string& service,
+                                                             const std::vector<InstanceName>& instances,
+                                                             const ReadOptions& options = {});
   absl::Status Register(const Registration& registration);
   absl::Status Deregister(const std::string& id);
   absl::Status Heartbeat(const std::string& id, Health health, const std::string& note = "");

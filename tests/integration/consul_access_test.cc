@@ -52,6 +52,9 @@ TEST(ConsulAccessTest, DefaultDeny) {
     EXPECT_EQ(OutcomeOf(backend.Await([&](auto done) { backend->DeleteKey("a", std::nullopt, {}, std::move(done)); })),
               c.want);
     EXPECT_EQ(OutcomeOf(backend.Await([&](auto done) { backend->DeletePrefix("a", {}, std::move(done)); })), c.want);
+    testing::Pending<absl::StatusOr<std::vector<KvEntry>>> commit;
+    backend->Commit({PutOperation{KvEntry{"b", "2"}, {}}, DeleteKeyOperation{"a", {}}}, {}, commit.Callback());
+    EXPECT_EQ(OutcomeOf(commit.Get(LiveBackend::kBound)->status()), c.want);
     EXPECT_EQ(OutcomeOf(backend.Await([&](auto done) { backend->Register(web, {}, std::move(done)); })), c.want);
     EXPECT_EQ(OutcomeOf(backend.Await([&](auto done) { backend->Deregister("web", {}, std::move(done)); })), c.want);
   }

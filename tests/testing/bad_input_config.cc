@@ -63,6 +63,67 @@ void AddWrites(Table& table) {
   table.AddMalformed("DeleteConfig");
 }
 
+v1::CommitConfigRequest::Operation PutOf(const std::string& key) {
+  v1::CommitConfigRequest::Operation operation;
+  operation.mutable_put()->set_key(key);
+  return operation;
+}
+
+void AddCommits(Table& table) {
+  using Operation = v1::CommitConfigRequest::Operation;
+  // Each of them behind a good one, so that the position counts.
+  v1::CommitConfigRequest first;
+  *first.add_operations() = PutOf("a");
+  const auto add = [&](const std::string& what, const std::string& field, const std::string& operation) {
+    table.Add("CommitConfig", what, absl::StrCat("operations[1]", field),
+              first.SerializeAsString() + Field<v1::CommitConfigRequest>("operations", operation));
+  };
+  const auto put = [](const std::string& field, const std::string& bytes, const std::string& rest = "") {
+    return Field<Operation>("put", rest + Field<v1::PutConfigRequest>(field, bytes));
+  };
+  const auto remove = [](const std::string& field, const std::string& bytes, const std::string& rest = "") {
+    return Field<Operation>("delete", rest + Field<v1::DeleteConfigRequest>(field, bytes));
+  };
+  std::vector<Named> keys = BadKeys();
+  keys.push_back({"Empty", ""});
+  for (const Named& key : keys) {
+    add(absl::StrCat("PutKey", key.name), ".put.key", put("key", key.bytes));
+    add(absl::StrCat("DeleteKey", key.name), ".delete.key", remove("key", key.bytes));
+  }
+  std::vector<Named> prefixes = BadPaths();
+  prefixes.push_back({"Empty", ""});
+  for (const Named& prefix : prefixes) {
+    add(absl::StrCat("DeletePrefix", prefix.name), ".delete.prefix", remove("prefix", prefix.bytes));
+  }
+  std::vector<Named> datacenters = BadDatacenters();
+  datacenters.push_back({"OfAnother", "dc2"});
+  for (const Named& datacenter : datacenters) {
+    add(absl::StrCat("PutDatacenter", datacenter.name), ".put.datacenter",
+        put("datacenter", datacenter.bytes, Field<v1::PutConfigRequest>("key", "b")));
+    add(absl::StrCat("DeleteDatacenter", datacenter.name), ".delete.datacenter",
+        remove("datacenter", datacenter.bytes, Field<v1::DeleteConfigRequest>("key", "b")));
+  }
+  add("PutValueTooLarge", ".put.value",
+      put("value", std::string(524289, 'v'), Field<v1::PutConfigRequest>("key", "b")));
+  add("NoOperation", ".operation", "");
+  add("DeleteNoTarget", ".delete.target", Field<Operation>("delete", ""));
+  Operation index_with_prefix;
+  index_with_prefix.mutable_delete_()->set_prefix("b/");
+  index_with_prefix.mutable_delete_()->set_if_modify_index(0);
+  add("DeleteIndexWithPrefix", ".delete.if_modify_index", index_with_prefix.SerializeAsString());
+
+  table.Add("CommitConfig", "NoOperations", "operations", v1::CommitConfigRequest());
+  v1::CommitConfigRequest many;
+  for (int i = 0; i < 65; ++i) *many.add_operations() = PutOf(absl::StrCat("a", i));
+  table.Add("CommitConfig", "TooManyOperations", "operations", many);
+  v1::CommitConfigRequest large = first;
+  large.mutable_operations(0)->mutable_put()->set_value(std::string(200000, 'v'));
+  *large.add_operations() = large.operations(0);
+  table.Add("CommitConfig", "TooLarge", "operations", large);
+  table.AddStrings("CommitConfig", "datacenter", BadDatacenters(), first);
+  table.AddMalformed("CommitConfig");
+}
+
 void AddConfigWatches(Table& table) {
   table.AddStrings<v1::WatchConfigRequest>("WatchConfig", "key", BadKeys());
   table.AddStrings<v1::WatchConfigRequest>("WatchConfig", "key", {{"Empty", ""}});
@@ -79,6 +140,7 @@ void AddConfigWatches(Table& table) {
 void AddConfigService(Table& table) {
   AddReads(table);
   AddWrites(table);
+  AddCommits(table);
   AddConfigWatches(table);
 }
 

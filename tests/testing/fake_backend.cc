@@ -111,6 +111,20 @@ bool FakeBackend::AnswerPut(consul::KvEntry written) {
   return true;
 }
 
+bool FakeBackend::AnswerCommit(std::vector<consul::KvEntry> written) {
+  std::optional<PendingCall> call = Take(Method::kCommit);
+  if (!call) return false;
+  Complete<Callback<std::vector<consul::KvEntry>>>(shared_->scheduler, *std::move(call), std::move(written));
+  return true;
+}
+
+bool FakeBackend::AnswerConfirm(Method method, std::vector<consul::Presence> found) {
+  std::optional<PendingCall> call = Take(method);
+  if (!call) return false;
+  Complete<Callback<std::vector<consul::Presence>>>(shared_->scheduler, *std::move(call), std::move(found));
+  return true;
+}
+
 bool FakeBackend::AnswerDone(Method method, absl::Status status) {
   std::optional<PendingCall> call = Take(method);
   if (!call) return false;
@@ -231,6 +245,36 @@ CallHandle FakeBackend::DeletePrefix(const std::string& prefix, const consul::Wr
   arguments.method = Method::kDeletePrefix;
   arguments.name = prefix;
   arguments.write = options;
+  return Record(std::move(arguments), std::move(done));
+}
+
+CallHandle FakeBackend::Commit(const std::vector<consul::KvOperation>& operations, const consul::WriteOptions& options,
+                               Callback<std::vector<consul::KvEntry>> done) {
+  Arguments arguments;
+  arguments.method = Method::kCommit;
+  arguments.operations = operations;
+  arguments.write = options;
+  return Record(std::move(arguments), std::move(done));
+}
+
+CallHandle FakeBackend::ConfirmKeysGone(const std::vector<std::string>& keys, const consul::ReadOptions& options,
+                                        Callback<std::vector<consul::Presence>> done) {
+  Arguments arguments;
+  arguments.method = Method::kConfirmKeysGone;
+  arguments.keys = keys;
+  arguments.read = options;
+  return Record(std::move(arguments), std::move(done));
+}
+
+CallHandle FakeBackend::ConfirmInstancesGone(const std::string& service,
+                                             const std::vector<consul::InstanceName>& instances,
+                                             const consul::ReadOptions& options,
+                                             Callback<std::vector<consul::Presence>> done) {
+  Arguments arguments;
+  arguments.method = Method::kConfirmInstancesGone;
+  arguments.name = service;
+  arguments.instances = instances;
+  arguments.read = options;
   return Record(std::move(arguments), std::move(done));
 }
 

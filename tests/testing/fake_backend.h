@@ -36,6 +36,9 @@ class FakeBackend final : public consul::Backend {
     kPutKey,
     kDeleteKey,
     kDeletePrefix,
+    kCommit,
+    kConfirmKeysGone,
+    kConfirmInstancesGone,
     kRegister,
     kDeregister,
     kHeartbeat,
@@ -53,6 +56,9 @@ class FakeBackend final : public consul::Backend {
     consul::WriteOptions write;
     consul::KvEntry entry;
     std::optional<uint64_t> if_modify_index;
+    std::vector<consul::KvOperation> operations;
+    std::vector<std::string> keys;
+    std::vector<consul::InstanceName> instances;
     consul::Registration registration;
     consul::Health health = consul::Health::kPassing;
     std::string note;
@@ -73,7 +79,10 @@ class FakeBackend final : public consul::Backend {
   bool AnswerService(std::vector<consul::Instance> instances, std::optional<uint64_t> index);
   bool AnswerCatalog(std::vector<consul::ServiceSummary> services, std::optional<uint64_t> index);
   bool AnswerPut(consul::KvEntry written);
-  // For the methods that return a status alone: kDeleteKey to kHeartbeat.
+  bool AnswerCommit(std::vector<consul::KvEntry> written);
+  // For kConfirmKeysGone and kConfirmInstancesGone.
+  bool AnswerConfirm(Method method, std::vector<consul::Presence> found);
+  // For the methods that return a status alone: kDeleteKey, kDeletePrefix and kRegister to kHeartbeat.
   bool AnswerDone(Method method, absl::Status status = absl::OkStatus());
   bool AnswerHealth(consul::BackendHealth health);
   // For any method; `status` is not OK.
@@ -95,6 +104,14 @@ class FakeBackend final : public consul::Backend {
                                const consul::WriteOptions& options, DoneCallback done) override;
   consul::CallHandle DeletePrefix(const std::string& prefix, const consul::WriteOptions& options,
                                   DoneCallback done) override;
+  consul::CallHandle Commit(const std::vector<consul::KvOperation>& operations, const consul::WriteOptions& options,
+                            Callback<std::vector<consul::KvEntry>> done) override;
+  consul::CallHandle ConfirmKeysGone(const std::vector<std::string>& keys, const consul::ReadOptions& options,
+                                     Callback<std::vector<consul::Presence>> done) override;
+  consul::CallHandle ConfirmInstancesGone(const std::string& service,
+                                          const std::vector<consul::InstanceName>& instances,
+                                          const consul::ReadOptions& options,
+                                          Callback<std::vector<consul::Presence>> done) override;
   consul::CallHandle Register(const consul::Registration& registration, const consul::WriteOptions& options,
                               DoneCallback done) override;
   consul::CallHandle Deregister(const std::string& id, const consul::WriteOptions& options, DoneCallback done) override;
@@ -103,10 +120,12 @@ class FakeBackend final : public consul::Backend {
   consul::CallHandle CheckHealth(absl::Duration timeout, Callback<consul::BackendHealth> done) override;
 
  private:
-  using AnyCallback = std::variant<Callback<consul::Answer<std::vector<consul::KvEntry>>>,
-                                   Callback<consul::Answer<std::vector<consul::Instance>>>,
-                                   Callback<consul::Answer<std::vector<consul::ServiceSummary>>>,
-                                   Callback<consul::KvEntry>, DoneCallback, Callback<consul::BackendHealth>>;
+  using AnyCallback =
+      std::variant<Callback<consul::Answer<std::vector<consul::KvEntry>>>,
+                   Callback<consul::Answer<std::vector<consul::Instance>>>,
+                   Callback<consul::Answer<std::vector<consul::ServiceSummary>>>, Callback<consul::KvEntry>,
+                   Callback<std::vector<consul::KvEntry>>, Callback<std::vector<consul::Presence>>, DoneCallback,
+                   Callback<consul::BackendHealth>>;
   struct PendingCall {
     uint64_t id;
     Arguments arguments;

@@ -112,6 +112,33 @@ TEST_F(EmbeddedBackendTest, RestartKeepsEverything) {
   EXPECT_GT(Put("a", "2")->modify_index, index) << "an index is never given twice";
 }
 
+// What was written together must be there together after a restart, with the indexes that were answered.
+TEST_F(EmbeddedBackendTest, RestartKeepsACommit) {
+  Open();
+  ASSERT_TRUE(Put("p/old", "1").ok());
+  KvEntry a;
+  a.key = "p/a";
+  a.value = "1";
+  KvEntry b = a;
+  b.key = "p/b";
+  testing::Pending<absl::StatusOr<std::vector<KvEntry>>> done;
+  backend_->Commit({DeletePrefixOperation{"p/"}, PutOperation{a, 0}, PutOperation{b, 0}, DeleteKeyOperation{"p/b", {}},
+                    PutOperation{b, 0}},
+                   {}, done.Callback());
+  const auto written = Await(done);
+  ASSERT_TRUE(written.ok()) << written.status();
+  ASSERT_EQ(written->size(), 3u);
+  Reopen();
+  EXPECT_TRUE(ReadKey("p/old")->value.empty());
+  for (const char* key : {"p/a", "p/b"}) {
+    const Entries read = ReadKey(key);
+    ASSERT_EQ(read->value.size(), 1u) << key;
+    EXPECT_EQ(read->value[0].modify_index, written->at(0).modify_index);
+    EXPECT_EQ(read->value[0].create_index, written->at(0).create_index);
+    EXPECT_EQ(read->meta.index, written->at(0).modify_index);
+  }
+}
+
 // Instances without an address would be unreachable, and the node would have no name.
 TEST_F(EmbeddedBackendTest, NodeIsTheOptions) {
   EmbeddedOptions options;

@@ -182,6 +182,43 @@ TEST_F(StateTest, DeletePrefixIsOneIndex) {
   EXPECT_EQ(state_.index, before + 1);
 }
 
+// A commit is one write, and one that fails leaves no trace among the writes that it is flushed with, whatever it had
+// changed of theirs.
+TEST_F(StateTest, ACommitIsOneIndexOrNone) {
+  Put("p/a");
+  Put("p/b");
+  const uint64_t before = state_.index;
+  Commit([&](Transaction& t) {
+    ASSERT_TRUE(t.Put(Entry("first", "1"), 0).ok());
+    const auto failed = t.Commit({PutOperation{Entry("first", "2"), std::nullopt}, DeletePrefixOperation{"p/"},
+                                  PutOperation{Entry("new", "1"), 0}, DeleteKeyOperation{"first", std::nullopt},
+                                  PutOperation{Entry("p/b", "2"), 0}, PutOperation{Entry("new", "1"), 99}});
+    EXPECT_EQ(failed.status().code(), absl::StatusCode::kAborted);
+    EXPECT_EQ(ReasonOf(failed.status()), reason::kCasMismatch);
+    EXPECT_EQ(failed.status().message().substr(0, 15), "operations[5]: ");
+    EXPECT_EQ(t.index(), before + 1);
+    EXPECT_EQ(t.mutations().size(), 1u);
+    EXPECT_FALSE(t.Put(Entry("p/a", "2"), 0).ok()) << "it is there all the same";
+    EXPECT_FALSE(t.Put(Entry("first", "2"), 0).ok());
+    EXPECT_TRUE(t.Delete("new", 7).ok()) << "nothing is there";
+
+    const auto written = t.Commit({PutOperation{Entry("p/a", "2"), std::nullopt}, DeleteKeyOperation{"p/b", before},
+                                   PutOperation{Entry("x", "1"), 0}, PutOperation{Entry("first", "1"), std::nullopt}});
+    ASSERT_TRUE(written.ok()) << written.status();
+    ASSERT_EQ(written->size(), 3u);
+    EXPECT_EQ((*written)[0]->modify_index, before + 2);
+    EXPECT_EQ((*written)[1]->create_index, before + 2);
+    EXPECT_EQ((*written)[2]->modify_index, before + 1) << "it changed nothing";
+    EXPECT_EQ(t.index(), before + 2);
+  });
+  EXPECT_EQ(kv_.Find("first")->value, "1");
+  EXPECT_EQ(kv_.Find("p/a")->value, "2");
+  EXPECT_EQ(kv_.Find("new"), nullptr);
+  EXPECT_EQ(kv_.tombstones().Find("p/b"), before + 2);
+  Commit([](Transaction& t) { EXPECT_TRUE(t.Commit({PutOperation{Entry("x", "1"), std::nullopt}}).ok()); });
+  EXPECT_EQ(state_.index, before + 2) << "it changed nothing";
+}
+
 // Repeating a write, a deletion or a registration must not raise any index: everybody would be woken.
 TEST_F(StateTest, RepeatedWritesChangeNothing) {
   Put("a");

@@ -4,6 +4,9 @@
 
 #include <limits>
 #include <string>
+#include <vector>
+
+#include "consul/validate.h"
 
 namespace meshgate::consul::http {
 namespace {
@@ -20,6 +23,41 @@ TEST(BodiesTest, TxnPut) {
   entry.value = "";
   EXPECT_EQ(TxnPutBody(entry, 0), R"([{"KV":{"Verb":"cas","Key":"a \"b\"/ü","Value":"","Flags":0,"Index":0}}])");
   EXPECT_EQ(TxnDeletePrefixBody("a/\\"), R"([{"KV":{"Verb":"delete-tree","Key":"a/\\"}}])");
+}
+
+// An operation in another place, or without its condition, would make another change.
+TEST(BodiesTest, Txn) {
+  KvEntry entry;
+  entry.key = "a";
+  entry.value = "hi";
+  EXPECT_EQ(TxnBody({PutOperation{entry, std::nullopt}, PutOperation{entry, 7}, DeleteKeyOperation{"b", std::nullopt},
+                     DeleteKeyOperation{"b", 0}, DeletePrefixOperation{"c/"}}),
+            R"([{"KV":{"Verb":"set","Key":"a","Value":"aGk=","Flags":0}},)"
+            R"({"KV":{"Verb":"cas","Key":"a","Value":"aGk=","Flags":0,"Index":7}},)"
+            R"({"KV":{"Verb":"delete","Key":"b"}},{"KV":{"Verb":"delete-cas","Key":"b","Index":0}},)"
+            R"({"KV":{"Verb":"delete-tree","Key":"c/"}}])");
+  EXPECT_EQ(
+      TxnFindKeysBody({"a", "b\""}),
+      R"([{"KV":{"Verb":"check-index","Key":"a","Index":0}},{"KV":{"Verb":"check-index","Key":"b\"","Index":0}}])");
+  EXPECT_EQ(TxnGetInstancesBody({{"n1", "web 1"}}),
+            R"([{"Service":{"Verb":"get","Node":"n1","Service":{"ID":"web 1"}}}])");
+}
+
+// A commit that passed the check of its size would be too large for Consul.
+TEST(BodiesTest, ACommitIsNoLargerThanItWasTakenFor) {
+  constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
+  KvEntry entry;
+  entry.key = "\"\\/\xc3\xbc\"";
+  entry.flags = kMost;
+  for (size_t size : {0, 1, 2, 3, 1000}) {
+    entry.value = std::string(size, '\xff');
+    for (const std::vector<KvOperation>& operations : {std::vector<KvOperation>{PutOperation{entry, kMost}},
+                                                       std::vector<KvOperation>{DeleteKeyOperation{entry.key, kMost}},
+                                                       std::vector<KvOperation>(64, PutOperation{entry, kMost}),
+                                                       std::vector<KvOperation>{DeletePrefixOperation{entry.key}}}) {
+      EXPECT_LE(TxnBody(operations).size(), CommitBytes(operations));
+    }
+  }
 }
 
 // Consul would refuse a check, or run another one than was asked for.

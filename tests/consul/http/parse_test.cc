@@ -184,6 +184,34 @@ TEST(ParseTest, Txn) {
   }
 }
 
+// An error would be told of another operation, or a lost race be taken for an outage.
+TEST(ParseTest, TxnErrors) {
+  const std::vector<TxnError> errors = ParseTxnErrors(
+      R"({"Results":null,"Errors":[{"OpIndex":2,"What":"failed"},{"OpIndex":5,"What":"too"}],"Index":0})");
+  ASSERT_EQ(errors.size(), 2u);
+  EXPECT_EQ(errors[0].operation, 2u);
+  EXPECT_EQ(errors[0].what, "failed");
+  EXPECT_EQ(errors[1].operation, 5u);
+  for (const char* body : {"", "[]", "{}", R"({"Errors":null})", R"({"Errors":[{"What":"x"}]})",
+                           R"({"Errors":[{"OpIndex":-1,"What":"x"}]})", R"({"Errors":[7]})"}) {
+    EXPECT_TRUE(ParseTxnErrors(body).empty()) << body;
+  }
+}
+
+// An instance that is there would be taken for gone.
+TEST(ParseTest, TxnInstances) {
+  auto instances = ParseTxnInstances(
+      R"({"Results":[{"Service":{"ID":"web-1","Service":"web","Tags":null,"Port":80}}],"Errors":null})");
+  ASSERT_TRUE(instances.ok()) << instances.status();
+  ASSERT_EQ(instances->size(), 1u);
+  EXPECT_EQ(instances->front().id, "web-1");
+  EXPECT_EQ(instances->front().service, "web");
+  EXPECT_TRUE(ParseTxnInstances(R"({"Results":[],"Errors":null})")->empty());
+  for (const char* body : {"", "{}", R"({"Results":[{"KV":{}}]})", R"({"Results":[{"Service":{"ID":"x"}}]})"}) {
+    ExpectNotConsul(ParseTxnInstances(body), body);
+  }
+}
+
 // A heartbeat would go to another instance's check, or to one that takes none.
 TEST(ParseTest, TtlChecksOfOneInstance) {
   auto ids = ParseTtlChecks(R"({"a":{"CheckID":"a","ServiceID":"web-1","Type":"ttl"},

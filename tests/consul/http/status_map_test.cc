@@ -137,6 +137,22 @@ TEST(StatusMapTest, Answers) {
   }
 }
 
+// Whoever made a commit of many operations would have to guess which of them lost its race.
+TEST(StatusMapTest, ACommitNamesItsOperation) {
+  Asked commit = kCasTxn;
+  commit.commit = true;
+  const auto answer = [](const std::string& first, const std::string& second) {
+    return Answered(409, absl::StrCat(R"({"Errors":[{"OpIndex":3,"What":")", first, R"("},{"OpIndex":7,"What":")",
+                                      second, R"("}]})"));
+  };
+  const std::string stale = "failed to set key \\\"a\\\", index is stale";
+  EXPECT_TRUE(absl::StartsWith(StatusOf(commit, answer(stale, stale)).message(), "operations[3]: "));
+  EXPECT_TRUE(absl::StartsWith(StatusOf(commit, answer("Permission denied", stale)).message(), "operations[3]: "));
+  EXPECT_EQ(Outcome(StatusOf(commit, answer("Permission denied", stale))), "PERMISSION_DENIED PERMISSION_DENIED");
+  EXPECT_TRUE(absl::StartsWith(StatusOf(commit, answer("something new", stale)).message(), "operations[7]: "));
+  EXPECT_FALSE(absl::StrContains(StatusOf(kCasTxn, answer(stale, stale)).message(), "operations["));
+}
+
 // A failed call must say whether it is worth trying again, and a write whether it may have been applied.
 TEST(StatusMapTest, NoAnswer) {
   using End = Response::End;

@@ -47,6 +47,7 @@ class BadInputTest : public HandlerHarness {
       {"/meshgate.v1.ConfigService/ListConfig", Unary(&config_, &ConfigHandlers::ListConfig)},
       {"/meshgate.v1.ConfigService/PutConfig", Unary(&config_, &ConfigHandlers::PutConfig)},
       {"/meshgate.v1.ConfigService/DeleteConfig", Unary(&config_, &ConfigHandlers::DeleteConfig)},
+      {"/meshgate.v1.ConfigService/CommitConfig", Unary(&config_, &ConfigHandlers::CommitConfig)},
       {"/meshgate.v1.ConfigService/WatchConfig", Stream(&config_, &ConfigHandlers::WatchConfig)},
       {"/meshgate.v1.RegistryService/Register", Unary(&registry_, &RegistryHandlers::Register)},
       {"/meshgate.v1.RegistryService/Deregister", Unary(&registry_, &RegistryHandlers::Deregister)},
