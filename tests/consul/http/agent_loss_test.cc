@@ -207,7 +207,6 @@ TEST(AgentLossTest, PatientRequestsWaitForTheAgent) {
   EXPECT_TRUE(short_timeout.Wait(kBound));
   EXPECT_EQ(back.count("GET /parked"), kMany);
   EXPECT_EQ(back.count("GET /cancelled"), 0);
-  // A call that comes meanwhile does not wait for all of them.
   EXPECT_LE(back.connections(), 8 + back.count(kProbe)) << "within the pool's share";
 }
 
