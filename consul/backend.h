@@ -37,6 +37,10 @@ struct ReadOptions {
   absl::Duration wait;
   // For the whole call, on top of `wait`. The call then fails with DEADLINE_EXCEEDED.
   absl::Duration timeout = absl::Seconds(10);
+  // While the store is known to be away, waits for its return, for at most 10 minutes before `timeout` begins, in place
+  // of failing at once. For those who would only ask again: when it is back, thousands of such reads go out at a rate
+  // that it bears.
+  bool patient = false;
 };
 
 struct AnswerMeta {

@@ -30,6 +30,12 @@ class BackendReporter {
   virtual void OnRequest(Endpoint endpoint, int http_code, absl::Duration took) {}
   // Open connections to Consul, idle ones too.
   virtual void OnConnections(int open) {}
+  // Whether calls are let through to Consul: always, as many more as it seems to bear, or not at all while it is away.
+  // Closed until told otherwise.
+  enum class Breaker { kClosed, kHalfOpen, kOpen };
+  virtual void OnBreaker(Breaker state) {}
+  // Another of several agents is used from now on. `url` holds no credentials.
+  virtual void OnAgent(std::string_view url) {}
 };
 
 // What the store said about itself when it was last asked.

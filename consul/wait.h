@@ -10,6 +10,8 @@ namespace meshgate::consul {
 
 inline constexpr absl::Duration kDefaultWait = absl::Minutes(5);
 inline constexpr absl::Duration kMaxWait = absl::Minutes(10);
+// Of a patient read.
+inline constexpr absl::Duration kMaxPatience = absl::Minutes(10);
 
 // What ReadOptions::wait means to every backend: zero for a read that does not block, otherwise at least a millisecond,
 // the finest that Consul is asked for.

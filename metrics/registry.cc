@@ -85,7 +85,19 @@ class BackendMetrics final : public consul::BackendReporter {
             Gauges(r, "meshgate_consul_connections", "Open connections to Consul, idle ones included.").Add({})),
         max_connections_(Gauges(r, "meshgate_consul_connections_max",
                                 "Most connections to Consul that may be open (--consul_max_connections); 0 without it.")
-                             .Add({})) {
+                             .Add({})),
+        opened_(Counters(r, "meshgate_consul_breaker_opened_total",
+                         "Times calls to Consul were stopped because it did not answer.")
+                    .Add({})),
+        agent_changes_(
+            Counters(r, "meshgate_consul_agent_changes_total",
+                     "Times another agent of --consul_address came into use because the one before was away.")
+                .Add({})) {
+    auto& breaker = Gauges(r, "meshgate_consul_breaker_state",
+                           "1 for the state that calls to Consul are in: closed (they go out), open (it is away, they "
+                           "fail at once), half_open (it is back, more and more go out); 0 for the others.");
+    for (int i = 0; i < kBreakerStates; ++i) breaker_[i] = &breaker.Add({{"state", kBreakerNames[i]}});
+    breaker_[static_cast<size_t>(Breaker::kClosed)]->Set(1);
     auto& requests =
         Counters(r, "meshgate_consul_requests_total",
                  "Requests sent to Consul by endpoint and HTTP status; \"none\" means that no answer came.");
@@ -106,11 +118,22 @@ class BackendMetrics final : public consul::BackendReporter {
     durations_[e]->Observe(absl::ToDoubleSeconds(took));
   }
   void OnConnections(int open) override { connections_.Set(open); }
+  void OnBreaker(Breaker state) override {
+    if (state == Breaker::kOpen) opened_.Increment();
+    for (int i = 0; i < kBreakerStates; ++i) breaker_[i]->Set(i == static_cast<int>(state) ? 1 : 0);
+  }
+  void OnAgent(std::string_view) override { agent_changes_.Increment(); }
   void SetMaxConnections(int max) { max_connections_.Set(max); }
 
  private:
+  static constexpr int kBreakerStates = 3;
+  static constexpr const char* kBreakerNames[kBreakerStates] = {"closed", "half_open", "open"};
+
   Gauge& connections_;
   Gauge& max_connections_;
+  Counter& opened_;
+  Counter& agent_changes_;
+  std::array<Gauge*, kBreakerStates> breaker_;
   std::array<std::array<Counter*, kConsulCodeCount>, kEndpoints> requests_;
   std::array<Histogram*, kEndpoints> durations_;
 };

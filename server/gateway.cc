@@ -13,6 +13,7 @@
 #include "consul/base/thread_pool_scheduler.h"
 #include "consul/watch/hub.h"
 #include "metrics/registry.h"
+#include "server/consul_events.h"
 #include "server/file_limit.h"
 #include "server/grpc/call_tracker.h"
 #include "server/grpc/config_service.h"
@@ -75,6 +76,7 @@ struct Gateway::Parts {
 
   const Options options;
   metrics::Registry metrics;
+  ConsulEvents consul_events{metrics.backend_reporter()};
   ThreadPoolScheduler scheduler;
   std::unique_ptr<consul::Backend> backend;
   // With Consul only: the embedded store keeps its own data.
@@ -117,7 +119,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   // From here on its destructor cleans up, also after an error.
   std::unique_ptr<Gateway> gateway(new Gateway(std::move(parts)));
 
-  auto backend = make_backend(options, &p->scheduler, p->metrics.backend_reporter());
+  auto backend = make_backend(options, &p->scheduler, &p->consul_events);
   if (!backend.ok()) return backend.status();
   p->backend = *std::move(backend);
   consul::HubOptions hub_options = HubOptionsOf(options);
@@ -128,6 +130,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   }
   p->hub = std::make_unique<consul::Hub>(p->backend.get(), &p->scheduler, p->metrics.watch_reporter(), hub_options);
   p->monitor = std::make_unique<HealthMonitor>(p->backend.get(), &p->scheduler, p->metrics.store_reporter());
+  p->consul_events.SetListener([p] { p->monitor->AskNow(); });
 
   p->config_handlers = std::make_unique<ConfigHandlers>(p->backend.get(), p->hub.get());
   p->registry_handlers = std::make_unique<RegistryHandlers>(p->backend.get(), p->hub.get());

@@ -40,6 +40,17 @@ class HealthMonitor::Loop final : public std::enable_shared_from_this<Loop> {
     });
   }
 
+  void AskNow() {
+    Scheduler::TimerId timer;
+    {
+      MutexLock lock(mu_);
+      // One question at a time: this one waits for the answer to the one under way.
+      ask_again_ = timer_ == 0;
+      timer = std::exchange(timer_, 0);
+    }
+    if (timer != 0 && scheduler_->Cancel(timer)) Ask();
+  }
+
   void Stop() {
     Scheduler::TimerId timer;
     {
@@ -66,7 +77,8 @@ class HealthMonitor::Loop final : public std::enable_shared_from_this<Loop> {
       MutexLock lock(mu_);
       if (stopped_) return;
       before = std::exchange(latest_, now);
-      timer_ = scheduler_->After(options_.interval, [weak = weak_from_this()] {
+      const bool again = std::exchange(ask_again_, false);
+      timer_ = scheduler_->After(again ? absl::ZeroDuration() : options_.interval, [weak = weak_from_this()] {
         if (auto self = weak.lock()) self->Ask();
       });
     }
@@ -83,7 +95,9 @@ class HealthMonitor::Loop final : public std::enable_shared_from_this<Loop> {
   mutable Mutex mu_;
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
   StoreHealth latest_ ABSL_GUARDED_BY(mu_);
+  // 0 while a question is under way.
   Scheduler::TimerId timer_ ABSL_GUARDED_BY(mu_) = 0;
+  bool ask_again_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 HealthMonitor::HealthMonitor(consul::Backend* backend, Scheduler* scheduler, consul::StoreReporter* reporter,
@@ -92,6 +106,7 @@ HealthMonitor::HealthMonitor(consul::Backend* backend, Scheduler* scheduler, con
 
 HealthMonitor::~HealthMonitor() { Stop(); }
 void HealthMonitor::Start() { loop_->Ask(); }
+void HealthMonitor::AskNow() { loop_->AskNow(); }
 void HealthMonitor::Stop() { loop_->Stop(); }
 StoreHealth HealthMonitor::Latest() const { return loop_->Latest(); }
 

@@ -39,6 +39,10 @@ class HealthMonitor {
   // Asks for the first time, at once.
   void Start();
 
+  // Does not wait for the interval: something may have changed. The answer that Latest() gives then was asked for after
+  // this.
+  void AskNow();
+
   // Asks no more. An answer on its way is ignored.
   void Stop();
 

@@ -1,6 +1,7 @@
 #include "server/option_table.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -105,9 +106,9 @@ std::string SetHttpListen(const std::string& text, Options* o) {
   return kOk;
 }
 
-std::string SetConsulAddress(const std::string& text, Options* o) {
-  constexpr char kAllowed[] = "http://HOST:PORT or https://HOST:PORT, such as http://127.0.0.1:8500";
-  absl::string_view rest = text;
+// One address of Consul with its scheme; nullopt where it is none.
+std::optional<std::string> ConsulUrl(absl::string_view text) {
+  absl::string_view rest = absl::StripAsciiWhitespace(text);
   absl::string_view scheme = "http://";
   if (absl::ConsumePrefix(&rest, "https://")) {
     scheme = "https://";
@@ -118,8 +119,20 @@ std::string SetConsulAddress(const std::string& text, Options* o) {
   const bool has_port = rest.rfind(':') != absl::string_view::npos && !absl::EndsWith(rest, "]");
   const std::string host_port =
       has_port ? std::string(rest) : absl::StrCat(rest, scheme == "https://" ? ":443" : ":80");
-  if (!IsHostPort(host_port)) return kAllowed;
-  o->consul_address = absl::StrCat(scheme, rest);
+  if (!IsHostPort(host_port)) return std::nullopt;
+  return absl::StrCat(scheme, rest);
+}
+
+std::string SetConsulAddress(const std::string& text, Options* o) {
+  std::vector<std::string> urls;
+  for (const absl::string_view part : absl::StrSplit(text, ',')) {
+    const std::optional<std::string> url = ConsulUrl(part);
+    if (!url.has_value()) {
+      return "http://HOST:PORT or https://HOST:PORT, several with commas, such as http://127.0.0.1:8500";
+    }
+    urls.push_back(*url);
+  }
+  o->consul_address = absl::StrJoin(urls, ",");
   return kOk;
 }
 
@@ -156,8 +169,10 @@ std::vector<OptionSpec> MakeTable() {
       {"Listening", "http_listen", "HOST:PORT", "Where HTTP listens: probes (/livez, /readyz) and /metrics.",
        d.http_listen, nullptr, false, SetHttpListen},
 
-      {"Consul", "consul_address", "URL", "Consul's HTTP API, best the agent of the same host.", d.consul_address,
-       "CONSUL_HTTP_ADDR", false, SetConsulAddress},
+      {"Consul", "consul_address", "URL[,URL...]",
+       "Consul's HTTP API, best the agent of the same host. Of several, the first one that works is used until it is "
+       "away; the token and the TLS settings are for all.",
+       d.consul_address, "CONSUL_HTTP_ADDR", true, SetConsulAddress},
       {"Consul", "consul_token_file", "FILE", "Holds the ACL token that the gateway itself uses.", "",
        "CONSUL_HTTP_TOKEN_FILE", false, Text(&Options::consul_token_file)},
       {"Consul", "consul_ca_file", "FILE", "PEM certificates that Consul's certificate is checked against.",

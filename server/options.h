@@ -28,6 +28,7 @@ struct Options {
   absl::Duration grpc_keepalive_timeout = absl::Seconds(20);
   std::string http_listen = "127.0.0.1:8080";
 
+  // One or, with commas, several.
   std::string consul_address = "http://127.0.0.1:8500";
   // From CONSUL_HTTP_TOKEN alone: a secret has no place on a command line. consul_token_file wins over it.
   std::string consul_token;

@@ -5,6 +5,26 @@
 #include "consul/base/mutex.h"
 
 namespace meshgate::consul::http {
+namespace {
+
+BackendReporter::Breaker ReportedAs(CircuitBreaker::State state) {
+  switch (state) {
+    case CircuitBreaker::State::kClosed:
+      return BackendReporter::Breaker::kClosed;
+    case CircuitBreaker::State::kHalfOpen:
+      return BackendReporter::Breaker::kHalfOpen;
+    case CircuitBreaker::State::kOpen:
+      break;
+  }
+  return BackendReporter::Breaker::kOpen;
+}
+
+// What an agent does by itself, at first.
+bool NeedsLeader(Endpoint endpoint) {
+  return endpoint != Endpoint::kAgentService && endpoint != Endpoint::kAgentCheck && endpoint != Endpoint::kStatus;
+}
+
+}  // namespace
 
 bool ActiveCall::cancelled() {
   MutexLock lock(mu_);
@@ -43,7 +63,21 @@ void ActiveCall::CancelTransfer(const CurlLoop::TransferHandle& transfer) {
 }
 
 Calls::Calls(CurlLoopOptions options, Scheduler* scheduler, BackendReporter* reporter)
-    : tasks_(scheduler), reporter_(reporter), loop_(std::make_shared<CurlLoop>(std::move(options))) {}
+    : tasks_(scheduler), reporter_(reporter), loop_(std::make_shared<CurlLoop>(Reporting(std::move(options)))) {}
+
+CurlLoopOptions Calls::Reporting(CurlLoopOptions options) {
+  options.on_connections = [this](int open) { reporter_->OnConnections(open); };
+  options.on_breaker = [this](CircuitBreaker::State state) { reporter_->OnBreaker(ReportedAs(state)); };
+  options.on_agent = [this](std::string_view url) {
+    moved_at_ = absl::ToUnixNanos(Now());
+    reporter_->OnAgent(url);
+  };
+  options.on_probe = [this](const Response& response) {
+    const bool answered = response.end == Response::End::kAnswered;
+    reporter_->OnRequest(Endpoint::kStatus, answered ? response.code : 0, response.took);
+  };
+  return options;
+}
 
 Calls::~Calls() { Shutdown(); }
 
@@ -56,6 +90,7 @@ ActiveCallHandle Calls::Begin(absl::Duration timeout) { return std::make_shared<
 
 void Calls::Send(const ActiveCallHandle& call, Endpoint endpoint, Request request, Next next) {
   request.timeout = call->deadline() - Now();
+  request.needs_leader = request.needs_leader && NeedsLeader(endpoint);
   const bool cancelled = call->cancelled();
   if (cancelled || request.timeout <= absl::ZeroDuration()) {
     Response response;
@@ -66,7 +101,9 @@ void Calls::Send(const ActiveCallHandle& call, Endpoint endpoint, Request reques
   auto done = [this, endpoint, hold = Tasks::Hold(&tasks_), next = std::move(next)](Response response) mutable {
     tasks_.Post([this, endpoint, received = Now(), next = std::move(next), response = std::move(response)]() mutable {
       const bool answered = response.end == Response::End::kAnswered;
-      reporter_->OnRequest(endpoint, answered ? response.code : 0, response.took);
+      if (response.end != Response::End::kRefused) {
+        reporter_->OnRequest(endpoint, answered ? response.code : 0, response.took);
+      }
       next(std::move(response), received);
     });
   };

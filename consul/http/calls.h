@@ -3,6 +3,9 @@
 #ifndef MESHGATE_CONSUL_HTTP_CALLS_H_
 #define MESHGATE_CONSUL_HTTP_CALLS_H_
 
+#include <atomic>
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <utility>
 
@@ -69,11 +72,21 @@ class Calls {
   // Runs `task` on the Scheduler; Shutdown() waits for it.
   void Post(absl::AnyInvocable<void()> task) { tasks_.Post(std::move(task)); }
 
+  // Whether another agent has come into use within the last seconds.
+  bool JustMoved() const { return Now() - absl::FromUnixNanos(moved_at_) < kJustMoved; }
+
  private:
+  // Longer than a watch pauses between an answer and its next query.
+  static constexpr absl::Duration kJustMoved = absl::Seconds(3);
+
   absl::Time Now() const { return tasks_.scheduler()->Now(); }
+  // Adds what the loop tells to what it is to be told with.
+  CurlLoopOptions Reporting(CurlLoopOptions options);
 
   Tasks tasks_;
   BackendReporter* const reporter_;
+  // In nanoseconds of the Scheduler's clock: a Time is too large for an atomic.
+  std::atomic<int64_t> moved_at_{std::numeric_limits<int64_t>::min()};
   const std::shared_ptr<CurlLoop> loop_;
 };
 

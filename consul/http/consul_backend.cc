@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "consul/base/errors.h"
 #include "consul/http/meta.h"
 #include "consul/http/parse.h"
@@ -34,26 +36,43 @@ absl::StatusOr<std::string> BaseUrl(const std::string& address) {
   const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> url(curl_url(), &curl_url_cleanup);
   const std::string text = absl::StrContains(address, "://") ? address : absl::StrCat("http://", address);
   if (url == nullptr || curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0) != CURLUE_OK) {
-    return BadOption("the address is not a URL such as http://127.0.0.1:8500");
+    return absl::InvalidArgumentError("the address is not a URL such as http://127.0.0.1:8500");
   }
   const std::string scheme = UrlPart(url.get(), CURLUPART_SCHEME);
   const std::string host = UrlPart(url.get(), CURLUPART_HOST);
   const std::string port = UrlPart(url.get(), CURLUPART_PORT);
-  if (scheme != "http" && scheme != "https") return BadOption("the address must begin with http:// or https://");
+  if (scheme != "http" && scheme != "https")
+    return absl::InvalidArgumentError("the address must begin with http:// or https://");
   const std::string path = UrlPart(url.get(), CURLUPART_PATH);
   if (host.empty() || (!path.empty() && path != "/") || !UrlPart(url.get(), CURLUPART_QUERY).empty() ||
       !UrlPart(url.get(), CURLUPART_USER).empty() || !UrlPart(url.get(), CURLUPART_FRAGMENT).empty()) {
-    return BadOption("the address must be a host and a port alone, such as http://127.0.0.1:8500");
+    return absl::InvalidArgumentError("the address must be a host and a port alone, such as http://127.0.0.1:8500");
   }
   return absl::StrCat(scheme, "://", host, port.empty() ? "" : ":", port);
+}
+
+// Of addresses with commas; at least one. An error says which one is wrong, and not how it reads: it may hold a
+// password.
+absl::StatusOr<std::vector<std::string>> BaseUrls(const std::string& addresses) {
+  const std::vector<std::string> each = absl::StrSplit(addresses, ',');
+  std::vector<std::string> urls;
+  for (const std::string& address : each) {
+    absl::StatusOr<std::string> url = BaseUrl(std::string(absl::StripAsciiWhitespace(address)));
+    if (!url.ok()) {
+      const std::string which = each.size() == 1 ? "" : absl::StrCat("address ", urls.size() + 1, ": ");
+      return BadOption(absl::StrCat(which, url.status().message()));
+    }
+    urls.push_back(*std::move(url));
+  }
+  return urls;
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ConsulBackend>> ConsulBackend::Create(const ConsulBackendOptions& options,
                                                                      Scheduler* scheduler, BackendReporter* reporter) {
-  const absl::StatusOr<std::string> base_url = BaseUrl(options.address);
-  if (!base_url.ok()) return base_url.status();
+  const absl::StatusOr<std::vector<std::string>> urls = BaseUrls(options.address);
+  if (!urls.ok()) return urls.status();
   for (const char c : options.token) {
     if (c <= ' ' || c > '~') return BadOption("the token holds a character that no token has; is it the right file?");
   }
@@ -64,7 +83,8 @@ absl::StatusOr<std::unique_ptr<ConsulBackend>> ConsulBackend::Create(const Consu
   if (options.connect_timeout <= absl::ZeroDuration()) return BadOption("the connect timeout must be above zero");
 
   CurlLoopOptions loop;
-  loop.base_url = *base_url;
+  loop.base_url = urls->front();
+  loop.fallback_urls.assign(urls->begin() + 1, urls->end());
   loop.unary_connections = std::clamp(options.max_connections / 5, 1, kMaxUnaryConnections);
   loop.watch_connections = options.max_connections - loop.unary_connections;
   loop.connect_timeout = options.connect_timeout;
@@ -74,7 +94,6 @@ absl::StatusOr<std::unique_ptr<ConsulBackend>> ConsulBackend::Create(const Consu
   loop.cert_file = options.cert_file;
   loop.key_file = options.key_file;
   loop.verify_tls = options.verify_tls;
-  loop.on_connections = [reporter](int open) { reporter->OnConnections(open); };
   return std::unique_ptr<ConsulBackend>(new ConsulBackend(std::move(loop), scheduler, reporter));
 }
 

@@ -11,12 +11,14 @@
 #include "consul/backend.h"
 #include "consul/base/scheduler.h"
 #include "consul/http/calls.h"
+#include "consul/http/paths.h"
 #include "consul/reporter.h"
 
 namespace meshgate::consul::http {
 
 struct ConsulBackendOptions {
-  // "http://host:port" or "https://host:port"; without a scheme it is http. Nothing may follow the port.
+  // "http://host:port" or "https://host:port"; without a scheme it is http. Nothing may follow the port. Several, with
+  // commas: the first one that works is used, until it is away.
   std::string address = "http://127.0.0.1:8500";
   // Sent with every request, in a header; never logged. Empty: none.
   std::string token;
@@ -37,6 +39,12 @@ struct ConsulBackendOptions {
 // Reads that block take HTTP/1.1 connections for as long as they wait (with TLS, 250 share one); beyond the share that
 // watches may use they queue, and the queue counts towards their deadline. Keeping the number of targets below that is
 // the caller's task.
+//
+// While the agent is away calls fail at once, with UNAVAILABLE (CONSUL_UNAVAILABLE), and it is asked for a sign of life
+// every half second at most (consul/resilience/circuit_breaker.h); patient reads wait for its return. Where another
+// address was given, that agent is used from then on. It may know nothing of instances that were registered with the
+// first one: a heartbeat to it is NOT_FOUND then, and the instance has to be registered again. Without a leader, an
+// agent still registers, takes heartbeats and serves stale reads.
 //
 // Heartbeats are one request for instances that were registered here; for those of other tools their checks are looked
 // up each time. Deregister() looks first, because Consul's answer to an unknown id differs by version.
@@ -83,10 +91,10 @@ class ConsulBackend final : public Backend {
  private:
   ConsulBackend(CurlLoopOptions options, Scheduler* scheduler, BackendReporter* reporter);
 
-  // One GET, parsed by `parse` (StatusOr<T>(std::string body)). An answer without entries, a 404, is an empty T.
+  // One GET of `target`, with what `options` add to it, parsed by `parse` (StatusOr<T>(std::string body)). An answer
+  // without entries, a 404, is an empty T.
   template <typename T, typename Parse>
-  CallHandle Read(Endpoint endpoint, const std::string& target, const ReadOptions& options, Parse parse,
-                  Callback<Answer<T>> done);
+  CallHandle Read(Endpoint endpoint, Target target, const ReadOptions& options, Parse parse, Callback<Answer<T>> done);
 
   CallHandle PutWithTxn(std::string body, const KvEntry& entry, bool compares, const WriteOptions& options,
                         Callback<KvEntry> done);

@@ -1,44 +1,27 @@
 #include "consul/http/curl_loop.h"
 
 #include <curl/curl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <list>
 #include <optional>
-#include <set>
-#include <thread>
+#include <random>
+#include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
-#include "consul/base/mutex.h"
-#include "consul/http/connection_policy.h"
-#include "consul/http/curl_transfer.h"
+#include "consul/http/curl_loop_impl.h"
 
 namespace meshgate::consul::http {
 namespace {
 
-using Clock = CurlLoop::Transfer::Clock;
-using State = CurlLoop::Transfer::State;
-
-// How long what was sent may stay unacknowledged. A shared connection to a peer that has vanished would otherwise take
-// every call with it until TCP gives up, after a quarter of an hour.
-constexpr int kUnacknowledgedMs = 20'000;
-// A connection that nothing is sent on is asked for a sign of life.
-constexpr int kKeepAliveIdleSeconds = 20;
-constexpr int kKeepAliveIntervalSeconds = 5;
 // Easy handles kept for reuse; making one costs more than resetting one.
 constexpr size_t kSpareHandles = 64;
 // Any size that libcurl accepts; each transfer sets its own.
@@ -48,6 +31,12 @@ constexpr int kEventsPerWake = 256;
 void InitializeCurlOnce() {
   static const CURLcode result = curl_global_init(CURL_GLOBAL_DEFAULT);
   if (result != CURLE_OK) std::abort();
+}
+
+std::vector<std::string> UrlsOf(const CurlLoopOptions& options) {
+  std::vector<std::string> urls = {options.base_url};
+  urls.insert(urls.end(), options.fallback_urls.begin(), options.fallback_urls.end());
+  return urls;
 }
 
 int CheckedFd(int fd) {
@@ -60,104 +49,21 @@ int CheckedFd(int fd) {
 
 }  // namespace
 
-class CurlLoop::Impl {
- public:
-  explicit Impl(CurlLoopOptions options);
-  ~Impl();
-
-  TransferHandle Start(Request request, Done done);
-  void Cancel(const TransferHandle& transfer);
-  void Stop();
-
- private:
-  struct Command {
-    TransferHandle transfer;
-    bool cancel = false;
-  };
-  struct PoolState {
-    Impl* loop = nullptr;
-    Pool pool = Pool::kUnary;
-    CURLM* multi = nullptr;
-    ConnectionPolicy policy;
-    // Given to libcurl. The others queue here, in order.
-    int active = 0;
-    std::list<TransferHandle> queue;
-    std::optional<Clock::time_point> timer;
-  };
-
-  void Run();
-  // False: Stop() was called.
-  bool TakeCommands();
-  void Admit(PoolState& pool);
-  // Lets libcurl open as many connections as the policy says.
-  void Allow(PoolState& pool);
-  void Activate(PoolState& pool, const TransferHandle& transfer);
-  // Takes an active transfer from libcurl.
-  void Detach(Transfer& transfer);
-  // Takes a transfer out of wherever it is and runs its callback.
-  void End(const TransferHandle& transfer, Response::End end);
-  void EndOverdue();
-  void Reap(PoolState& pool);
-  void EndAll();
-  int MillisToNextTimer() const;
-  PoolState& PoolOf(const Transfer& transfer) { return pools_[static_cast<int>(transfer.pool())]; }
-  void Wake();
-  void CountConnections(int delta);
-
-  static int OnSocket(CURL*, curl_socket_t fd, int what, void* pool, void*);
-  static int OnTimer(CURLM*, long timeout_ms, void* pool);
-  static curl_socket_t OnOpenSocket(void* self, curlsocktype, curl_sockaddr* address);
-  static int OnCloseSocket(void* self, curl_socket_t fd);
-
-  // Constant after construction.
-  const CurlLoopOptions options_;
-  curl_slist* headers_ = nullptr;
-  const int epoll_;
-  const int wake_;
-
-  // The loop's thread only.
-  PoolState pools_[kPools];
-  // Running and queued transfers, by deadline: libcurl itself does not time out what waits for a connection.
-  std::set<std::pair<Clock::time_point, TransferHandle>> deadlines_;
-  std::vector<CURL*> spare_handles_;
-  int connections_ = 0;
-
-  Mutex mu_;
-  std::vector<Command> commands_ ABSL_GUARDED_BY(mu_);
-  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-
-  // Serializes Stop(); not taken by the loop.
-  Mutex stop_mu_;
-  std::thread thread_;
-};
-
 CurlLoop::Impl::Impl(CurlLoopOptions options)
     : options_(std::move(options)),
       epoll_(CheckedFd(epoll_create1(EPOLL_CLOEXEC))),
-      wake_(CheckedFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) {
+      wake_(CheckedFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))),
+      agents_(UrlsOf(options_)),
+      breaker_(options_.breaker, std::random_device()()) {
   InitializeCurlOnce();
   // No "Expect: 100-continue": a round trip per large write, for nothing.
   headers_ = curl_slist_append(headers_, "Expect:");
   if (!options_.token.empty()) headers_ = curl_slist_append(headers_, ("X-Consul-Token: " + options_.token).c_str());
 
   for (int i = 0; i < kPools; ++i) {
-    PoolState& pool = pools_[i];
-    pool.loop = this;
-    pool.pool = static_cast<Pool>(i);
-    const int connections =
-        std::max(1, pool.pool == Pool::kUnary ? options_.unary_connections : options_.watch_connections);
-    pool.policy = ConnectionPolicy(connections, absl::StartsWith(options_.base_url, "https:"));
-    pool.multi = curl_multi_init();
-    if (pool.multi == nullptr) std::abort();
-    curl_multi_setopt(pool.multi, CURLMOPT_MAXCONNECTS, static_cast<long>(connections));
-    Allow(pool);
-    curl_multi_setopt(pool.multi, CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_MULTIPLEX));
-    curl_multi_setopt(pool.multi, CURLMOPT_MAX_CONCURRENT_STREAMS,
-                      static_cast<long>(ConnectionPolicy::kStreamsPerConnection));
-    curl_multi_setopt(pool.multi, CURLMOPT_SOCKETFUNCTION, &OnSocket);
-    curl_multi_setopt(pool.multi, CURLMOPT_SOCKETDATA, &pool);
-    curl_multi_setopt(pool.multi, CURLMOPT_TIMERFUNCTION, &OnTimer);
-    curl_multi_setopt(pool.multi, CURLMOPT_TIMERDATA, &pool);
+    pools_[i].loop = this;
+    pools_[i].pool = static_cast<Pool>(i);
+    Open(pools_[i]);
   }
   epoll_event event{};
   event.events = EPOLLIN;
@@ -226,6 +132,9 @@ void CurlLoop::Impl::Wake() {
 
 void CurlLoop::Impl::Run() {
   while (TakeCommands()) {
+    breaker_.Advance(Now());
+    OnBreaker(/*place_anew=*/false);
+    ProbeWhenDue();
     for (PoolState& pool : pools_) Admit(pool);
     epoll_event events[kEventsPerWake];
     const int count = epoll_wait(epoll_, events, kEventsPerWake, MillisToNextTimer());
@@ -251,7 +160,9 @@ void CurlLoop::Impl::Run() {
       }
       Reap(pool);
     }
+    EndStalled();
     EndOverdue();
+    TakeProbeAnswer();
   }
   EndAll();
 }
@@ -270,26 +181,30 @@ bool CurlLoop::Impl::TakeCommands() {
       if (transfer.state == State::kEnded) continue;
       End(command.transfer, Response::End::kCancelled);
     } else {
-      transfer.state = State::kQueued;
-      deadlines_.emplace(transfer.deadline(), command.transfer);
-      PoolState& pool = PoolOf(transfer);
-      transfer.queue_position = pool.queue.insert(pool.queue.end(), std::move(command.transfer));
+      Place(std::move(command.transfer));
     }
   }
   return !stopping;
 }
 
 void CurlLoop::Impl::Admit(PoolState& pool) {
-  while (!pool.queue.empty() && pool.active < pool.policy.limit()) {
+  const bool probe = pool.pool == Pool::kProbe;
+  // What then still queues are requests that go out nevertheless.
+  const bool open = breaker_.state() == Breaker::kOpen;
+  while (pool.active < pool.policy.limit()) {
+    const bool from_parked = !open && !pool.parked.empty() && (pool.turn_of_parked || pool.queue.empty());
+    std::list<TransferHandle>& line = from_parked ? pool.parked : pool.queue;
+    if (line.empty() || (!probe && !open && !breaker_.Admit(Now()))) return;
+    pool.turn_of_parked = !from_parked;
+    const TransferHandle transfer = line.front();
+    if (from_parked) {
+      deadlines_.erase({transfer->deadline(), transfer});
+      transfer->Unpark();
+      deadlines_.emplace(transfer->deadline(), transfer);
+    }
     if (pool.policy.Grow(pool.active)) Allow(pool);
-    const TransferHandle transfer = pool.queue.front();
     Activate(pool, transfer);
   }
-}
-
-void CurlLoop::Impl::Allow(PoolState& pool) {
-  curl_multi_setopt(pool.multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, static_cast<long>(pool.policy.allowed()));
-  curl_multi_setopt(pool.multi, CURLMOPT_MAX_HOST_CONNECTIONS, static_cast<long>(pool.policy.allowed()));
 }
 
 void CurlLoop::Impl::Activate(PoolState& pool, const TransferHandle& transfer) {
@@ -305,11 +220,13 @@ void CurlLoop::Impl::Activate(PoolState& pool, const TransferHandle& transfer) {
   curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, this);
   curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, &OnCloseSocket);
   curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, this);
-  if (!transfer->Prepare(easy, options_, headers_) || curl_multi_add_handle(pool.multi, easy) != CURLM_OK) {
+  const std::string& url = pool.pool == Pool::kProbe ? agents_.candidate() : agents_.current();
+  if (!transfer->Prepare(easy, options_, url, headers_, &receiving_) ||
+      curl_multi_add_handle(pool.multi, easy) != CURLM_OK) {
     curl_easy_cleanup(easy);
     return End(transfer, Response::End::kLocalFailure);
   }
-  pool.queue.erase(transfer->queue_position);
+  (transfer->parked ? pool.parked : pool.queue).erase(transfer->queue_position);
   transfer->state = State::kActive;
   ++pool.active;
 }
@@ -318,6 +235,7 @@ void CurlLoop::Impl::Detach(Transfer& transfer) {
   CURL* easy = transfer.easy();
   PoolState& pool = PoolOf(transfer);
   curl_multi_remove_handle(pool.multi, easy);
+  receiving_.erase(&transfer);
   --pool.active;
   curl_easy_reset(easy);
   // libcurl 7.88 leaves a transfer its buffer where others still use its HTTP/2 connection, and takes no other size for
@@ -332,17 +250,37 @@ void CurlLoop::Impl::Detach(Transfer& transfer) {
 
 void CurlLoop::Impl::End(const TransferHandle& transfer, Response::End end) {
   if (transfer->state == State::kActive) Detach(*transfer);
-  if (transfer->state == State::kQueued) PoolOf(*transfer).queue.erase(transfer->queue_position);
+  if (transfer->state == State::kQueued) {
+    PoolState& pool = PoolOf(*transfer);
+    (transfer->parked ? pool.parked : pool.queue).erase(transfer->queue_position);
+  }
   deadlines_.erase({transfer->deadline(), transfer});
-  transfer->Finish(end);
+  const Sign sign = transfer->Finish(end);
+  if (transfer->pool() != Pool::kProbe) Note(sign);
 }
 
 void CurlLoop::Impl::EndOverdue() {
   const Clock::time_point now = Clock::now();
   while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
     const TransferHandle transfer = deadlines_.begin()->second;
-    End(transfer, Response::End::kTimedOut);
+    const bool gave_up_waiting = transfer->state == State::kQueued && transfer->parked;
+    End(transfer, gave_up_waiting ? Response::End::kRefused : Response::End::kTimedOut);
   }
+}
+
+void CurlLoop::Impl::EndStalled() {
+  const Clock::time_point now = Clock::now();
+  if (receiving_.empty() || now < stall_check_) return;
+  const Clock::duration timeout = absl::ToChronoNanoseconds(options_.stall_timeout);
+  std::vector<TransferHandle> stalled;
+  for (Transfer* transfer : receiving_) {
+    if (now - transfer->last_byte() >= timeout) stalled.push_back(transfer->shared_from_this());
+  }
+  for (const TransferHandle& transfer : stalled) {
+    transfer->OnStall();
+    End(transfer, Response::End::kBroken);
+  }
+  stall_check_ = now + timeout / 4;
 }
 
 void CurlLoop::Impl::Reap(PoolState& pool) {
@@ -355,7 +293,8 @@ void CurlLoop::Impl::Reap(PoolState& pool) {
     TransferHandle transfer = reinterpret_cast<Transfer*>(self)->shared_from_this();
     long version = CURL_HTTP_VERSION_NONE;
     curl_easy_getinfo(message->easy_handle, CURLINFO_HTTP_VERSION, &version);
-    if (result == CURLE_OK) {
+    // A probe may have been of another agent.
+    if (result == CURLE_OK && pool.pool != Pool::kProbe) {
       for (PoolState& each : pools_) {
         if (each.policy.OnAnswer(version >= CURL_HTTP_VERSION_2_0, each.active)) Allow(each);
       }
@@ -381,60 +320,16 @@ int CurlLoop::Impl::MillisToNextTimer() const {
   for (const PoolState& pool : pools_) {
     if (pool.timer.has_value() && (!next.has_value() || *pool.timer < *next)) next = pool.timer;
   }
+  if (!receiving_.empty() && (!next.has_value() || stall_check_ < *next)) next = stall_check_;
+  const absl::Time agent = std::min(breaker_.next_probe(), breaker_.NextChange(Now()));
+  if (agent != absl::InfiniteFuture()) {
+    const Clock::time_point due(absl::ToChronoNanoseconds(agent - absl::UnixEpoch()));
+    if (!next.has_value() || due < *next) next = due;
+  }
   if (!next.has_value()) return -1;
   // Rounded up: waking a fraction of a millisecond early would spin.
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(*next - Clock::now()).count();
   return static_cast<int>(std::clamp<int64_t>(left, 0, 60'000));
-}
-
-void CurlLoop::Impl::CountConnections(int delta) {
-  connections_ += delta;
-  if (options_.on_connections) options_.on_connections(connections_);
-}
-
-int CurlLoop::Impl::OnSocket(CURL*, curl_socket_t fd, int what, void* pool, void*) {
-  auto* state = static_cast<PoolState*>(pool);
-  const int epoll = state->loop->epoll_;
-  if (what == CURL_POLL_REMOVE) {
-    epoll_ctl(epoll, EPOLL_CTL_DEL, fd, nullptr);
-    return 0;
-  }
-  epoll_event event{};
-  if (what & CURL_POLL_IN) event.events |= EPOLLIN;
-  if (what & CURL_POLL_OUT) event.events |= EPOLLOUT;
-  event.data.u64 = static_cast<uint64_t>(static_cast<uint32_t>(fd)) | static_cast<uint64_t>(state->pool) << 32;
-  if (epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event) != 0 && errno == ENOENT) {
-    epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
-  }
-  return 0;
-}
-
-int CurlLoop::Impl::OnTimer(CURLM*, long timeout_ms, void* pool) {
-  auto* state = static_cast<PoolState*>(pool);
-  if (timeout_ms < 0) {
-    state->timer.reset();
-  } else {
-    state->timer = Clock::now() + std::chrono::milliseconds(timeout_ms);
-  }
-  return 0;
-}
-
-curl_socket_t CurlLoop::Impl::OnOpenSocket(void* self, curlsocktype, curl_sockaddr* address) {
-  const int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-  if (fd < 0) return CURL_SOCKET_BAD;
-  // Whatever of this the system refuses makes a loss be noticed later, and no call fail.
-  const auto set = [fd](int level, int option, int value) { setsockopt(fd, level, option, &value, sizeof(value)); };
-  set(SOL_SOCKET, SO_KEEPALIVE, 1);
-  set(IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveIdleSeconds);
-  set(IPPROTO_TCP, TCP_KEEPINTVL, kKeepAliveIntervalSeconds);
-  set(IPPROTO_TCP, TCP_USER_TIMEOUT, kUnacknowledgedMs);
-  static_cast<Impl*>(self)->CountConnections(+1);
-  return fd;
-}
-
-int CurlLoop::Impl::OnCloseSocket(void* self, curl_socket_t fd) {
-  static_cast<Impl*>(self)->CountConnections(-1);
-  return close(fd);
 }
 
 CurlLoop::CurlLoop(CurlLoopOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}

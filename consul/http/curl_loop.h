@@ -7,18 +7,21 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
+#include "consul/resilience/circuit_breaker.h"
 
 namespace meshgate::consul::http {
 
 enum class Method { kGet, kPut, kDelete };
 
 // Which connections a request may use. They are apart so that watches, each of which may hold a connection for minutes,
-// never starve the rest.
-enum class Pool { kUnary, kWatch };
-inline constexpr int kPools = 2;
+// never starve the rest. kProbe is the loop's own.
+enum class Pool { kUnary, kWatch, kProbe };
+inline constexpr int kPools = 3;
 
 struct Request {
   Method method = Method::kGet;
@@ -29,18 +32,25 @@ struct Request {
   Pool pool = Pool::kUnary;
   // For the whole transfer, with the time it queues for a connection. Longer than zero.
   absl::Duration timeout = absl::Seconds(10);
+  // While the agent is away, waits for its return for up to `patience` before `timeout` begins, in place of being
+  // refused. Zero: is refused.
+  absl::Duration patience;
+  // Whether only an agent whose cluster has a leader can serve it. The others go out also while there is none.
+  bool needs_leader = true;
 };
 
 // What became of a request; judging it is status_map.h's job.
 struct Response {
   enum class End {
-    kAnswered,     // A whole answer: `code`, `headers` and `body` are set.
-    kCancelled,    // Cancel() or Stop().
-    kTimedOut,     // `timeout` has passed.
-    kTooLarge,     // More than the limit; what came is dropped.
-    kBroken,       // No connection, or a connection that broke; `error` says how.
-    kNotHttp,      // Something that is not HTTP came back.
-    kLocalFailure  // It could not be tried, for want of memory or a bad certificate file.
+    kAnswered,      // A whole answer: `code`, `headers` and `body` are set.
+    kCancelled,     // Cancel() or Stop().
+    kTimedOut,      // `timeout` has passed.
+    kTooLarge,      // More than the limit; what came is dropped.
+    kBroken,        // No connection, or a connection that broke; `error` says how.
+    kNotHttp,       // Something that is not HTTP came back.
+    kLocalFailure,  // It could not be tried, for want of memory or a bad certificate file.
+    kRefused,       // Not tried: the agent is known to be away.
+    kAbandoned      // Cut off: its agent was away, and another one is used now.
   };
   struct Headers {
     // Empty where absent.
@@ -65,6 +75,8 @@ struct Response {
   bool closed_unanswered = false;
   // From beginning the request to the end.
   absl::Duration waited;
+  // From leaving the queue to the end: with the time it takes to connect.
+  absl::Duration tried;
   // From Start() to the end.
   absl::Duration took;
 };
@@ -72,10 +84,18 @@ struct Response {
 struct CurlLoopOptions {
   // Scheme, host and port, without a slash at the end.
   std::string base_url;
+  // Used where that one is away; see agents.h.
+  std::vector<std::string> fallback_urls;
   // Each pool's share of connections; at least 1.
   int unary_connections = 32;
   int watch_connections = 128;
   absl::Duration connect_timeout = absl::Seconds(5);
+  // An answer that has begun (its first line has come) and of which no byte has come for this long, and up to a quarter
+  // more, is broken. A blocking query waits before it begins.
+  absl::Duration stall_timeout = absl::Seconds(10);
+  // An agent that has not answered a probe after this is away.
+  absl::Duration probe_timeout = absl::Seconds(2);
+  CircuitBreakerOptions breaker;
   // Of an answer's body.
   size_t max_body_bytes = size_t{512} << 20;
   // "X-Consul-Token" of every request; empty: none.
@@ -87,15 +107,28 @@ struct CurlLoopOptions {
   bool verify_tls = true;
   // Called from the loop's thread when a connection was opened or closed, with how many are open. May be null.
   std::function<void(int open)> on_connections;
+  // The same for each change of the breaker's state, for another agent being used from now on, and for each probe, with
+  // what became of it.
+  std::function<void(CircuitBreaker::State state)> on_breaker;
+  std::function<void(std::string_view url)> on_agent;
+  std::function<void(const Response& response)> on_probe;
 };
 
-// Runs transfers to one address on a thread of its own, over connections that it keeps and, with TLS, shares among up
-// to 250 requests (HTTP/2). Redirects, proxies and retries of what may have been applied are off. Ten thousand
+// Runs transfers to one agent on a thread of its own, over connections that it keeps and, with TLS, shares among up to
+// 250 requests (HTTP/2). Redirects, proxies and retries of what may have been applied are off. Ten thousand
 // transfers that wait cost memory alone: each wake of the thread touches only sockets and timers that are due.
 //
 // Start() and Cancel() are thread-safe and never block on I/O. A GET is sent again, on another connection, when a kept
 // one turns out to be closed before any answer; a PUT or DELETE ends as kBroken then, with `sent`. A peer that vanishes
 // without a word is found out within half a minute, whatever waits for it.
+//
+// A circuit breaker (consul/resilience/circuit_breaker.h) stands before the agent as a whole. Failures raise a doubt
+// and the loop asks the agent for a sign of life, over a connection of its own that is closed again: one more than the
+// pools have, for a moment. While it is away, requests end at once (kRefused) or, with patience, wait; those under way
+// are left alone, as an agent that was merely stopped answers them when it goes on. After its return requests go out as
+// fast as the breaker lets them, the patient ones in turns with the others. With several addresses the others are
+// asked, too, and the first that answers is used from then on: the requests under way end (kAbandoned), and every
+// connection to the agent that is away is closed.
 class CurlLoop {
  public:
   // Runs once, on the loop's thread, or inside Start() when the loop has stopped. Must be quick.

@@ -58,11 +58,14 @@ void Set(bool& ok, CURL* easy, CURLoption option, T value) {
 
 }  // namespace
 
-bool CurlLoop::Transfer::Prepare(CURL* easy, const CurlLoopOptions& options, curl_slist* headers) {
+bool CurlLoop::Transfer::Prepare(CURL* easy, const CurlLoopOptions& options, const std::string& base_url,
+                                 curl_slist* headers, std::set<Transfer*>* receiving) {
   easy_ = easy;
+  receiving_ = receiving;
+  tried_at_ = Clock::now();
   max_body_bytes_ = options.max_body_bytes;
   bool ok = true;
-  const std::string url = options.base_url + request_.target;
+  const std::string url = base_url + request_.target;
   Set(ok, easy, CURLOPT_URL, url.c_str());
   Set(ok, easy, CURLOPT_PATH_AS_IS, 1L);
   Set(ok, easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -74,11 +77,16 @@ bool CurlLoop::Transfer::Prepare(CURL* easy, const CurlLoopOptions& options, cur
   Set(ok, easy, CURLOPT_ERRORBUFFER, error_);
   Set(ok, easy, CURLOPT_CONNECTTIMEOUT_MS,
       std::max<long>(1, static_cast<long>(absl::ToInt64Milliseconds(options.connect_timeout))));
-  Set(ok, easy, CURLOPT_BUFFERSIZE, request_.pool == Pool::kWatch ? kWatchBufferBytes : kUnaryBufferBytes);
+  Set(ok, easy, CURLOPT_BUFFERSIZE, request_.pool == Pool::kUnary ? kUnaryBufferBytes : kWatchBufferBytes);
+  if (request_.pool == Pool::kProbe) {
+    // Whether the agent takes connections is what is asked, and one that was kept would stay with an agent given up.
+    Set(ok, easy, CURLOPT_FRESH_CONNECT, 1L);
+    Set(ok, easy, CURLOPT_FORBID_REUSE, 1L);
+  }
 
   // HTTP/2 where TLS agrees on it; a request then waits for the connection to tell rather than open another.
   Set(ok, easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
-  tls_ = absl::StartsWith(options.base_url, "https:");
+  tls_ = absl::StartsWith(base_url, "https:");
   if (tls_) {
     Set(ok, easy, CURLOPT_PIPEWAIT, 1L);
     Set(ok, easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
@@ -133,23 +141,33 @@ void CurlLoop::Transfer::Collect(CURLcode result) {
   response_.closed_unanswered = !response_.received && ClosedUnanswered(result, response_.error, tls_);
 }
 
-void CurlLoop::Transfer::Finish(Response::End end) {
+void CurlLoop::Transfer::OnStall() {
+  response_.end = Response::End::kBroken;
+  response_.error = "an answer began and did not go on";
+}
+
+Sign CurlLoop::Transfer::Finish(Response::End end) {
   state = State::kEnded;
   easy_ = nullptr;
   response_.end = end;
   const Clock::time_point now = Clock::now();
   response_.took = absl::FromChrono(now - started_);
   if (response_.sent) response_.waited = absl::FromChrono(now - sent_at_);
+  if (tried_at_ != Clock::time_point()) response_.tried = absl::FromChrono(now - tried_at_);
   if (end != Response::End::kAnswered) response_.body.clear();
+  const Sign sign = SignOf(response_);
   Done done = std::move(done_);
   done(std::move(response_));
+  return sign;
 }
 
 size_t CurlLoop::Transfer::OnHeader(char* data, size_t size, size_t count, void* self) {
   auto* transfer = static_cast<Transfer*>(self);
   const absl::string_view line(data, size * count);
   Response& response = transfer->response_;
+  if (!response.received) transfer->receiving_->insert(transfer);
   response.received = true;
+  transfer->last_byte_ = Clock::now();
   if (absl::StartsWith(line, "HTTP/")) {
     // A status line: what came before, such as a 100, was not the answer.
     response.headers = {};
@@ -171,7 +189,7 @@ size_t CurlLoop::Transfer::OnBody(char* data, size_t size, size_t count, void* s
   auto* transfer = static_cast<Transfer*>(self);
   Response& response = transfer->response_;
   const size_t bytes = size * count;
-  response.received = true;
+  transfer->last_byte_ = Clock::now();
   if (bytes > transfer->max_body_bytes_ - response.body.size()) {
     response.end = Response::End::kTooLarge;
     return CURL_WRITEFUNC_ERROR;

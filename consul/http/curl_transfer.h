@@ -8,10 +8,12 @@
 #include <chrono>
 #include <list>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 
 #include "consul/http/curl_loop.h"
+#include "consul/http/signs.h"
 
 namespace meshgate::consul::http {
 
@@ -23,27 +25,45 @@ class CurlLoop::Transfer : public std::enable_shared_from_this<CurlLoop::Transfe
 
   Transfer(Request request, Done done) : request_(std::move(request)), done_(std::move(done)) {}
 
-  // Tells `easy` all about this request. `headers` outlives the transfer; `options` too. False: out of memory.
-  bool Prepare(CURL* easy, const CurlLoopOptions& options, curl_slist* headers);
+  // Tells `easy` all about this request to the agent at `base_url`. `options` and `headers` outlive the transfer. It is
+  // in `receiving` from the first line of its answer on, and the loop takes it out. False: out of memory.
+  bool Prepare(CURL* easy, const CurlLoopOptions& options, const std::string& base_url, curl_slist* headers,
+               std::set<Transfer*>* receiving);
 
   // Puts what libcurl knows about the ended transfer into the response.
   void Collect(CURLcode result);
 
-  // Runs the callback. Once, last.
-  void Finish(Response::End end);
+  // Runs the callback. Once, last. Returns what the outcome says about the agent.
+  Sign Finish(Response::End end);
+
+  // Makes a broken answer of one that has stalled.
+  void OnStall();
 
   Pool pool() const { return request_.pool; }
+  bool patient() const { return request_.patience > absl::ZeroDuration(); }
+  bool needs_leader() const { return request_.needs_leader; }
   CURL* easy() const { return easy_; }
   Clock::time_point deadline() const { return deadline_; }
+  // Of the latest byte of an answer.
+  Clock::time_point last_byte() const { return last_byte_; }
+
+  // The time of its patience begins, or that of its timeout. Not while it is in an order by deadlines.
+  void Park() { deadline_ = started_ + Bounded(request_.patience); }
+  void Unpark() { deadline_ = Clock::now() + Bounded(request_.timeout); }
 
   // Meaningful once Collect() has run.
   Response::End end() const { return response_.end; }
 
   // The loop's own notes.
   State state = State::kPosted;
+  bool parked = false;  // while kQueued: waits for an agent that is away
   std::list<TransferHandle>::iterator queue_position;
 
  private:
+  static Clock::duration Bounded(absl::Duration duration) {
+    return absl::ToChronoNanoseconds(std::min(duration, absl::Hours(24)));
+  }
+
   static size_t OnHeader(char* data, size_t size, size_t count, void* self);
   static size_t OnBody(char* data, size_t size, size_t count, void* self);
   static size_t OnUpload(char* buffer, size_t size, size_t count, void* self);
@@ -53,7 +73,7 @@ class CurlLoop::Transfer : public std::enable_shared_from_this<CurlLoop::Transfe
   const Request request_;
   Done done_;
   const Clock::time_point started_ = Clock::now();
-  const Clock::time_point deadline_ = started_ + absl::ToChronoNanoseconds(std::min(request_.timeout, absl::Hours(24)));
+  Clock::time_point deadline_ = started_ + Bounded(request_.timeout);
 
   CURL* easy_ = nullptr;
   size_t max_body_bytes_ = 0;
@@ -61,7 +81,10 @@ class CurlLoop::Transfer : public std::enable_shared_from_this<CurlLoop::Transfe
   bool head_complete_ = false;
   bool tls_ = false;
   bool repeat_refused_ = false;
+  Clock::time_point tried_at_;
   Clock::time_point sent_at_;
+  Clock::time_point last_byte_;
+  std::set<Transfer*>* receiving_ = nullptr;
   char error_[CURL_ERROR_SIZE] = "";
   Response response_;
 };

@@ -19,6 +19,8 @@
 namespace meshgate::consul::http {
 namespace {
 
+constexpr absl::Duration kWaitAfterMove = absl::Seconds(2);
+
 void AddReadOptions(const ReadOptions& options, Target& target) {
   target.QueryUnlessEmpty("dc", options.datacenter);
   if (options.mode == ReadMode::kConsistent) target.Flag("consistent");
@@ -26,7 +28,7 @@ void AddReadOptions(const ReadOptions& options, Target& target) {
   if (options.mode == ReadMode::kStale && options.index == 0) target.Flag("stale");
   if (options.index != 0) {
     target.Query("index", absl::StrCat(options.index));
-    target.Query("wait", absl::StrCat(absl::ToInt64Milliseconds(WaitOf(options)), "ms"));
+    target.Query("wait", absl::StrCat(absl::ToInt64Milliseconds(options.wait), "ms"));
   }
 }
 
@@ -46,14 +48,20 @@ std::string AskablePrefix(const std::string& prefix) {
 }  // namespace
 
 template <typename T, typename Parse>
-CallHandle ConsulBackend::Read(Endpoint endpoint, const std::string& target, const ReadOptions& options, Parse parse,
+CallHandle ConsulBackend::Read(Endpoint endpoint, Target target, const ReadOptions& asked, Parse parse,
                                Callback<Answer<T>> done) {
-  const absl::Duration wait = WaitOf(options);
+  ReadOptions options = asked;
+  options.wait = WaitOf(asked);
+  // An index of the agent used before may lie above those of the new one, in another cluster: no write would wake it.
+  if (calls_.JustMoved()) options.wait = std::min(options.wait, kWaitAfterMove);
+  AddReadOptions(options, target);
   // Consul adds up to a sixteenth to the wait.
-  const ActiveCallHandle call = calls_.Begin(wait + wait / 16 + options.timeout);
+  const ActiveCallHandle call = calls_.Begin(options.wait + options.wait / 16 + options.timeout);
   Request request;
-  request.target = target;
+  request.target = target.str();
   request.pool = options.index == 0 ? Pool::kUnary : Pool::kWatch;
+  request.needs_leader = options.mode != ReadMode::kStale || options.index != 0;
+  if (options.patient) request.patience = kMaxPatience;
   calls_.Send(
       call, endpoint, std::move(request),
       [endpoint, parse = std::move(parse), done = std::move(done)](Response response, absl::Time received) mutable {
@@ -74,13 +82,12 @@ CallHandle ConsulBackend::ReadKey(const std::string& key, const ReadOptions& opt
                                   Callback<Answer<std::vector<KvEntry>>> done) {
   Target target("/v1/kv/");
   target.Key(key);
-  AddReadOptions(options, target);
   const auto parse = [key](std::string body) -> absl::StatusOr<std::vector<KvEntry>> {
     auto entries = ParseEntries(std::move(body));
     if (entries.ok() && (entries->size() != 1 || entries->front().key != key)) return OtherKey();
     return entries;
   };
-  return Read<std::vector<KvEntry>>(Endpoint::kKv, target.str(), options, parse, std::move(done));
+  return Read<std::vector<KvEntry>>(Endpoint::kKv, std::move(target), options, parse, std::move(done));
 }
 
 CallHandle ConsulBackend::ReadPrefix(const std::string& prefix, const ReadOptions& options,
@@ -88,7 +95,6 @@ CallHandle ConsulBackend::ReadPrefix(const std::string& prefix, const ReadOption
   const std::string asked = AskablePrefix(prefix);
   Target target("/v1/kv/");
   target.Key(asked).Flag("recurse");
-  AddReadOptions(options, target);
   const auto parse = [prefix, asked](std::string body) -> absl::StatusOr<std::vector<KvEntry>> {
     auto entries = ParseEntries(std::move(body));
     if (!entries.ok()) return entries;
@@ -102,14 +108,13 @@ CallHandle ConsulBackend::ReadPrefix(const std::string& prefix, const ReadOption
     }
     return entries;
   };
-  return Read<std::vector<KvEntry>>(Endpoint::kKv, target.str(), options, parse, std::move(done));
+  return Read<std::vector<KvEntry>>(Endpoint::kKv, std::move(target), options, parse, std::move(done));
 }
 
 CallHandle ConsulBackend::ReadService(const std::string& service, const std::string& filter, const std::string& near,
                                       const ReadOptions& options, Callback<Answer<std::vector<Instance>>> done) {
   Target target("/v1/health/service/");
   target.Segment(service).QueryUnlessEmpty("filter", filter).QueryUnlessEmpty("near", near);
-  AddReadOptions(options, target);
   const auto parse = [sort = near.empty()](std::string body) {
     auto instances = ParseInstances(std::move(body));
     if (instances.ok() && sort) {
@@ -118,13 +123,13 @@ CallHandle ConsulBackend::ReadService(const std::string& service, const std::str
     }
     return instances;
   };
-  return Read<std::vector<Instance>>(Endpoint::kHealthService, target.str(), options, parse, std::move(done));
+  return Read<std::vector<Instance>>(Endpoint::kHealthService, std::move(target), options, parse, std::move(done));
 }
 
 CallHandle ConsulBackend::ReadCatalog(const ReadOptions& options, Callback<Answer<std::vector<ServiceSummary>>> done) {
   Target target("/v1/catalog/services");
-  AddReadOptions(options, target);
-  return Read<std::vector<ServiceSummary>>(Endpoint::kCatalog, target.str(), options, &ParseCatalog, std::move(done));
+  return Read<std::vector<ServiceSummary>>(Endpoint::kCatalog, std::move(target), options, &ParseCatalog,
+                                           std::move(done));
 }
 
 }  // namespace meshgate::consul::http

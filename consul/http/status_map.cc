@@ -90,6 +90,14 @@ absl::Status Unanswered(const Asked& asked, const Response& response) {
       return NotConsul(asked, response, "it is not HTTP");
     case End::kLocalFailure:
       return Unavailable(asked, false, response.error.empty() ? "out of memory" : response.error);
+    case End::kRefused:
+      return WithRetryAfter(
+          MakeError(StatusCode::kUnavailable, reason::kConsulUnavailable,
+                    "Consul is unavailable: its agent has stopped answering, or has no leader, and is asked until that "
+                    "is over; nothing was sent, so try again then (cached reads and watches go on with what is known)"),
+          kRetryAfter);
+    case End::kAbandoned:
+      return Unavailable(asked, response.sent, "its agent has stopped answering, and another one is used now");
     case End::kBroken:
       if (AtTheLimit(asked, response)) {
         return Overloaded(

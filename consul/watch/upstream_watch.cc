@@ -50,6 +50,8 @@ void UpstreamWatch::Poll() {
     query = ++query_;
     options.index = blocking_.next_index();
     if (options.index != 0) options.wait = wait_;
+    // The first two failures tell readers quickly; from then on it waits for Consul.
+    options.patient = failures_ >= 2;
     sent_ = scheduler_->Now();
   }
   CallHandle call = Fetch(

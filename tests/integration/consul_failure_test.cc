@@ -47,7 +47,9 @@ TEST(ConsulFailureTest, KilledAgent) {
   // It comes back empty: a lower index and no key, which the caller has to make sense of.
   agent.Restart();
   ASSERT_TRUE(agent.ready());
-  auto after = backend.ReadKey("a");
+  ReadOptions patient;
+  patient.patient = true;
+  auto after = backend.ReadKey("a", patient);
   ASSERT_TRUE(after.ok()) << after.status();
   EXPECT_TRUE(after->value.empty());
   EXPECT_TRUE(after->meta.index.has_value());

@@ -7,11 +7,13 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "consul/base/errors.h"
 #include "consul/base/mutex.h"
 #include "consul/base/thread_pool_scheduler.h"
@@ -32,6 +34,29 @@ class RecordingReporter final : public BackendReporter {
     MutexLock lock(mu_);
     connections_ = open;
   }
+  void OnBreaker(Breaker state) override {
+    MutexLock lock(mu_);
+    breaker_ = state;
+    changed_.NotifyAll();
+  }
+  void OnAgent(std::string_view url) override {
+    MutexLock lock(mu_);
+    agents_.emplace_back(url);
+  }
+  // Waits until the breaker is in `state`. False: not within a minute.
+  bool WaitForBreaker(Breaker state) {
+    const absl::Time end = absl::Now() + absl::Minutes(1);
+    MutexLock lock(mu_);
+    while (breaker_ != state) {
+      if (!changed_.WaitUntil(mu_, end) && absl::Now() >= end) return false;
+    }
+    return true;
+  }
+  // Those that came into use after the first one.
+  std::vector<std::string> agents() {
+    MutexLock lock(mu_);
+    return agents_;
+  }
   int requests(Endpoint endpoint, int http_code) {
     MutexLock lock(mu_);
     return requests_[{endpoint, http_code}];
@@ -43,6 +68,9 @@ class RecordingReporter final : public BackendReporter {
 
  private:
   Mutex mu_;
+  CondVar changed_;
+  Breaker breaker_ ABSL_GUARDED_BY(mu_) = Breaker::kClosed;
+  std::vector<std::string> agents_ ABSL_GUARDED_BY(mu_);
   std::map<std::pair<Endpoint, int>, int> requests_ ABSL_GUARDED_BY(mu_);
   int connections_ ABSL_GUARDED_BY(mu_) = 0;
 };
@@ -65,6 +93,7 @@ class LiveBackend {
   Backend& operator*() { return *backend_; }
   Backend* operator->() { return backend_.get(); }
   RecordingReporter& reporter() { return reporter_; }
+  Scheduler* scheduler() { return &scheduler_; }
 
   Result<Answer<Entries>> ReadKey(const std::string& key, const ReadOptions& options = {}) {
     PendingEntries pending;

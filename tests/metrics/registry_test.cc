@@ -40,6 +40,11 @@ TEST(RegistryTest, EverySeriesExistsFromTheStart) {
        R"(meshgate_consul_request_duration_seconds_bucket{endpoint="health_service",le="300"} 0)",
        "meshgate_consul_connections 0",
        "meshgate_consul_connections_max 0",
+       R"(meshgate_consul_breaker_state{state="closed"} 1)",
+       R"(meshgate_consul_breaker_state{state="half_open"} 0)",
+       R"(meshgate_consul_breaker_state{state="open"} 0)",
+       "meshgate_consul_breaker_opened_total 0",
+       "meshgate_consul_agent_changes_total 0",
        "meshgate_consul_index_resets_total 0",
        R"(meshgate_consul_spurious_wakeups_total{kind="key"} 0)",
        R"(meshgate_cache_requests_total{result="refused"} 0)",
@@ -68,6 +73,9 @@ TEST(RegistryTest, CountsWhatIsReported) {
   watch->OnCacheRequest(WatchReporter::CacheResult::kStale);
   registry.store_reporter()->OnStoreHealth(true, true, absl::Milliseconds(1500));
   registry.backend_reporter()->OnConnections(7);
+  registry.backend_reporter()->OnBreaker(consul::BackendReporter::Breaker::kOpen);
+  registry.backend_reporter()->OnBreaker(consul::BackendReporter::Breaker::kHalfOpen);
+  registry.backend_reporter()->OnAgent("http://127.0.0.1:8500");
   registry.SetMaxConsulConnections(160);
   registry.backend_reporter()->OnRequest(Endpoint::kKv, 200, absl::Milliseconds(3));
   registry.backend_reporter()->OnRequest(Endpoint::kKv, 0, absl::Milliseconds(3));
@@ -89,6 +97,11 @@ TEST(RegistryTest, CountsWhatIsReported) {
                              "meshgate_consul_known_leader 1",
                              "meshgate_consul_last_contact_seconds 1.5",
                              "meshgate_consul_connections 7",
+                             R"(meshgate_consul_breaker_state{state="closed"} 0)",
+                             R"(meshgate_consul_breaker_state{state="half_open"} 1)",
+                             R"(meshgate_consul_breaker_state{state="open"} 0)",
+                             "meshgate_consul_breaker_opened_total 1",
+                             "meshgate_consul_agent_changes_total 1",
                              "meshgate_consul_connections_max 160",
                              R"(meshgate_consul_requests_total{code="200",endpoint="kv"} 1)",
                              R"(meshgate_consul_requests_total{code="none",endpoint="kv"} 1)",

@@ -13,6 +13,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // Would break if a file that is not there were found out at the first request, and looked like a failure of Consul.
 TEST(BackendFactoryTest, NamesTheFileThatCannotBeRead) {
@@ -35,6 +36,18 @@ TEST(BackendFactoryTest, NamesTheFileThatCannotBeRead) {
       EXPECT_THAT(std::string(backend.status().message()), AllOf(HasSubstr(file), HasSubstr(option)));
     }
   }
+}
+
+// Would break if an address that cannot be used were found out when the ones before it are away, or its password shown.
+TEST(BackendFactoryTest, EveryAddressIsChecked) {
+  testing::ManualScheduler scheduler;
+  consul::BackendReporter reporter;
+  Options options;
+  options.backend = BackendKind::kConsul;
+  options.consul_address = "http://127.0.0.1:1,http://u:secret@127.0.0.1:2";
+  const auto backend = MakeBackend(options, &scheduler, &reporter);
+  EXPECT_EQ(backend.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(backend.status().message()), AllOf(HasSubstr("address 2"), Not(HasSubstr("secret"))));
 }
 
 }  // namespace

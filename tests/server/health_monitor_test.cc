@@ -70,11 +70,33 @@ TEST_F(HealthMonitorTest, AsksOneQuestionAtATime) {
   EXPECT_EQ(backend_.calls().size(), 2u);
 }
 
+// Would break if readiness lagged behind a change that is known, or asking at once let questions pile up.
+TEST_F(HealthMonitorTest, AsksAtOnceWhenTold) {
+  monitor_.Start();
+  monitor_.AskNow();
+  monitor_.AskNow();
+  EXPECT_EQ(backend_.calls().size(), 1u);
+  backend_.AnswerHealth({true, absl::ZeroDuration()});
+  scheduler_.Advance(absl::ZeroDuration());
+  EXPECT_EQ(backend_.calls().size(), 2u) << "the answer may have been given before the change";
+  backend_.AnswerHealth({true, absl::ZeroDuration()});
+  scheduler_.Advance(absl::Milliseconds(500));
+  EXPECT_EQ(backend_.calls().size(), 2u);
+  monitor_.AskNow();
+  EXPECT_EQ(backend_.calls().size(), 3u);
+  backend_.AnswerHealth({true, absl::ZeroDuration()});
+  scheduler_.Advance(absl::Milliseconds(1999));
+  EXPECT_EQ(backend_.calls().size(), 3u) << "the interval begins anew";
+  scheduler_.Advance(absl::Milliseconds(2));
+  EXPECT_EQ(backend_.calls().size(), 4u);
+}
+
 // Would break if a stopped monitor asked a backend that is shutting down, or reported after its end.
 TEST_F(HealthMonitorTest, StopsForGood) {
   monitor_.Start();
   monitor_.Stop();
   backend_.AnswerHealth({true, absl::ZeroDuration()});
+  monitor_.AskNow();
   scheduler_.Advance(absl::Minutes(1));
   EXPECT_EQ(backend_.calls().size(), 1u);
   EXPECT_THAT(recorder_.reports, ElementsAre());

@@ -231,6 +231,19 @@ TEST(OptionsTest, SeveralGrpcAddresses) {
   EXPECT_THAT(Must({"--config=" + File("grpc:\n  listen: ['a:1', 'b:2']\n")}).grpc_listen, ElementsAre("a:1", "b:2"));
 }
 
+// Would break if a second address of Consul were taken for a part of the first one, or a wrong one among several were
+// found out when it is needed.
+TEST(OptionsTest, SeveralConsulAddresses) {
+  EXPECT_EQ(Must({"--consul_address=a:8500, https://b:8501/,[::1]:8500"}).consul_address,
+            "http://a:8500,https://b:8501,http://[::1]:8500");
+  EXPECT_EQ(Must({"--config=" + File("consul:\n  address: ['a:1', 'https://b:2']\n")}).consul_address,
+            "http://a:1,https://b:2");
+  EXPECT_EQ(Must({"--backend=consul"}, {{"CONSUL_HTTP_ADDR", "a:1,b:2"}}).consul_address, "http://a:1,http://b:2");
+  for (const char* wrong : {"a:1,", ",a:1", "a:1,,b:1", "a:1,ftp://b:1", "a:1,http://u:p@b:1", "a:1 b:1"}) {
+    EXPECT_THAT(ErrorOf({std::string("--consul_address=") + wrong}), HasSubstr("several with commas")) << wrong;
+  }
+}
+
 // Would break if --help needed a valid configuration, or left out what can be set.
 TEST(OptionsTest, HelpAndVersion) {
   EXPECT_EQ(Parse({"--help"}, {{"MESHGATE_BACKEND", "bad"}})->action, CommandLine::Action::kHelp);
