@@ -36,7 +36,7 @@ struct ConsulBackendOptions {
 //
 // Reads that block take HTTP/1.1 connections for as long as they wait (with TLS, 250 share one); beyond the share that
 // watches may use they queue, and the queue counts towards their deadline. Keeping the number of targets below that is
-// the caller's task.
+// the caller's task, who asks MaxBlockingQueries().
 //
 // Heartbeats are one request for instances that were registered here; for those of other tools their checks are looked
 // up each time. Deregister() looks first, because Consul's answer to an unknown id differs by version.
@@ -51,6 +51,8 @@ class ConsulBackend final : public Backend {
   ~ConsulBackend() override;
 
   void Shutdown() override;
+
+  int MaxBlockingQueries() const override { return calls_.limit(Pool::kWatch); }
 
   CallHandle ReadKey(const std::string& key, const ReadOptions& options,
                      Callback<Answer<std::vector<KvEntry>>> done) override;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -66,6 +67,7 @@ class CurlLoop::Impl {
   TransferHandle Start(Request request, Done done);
   void Cancel(const TransferHandle& transfer);
   void Stop();
+  int limit(Pool pool) const { return pools_[static_cast<int>(pool)].limit; }
 
  private:
   struct Command {
@@ -77,6 +79,8 @@ class CurlLoop::Impl {
     Pool pool = Pool::kUnary;
     CURLM* multi = nullptr;
     ConnectionPolicy policy;
+    // The policy's, for other threads.
+    std::atomic<int> limit{1};
     // Given to libcurl. The others queue here, in order.
     int active = 0;
     std::list<TransferHandle> queue;
@@ -286,6 +290,7 @@ void CurlLoop::Impl::Admit(PoolState& pool) {
 }
 
 void CurlLoop::Impl::Allow(PoolState& pool) {
+  pool.limit = pool.policy.limit();
   curl_multi_setopt(pool.multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, static_cast<long>(pool.policy.allowed()));
   curl_multi_setopt(pool.multi, CURLMOPT_MAX_HOST_CONNECTIONS, static_cast<long>(pool.policy.allowed()));
 }
@@ -353,6 +358,7 @@ void CurlLoop::Impl::Reap(PoolState& pool) {
     if (result == CURLE_OK) {
       for (PoolState& each : pools_) {
         if (each.policy.OnAnswer(version >= CURL_HTTP_VERSION_2_0, each.active)) Allow(each);
+        each.limit = each.policy.limit();
       }
     }
     transfer->Collect(result);
@@ -438,6 +444,7 @@ CurlLoop::TransferHandle CurlLoop::Start(Request request, Done done) {
   return impl_->Start(std::move(request), std::move(done));
 }
 void CurlLoop::Cancel(const TransferHandle& transfer) { impl_->Cancel(transfer); }
+int CurlLoop::limit(Pool pool) const { return impl_->limit(pool); }
 void CurlLoop::Stop() { impl_->Stop(); }
 
 }  // namespace meshgate::consul::http

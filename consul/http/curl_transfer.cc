@@ -61,6 +61,7 @@ void Set(bool& ok, CURL* easy, CURLoption option, T value) {
 bool CurlLoop::Transfer::Prepare(CURL* easy, const CurlLoopOptions& options, curl_slist* headers) {
   easy_ = easy;
   max_body_bytes_ = options.max_body_bytes;
+  if (request_.max_body_bytes != 0) max_body_bytes_ = std::min(max_body_bytes_, request_.max_body_bytes);
   bool ok = true;
   const std::string url = options.base_url + request_.target;
   Set(ok, easy, CURLOPT_URL, url.c_str());

@@ -40,6 +40,9 @@ TEST(RegistryTest, EverySeriesExistsFromTheStart) {
        "meshgate_consul_connections 0",
        "meshgate_consul_connections_max 0",
        "meshgate_consul_index_resets_total 0",
+       "meshgate_upstream_shared_targets 0",
+       "meshgate_upstream_polled 0",
+       "meshgate_upstream_replans_total 0",
        R"(meshgate_consul_spurious_wakeups_total{kind="key"} 0)",
        R"(meshgate_cache_requests_total{result="refused"} 0)",
        R"(grpc_server_handled_total{grpc_code="Unauthenticated",grpc_method="C",grpc_service="a.B",grpc_type="unary"} 0)",
@@ -62,6 +65,10 @@ TEST(RegistryTest, CountsWhatIsReported) {
   watch->OnDropped(WatchReporter::DropReason::kDraining);
   watch->OnIndexReset();
   watch->OnSpuriousWakeup(TargetKind::kCatalog);
+  watch->OnSharedTargets(12);
+  watch->OnPolled(5);
+  watch->OnPolled(-2);
+  watch->OnReplan();
   watch->OnCacheRequest(WatchReporter::CacheResult::kStale);
   registry.store_reporter()->OnStoreHealth(true, true, absl::Milliseconds(1500));
   registry.backend_reporter()->OnConnections(7);
@@ -77,6 +84,7 @@ TEST(RegistryTest, CountsWhatIsReported) {
         R"(meshgate_watch_events_merged_total{kind="key"} 4)",
         R"(meshgate_watch_propagation_seconds_bucket{kind="key",le="0.0005"} 1)",
         R"(meshgate_watch_dropped_total{reason="draining"} 1)", R"(meshgate_watch_dropped_total{reason="failed"} 0)",
+        "meshgate_upstream_shared_targets 12", "meshgate_upstream_polled 3", "meshgate_upstream_replans_total 1",
         "meshgate_consul_index_resets_total 1", R"(meshgate_consul_spurious_wakeups_total{kind="catalog"} 1)",
         R"(meshgate_cache_requests_total{result="stale"} 1)", "meshgate_consul_up 1", "meshgate_consul_known_leader 1",
         "meshgate_consul_last_contact_seconds 1.5", "meshgate_consul_connections 7",
