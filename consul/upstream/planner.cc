@@ -187,7 +187,7 @@ class Planner {
       const Candidate best = candidates.top();
       candidates.pop();
       Node& node = nodes_[best.node];
-      if (best.queries != node.queries) continue;
+      if (best.queries != node.queries || Covered(node)) continue;
       const double fewer = node.queries - 1;
       const double dearer = node.merged_cost() - node.cost;
       queries_ -= static_cast<size_t>(fewer);
@@ -201,6 +201,14 @@ class Planner {
         offer(static_cast<size_t>(up));
       }
     }
+  }
+
+  // A wider one has been merged, which is cheaper than what it covers where much was measured below that.
+  bool Covered(const Node& node) const {
+    for (int up = node.parent; up != kNone; up = nodes_[static_cast<size_t>(up)].parent) {
+      if (merged_[static_cast<size_t>(up)]) return true;
+    }
+    return false;
   }
 
   Plan Collect() const {
