@@ -3,7 +3,9 @@
 #ifndef MESHGATE_CONSUL_BACKEND_H_
 #define MESHGATE_CONSUL_BACKEND_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,6 +43,9 @@ struct ReadOptions {
   // of failing at once. For those who would only ask again: when it is back, thousands of such reads go out at a rate
   // that it bears.
   bool patient = false;
+  // An answer that is larger on its way may be refused with RESOURCE_EXHAUSTED (ANSWER_TOO_LARGE). 0: the backend's own
+  // limit.
+  size_t max_bytes = 0;
 };
 
 struct AnswerMeta {
@@ -103,7 +108,8 @@ using CallHandle = std::shared_ptr<Call>;
 //   - FAILED_PRECONDITION: the instance has no TTL check.
 //   - ABORTED: compare-and-set failed.
 //   - UNAUTHENTICATED, PERMISSION_DENIED: of the token the backend was made with.
-//   - RESOURCE_EXHAUSTED: the agent's limit of connections was hit; too many writes wait for the store's disk.
+//   - RESOURCE_EXHAUSTED: the agent's limit of connections was hit; too many writes wait for the store's disk; an answer
+//     was larger than its read allows.
 //   - UNAVAILABLE: the store is away, has no leader, or its disk refused a write (STORAGE_FAILED), which then changed
 //     nothing. For a write without a clear answer: WRITE_OUTCOME_UNKNOWN, it may have been applied.
 //   - DATA_LOSS: the store's file turned out to be damaged (STORAGE_FAILED).
@@ -122,6 +128,12 @@ class Backend {
   // Ends every call in progress with CANCELLED; later ones fail the same way. Returns when no callback of this backend
   // is running or will run any more. Idempotent; not to be called from a callback.
   virtual void Shutdown() = 0;
+
+  // Blocking queries that can wait at a time; those beyond it queue, at the cost of their timeout. Reads that don't
+  // block don't count. May change when the first answers come. Where it is below kScarce, each one holds a connection
+  // that cancelling doesn't free before its wait ends. Cheap.
+  static constexpr int kScarce = 1000;
+  virtual int MaxBlockingQueries() const { return std::numeric_limits<int>::max(); }
 
   // ---- Reads. All may block on an index.
 

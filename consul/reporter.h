@@ -54,9 +54,15 @@ class WatchReporter {
   enum class DropReason { kFailed, kDraining, kSlowReader };
 
   virtual ~WatchReporter() = default;
-  // +1 and -1 as streams and upstream watches come and go.
+  // +1 and -1 as streams and upstream watches come and go. A watch that several targets share is one of a prefix.
   virtual void OnStreams(TargetKind kind, int delta) {}
   virtual void OnUpstreamWatches(TargetKind kind, int delta) {}
+  // Targets that share an upstream watch.
+  virtual void OnSharedTargets(int delta) {}
+  // Upstream watches that read now and then, for want of a free connection to wait on.
+  virtual void OnPolled(int delta) {}
+  // It was planned anew which targets share an upstream watch.
+  virtual void OnReplan() {}
   // Changes of the state, counted once however many read them.
   virtual void OnEvents(TargetKind kind, EventType type, int count) {}
   // Events that a reader got merged into later ones.

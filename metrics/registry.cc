@@ -166,9 +166,19 @@ class WatchMetrics final : public consul::WatchReporter {
   explicit WatchMetrics(prometheus::Registry& r)
       : index_resets_(Counters(r, "meshgate_consul_index_resets_total",
                                "Times Consul's index went back and a watch started over.")
-                          .Add({})) {
+                          .Add({})),
+        shared_targets_(Gauges(r, "meshgate_upstream_shared_targets",
+                               "Watched keys and prefixes that share an upstream watch of a wider prefix.")
+                            .Add({})),
+        polled_(Gauges(r, "meshgate_upstream_polled",
+                       "Upstream watches that read now and then, for want of a free connection to wait on.")
+                    .Add({})),
+        replans_(Counters(r, "meshgate_upstream_replans_total",
+                          "Times it was planned anew which targets share an upstream watch.")
+                     .Add({})) {
     auto& streams = Gauges(r, "meshgate_watch_streams", "Open watch streams of callers.");
-    auto& upstream = Gauges(r, "meshgate_upstream_watches", "Targets watched in Consul, lingering ones included.");
+    auto& upstream = Gauges(r, "meshgate_upstream_watches", "Watches in Consul, lingering ones included; one that several "
+                                                                   "keys and prefixes share counts once, as a prefix.");
     auto& events = Counters(r, "meshgate_watch_events_total",
                             "Changes seen in watched targets, counted once however many streams carry them.");
     auto& merged =
@@ -203,6 +213,9 @@ class WatchMetrics final : public consul::WatchReporter {
 
   void OnStreams(TargetKind kind, int delta) override { Change(*streams_[At(kind)], delta); }
   void OnUpstreamWatches(TargetKind kind, int delta) override { Change(*upstream_[At(kind)], delta); }
+  void OnSharedTargets(int delta) override { Change(shared_targets_, delta); }
+  void OnPolled(int delta) override { Change(polled_, delta); }
+  void OnReplan() override { replans_.Increment(); }
   void OnEvents(TargetKind kind, EventType type, int count) override {
     events_[At(kind)][static_cast<size_t>(type)]->Increment(count);
   }
@@ -219,6 +232,9 @@ class WatchMetrics final : public consul::WatchReporter {
   static void Change(Gauge& gauge, int delta) { delta >= 0 ? gauge.Increment(delta) : gauge.Decrement(-delta); }
 
   Counter& index_resets_;
+  Gauge& shared_targets_;
+  Gauge& polled_;
+  Counter& replans_;
   std::array<Gauge*, kTargetKinds> streams_, upstream_;
   std::array<std::array<Counter*, 2>, kTargetKinds> events_;
   std::array<Counter*, kTargetKinds> merged_, spurious_;

@@ -31,6 +31,7 @@ inline constexpr std::string_view kCasMismatch = "CAS_MISMATCH";                
 inline constexpr std::string_view kTokenUnknown = "TOKEN_UNKNOWN";                 // UNAUTHENTICATED
 inline constexpr std::string_view kPermissionDenied = "PERMISSION_DENIED";         // PERMISSION_DENIED
 inline constexpr std::string_view kConsulOverloaded = "CONSUL_OVERLOADED";         // RESOURCE_EXHAUSTED
+inline constexpr std::string_view kAnswerTooLarge = "ANSWER_TOO_LARGE";            // RESOURCE_EXHAUSTED
 inline constexpr std::string_view kConsulUnavailable = "CONSUL_UNAVAILABLE";       // UNAVAILABLE
 inline constexpr std::string_view kWriteOutcomeUnknown = "WRITE_OUTCOME_UNKNOWN";  // UNAVAILABLE
 inline constexpr std::string_view kTooStale = "TOO_STALE";                         // UNAVAILABLE

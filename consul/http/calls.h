@@ -69,6 +69,8 @@ class Calls {
   // Scheduler; it may send the step after this one.
   void Send(const ActiveCallHandle& call, Endpoint endpoint, Request request, Next next);
 
+  int limit(Pool pool) const { return loop_->limit(pool); }
+
   // Runs `task` on the Scheduler; Shutdown() waits for it.
   void Post(absl::AnyInvocable<void()> task) { tasks_.Post(std::move(task)); }
 

@@ -38,7 +38,7 @@ struct ConsulBackendOptions {
 //
 // Reads that block take HTTP/1.1 connections for as long as they wait (with TLS, 250 share one); beyond the share that
 // watches may use they queue, and the queue counts towards their deadline. Keeping the number of targets below that is
-// the caller's task.
+// the caller's task, who asks MaxBlockingQueries().
 //
 // While the agent is away calls fail at once, with UNAVAILABLE (CONSUL_UNAVAILABLE), and it is asked for a sign of life
 // every half second at most (consul/resilience/circuit_breaker.h); patient reads wait for its return. Where another
@@ -59,6 +59,8 @@ class ConsulBackend final : public Backend {
   ~ConsulBackend() override;
 
   void Shutdown() override;
+
+  int MaxBlockingQueries() const override { return calls_.limit(Pool::kWatch); }
 
   CallHandle ReadKey(const std::string& key, const ReadOptions& options,
                      Callback<Answer<std::vector<KvEntry>>> done) override;

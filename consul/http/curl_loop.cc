@@ -297,6 +297,7 @@ void CurlLoop::Impl::Reap(PoolState& pool) {
     if (result == CURLE_OK && pool.pool != Pool::kProbe) {
       for (PoolState& each : pools_) {
         if (each.policy.OnAnswer(version >= CURL_HTTP_VERSION_2_0, each.active)) Allow(each);
+        each.limit = each.policy.limit();
       }
     }
     transfer->Collect(result);
@@ -338,6 +339,7 @@ CurlLoop::TransferHandle CurlLoop::Start(Request request, Done done) {
   return impl_->Start(std::move(request), std::move(done));
 }
 void CurlLoop::Cancel(const TransferHandle& transfer) { impl_->Cancel(transfer); }
+int CurlLoop::limit(Pool pool) const { return impl_->limit(pool); }
 void CurlLoop::Stop() { impl_->Stop(); }
 
 }  // namespace meshgate::consul::http

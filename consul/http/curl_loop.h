@@ -37,6 +37,8 @@ struct Request {
   absl::Duration patience;
   // Whether only an agent whose cluster has a leader can serve it. The others go out also while there is none.
   bool needs_leader = true;
+  // Of the answer's body, where that is less than the loop's own limit; 0: the loop's.
+  size_t max_body_bytes = 0;
 };
 
 // What became of a request; judging it is status_map.h's job.
@@ -148,6 +150,10 @@ class CurlLoop {
 
   // The transfer ends soon, with kCancelled unless it has ended by itself. Idempotent.
   void Cancel(const TransferHandle& transfer);
+
+  // Transfers of a pool that can run at a time; the others queue. Changes as the peer turns out to speak HTTP/2, or not
+  // to. Thread-safe, without a lock.
+  int limit(Pool pool) const;
 
   // Ends every transfer with kCancelled; later ones end so at once. Closes every connection and returns when no Done is
   // running or will run any more, except of later calls of Start(). Idempotent; not from a Done.

@@ -51,6 +51,7 @@ void CurlLoop::Impl::Open(PoolState& pool) {
 }
 
 void CurlLoop::Impl::Allow(PoolState& pool) {
+  pool.limit = pool.policy.limit();
   curl_multi_setopt(pool.multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, static_cast<long>(pool.policy.allowed()));
   curl_multi_setopt(pool.multi, CURLMOPT_MAX_HOST_CONNECTIONS, static_cast<long>(pool.policy.allowed()));
 }

@@ -5,6 +5,7 @@
 
 #include <curl/curl.h>
 
+#include <atomic>
 #include <cstdint>
 #include <list>
 #include <optional>
@@ -33,6 +34,7 @@ class CurlLoop::Impl {
   TransferHandle Start(Request request, Done done);
   void Cancel(const TransferHandle& transfer);
   void Stop();
+  int limit(Pool pool) const { return pools_[static_cast<int>(pool)].limit; }
 
  private:
   using Clock = Transfer::Clock;
@@ -48,6 +50,8 @@ class CurlLoop::Impl {
     Pool pool = Pool::kUnary;
     CURLM* multi = nullptr;
     ConnectionPolicy policy;
+    // The policy's, for other threads.
+    std::atomic<int> limit{1};
     // Given to libcurl. The others queue here, in order.
     int active = 0;
     std::list<TransferHandle> queue;

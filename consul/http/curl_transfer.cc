@@ -64,6 +64,7 @@ bool CurlLoop::Transfer::Prepare(CURL* easy, const CurlLoopOptions& options, con
   receiving_ = receiving;
   tried_at_ = Clock::now();
   max_body_bytes_ = options.max_body_bytes;
+  if (request_.max_body_bytes != 0) max_body_bytes_ = std::min(max_body_bytes_, request_.max_body_bytes);
   bool ok = true;
   const std::string url = base_url + request_.target;
   Set(ok, easy, CURLOPT_URL, url.c_str());

@@ -37,6 +37,11 @@ absl::Status OtherKey() {
                    "the answer is not one that Consul gives: it holds another key than the one asked for");
 }
 
+absl::Status TooLarge(size_t max_bytes) {
+  return MakeError(absl::StatusCode::kResourceExhausted, reason::kAnswerTooLarge,
+                   absl::StrCat("the answer is larger than ", max_bytes, " bytes"));
+}
+
 // What of a prefix can be asked for in a URL: Consul redirects a path that ends in a segment of dots.
 std::string AskablePrefix(const std::string& prefix) {
   const size_t slash = prefix.rfind('/');
@@ -62,9 +67,12 @@ CallHandle ConsulBackend::Read(Endpoint endpoint, Target target, const ReadOptio
   request.pool = options.index == 0 ? Pool::kUnary : Pool::kWatch;
   request.needs_leader = options.mode != ReadMode::kStale || options.index != 0;
   if (options.patient) request.patience = kMaxPatience;
+  request.max_body_bytes = options.max_bytes;
   calls_.Send(
       call, endpoint, std::move(request),
-      [endpoint, parse = std::move(parse), done = std::move(done)](Response response, absl::Time received) mutable {
+      [endpoint, max_bytes = options.max_bytes, parse = std::move(parse), done = std::move(done)](
+          Response response, absl::Time received) mutable {
+        if (max_bytes != 0 && response.end == Response::End::kTooLarge) return done(TooLarge(max_bytes));
         if (absl::Status status = StatusOf({endpoint}, response); !status.ok()) return done(std::move(status));
         Answer<T> answer;
         answer.meta = MetaOf(response, received);

@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "consul/backend.h"
 #include "consul/base/mutex.h"
-#include "consul/watch/fetch.h"
+#include "consul/upstream/fetch.h"
 #include "consul/watch/target.h"
 
 namespace meshgate::consul {

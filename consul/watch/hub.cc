@@ -7,6 +7,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "consul/base/errors.h"
 #include "consul/base/mutex.h"
+#include "consul/upstream/upstream_pool.h"
 #include "consul/watch/topic.h"
 
 namespace meshgate::consul {
@@ -15,7 +16,11 @@ namespace meshgate::consul {
 class Hub::Impl final : public Topic::Owner, public std::enable_shared_from_this<Hub::Impl> {
  public:
   Impl(Backend* backend, Scheduler* scheduler, WatchReporter* reporter, HubOptions options)
-      : backend_(backend), scheduler_(scheduler), reporter_(reporter), options_(options) {}
+      : backend_(backend),
+        scheduler_(scheduler),
+        reporter_(reporter),
+        options_(options),
+        pool_(UpstreamPool::Make(backend, scheduler, reporter, options.wait)) {}
 
   std::unique_ptr<Subscription> Subscribe(const Target& target, const View& view, std::optional<Digest> resume,
                                           std::weak_ptr<Subscriber> subscriber);
@@ -57,6 +62,7 @@ class Hub::Impl final : public Topic::Owner, public std::enable_shared_from_this
   Scheduler* const scheduler_;
   WatchReporter* const reporter_;
   const HubOptions options_;
+  const std::shared_ptr<UpstreamPool> pool_;
 
   mutable Mutex mu_;
   bool shut_down_ ABSL_GUARDED_BY(mu_) = false;
@@ -113,7 +119,7 @@ std::shared_ptr<Topic> Hub::Impl::Pin(const Target& target) {
     shut_down = shut_down_;
     Entry& entry = topics_[target];
     made = entry.topic == nullptr;
-    if (made) entry.topic = Topic::Make(target, backend_, scheduler_, reporter_, options_, weak_from_this());
+    if (made) entry.topic = Topic::Make(target, backend_, pool_.get(), scheduler_, reporter_, options_, weak_from_this());
     ++entry.pins;
     topic = entry.topic;
   }
@@ -213,6 +219,7 @@ void Hub::Impl::Shutdown() {
     idle_.clear();
   }
   for (auto& [target, entry] : topics) entry.topic->Stop(ShuttingDown());
+  pool_->Shutdown();
 }
 
 bool Hub::Impl::HasState() const {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
 
@@ -62,13 +61,10 @@ class Topic::Reader final : public Subscription {
   Feed::Mark mark_;
 };
 
-std::shared_ptr<Topic> Topic::Make(Target target, Backend* backend, Scheduler* scheduler, WatchReporter* reporter,
-                                   const HubOptions& options, std::weak_ptr<Owner> owner) {
+std::shared_ptr<Topic> Topic::Make(Target target, Backend* backend, UpstreamPool* pool, Scheduler* scheduler,
+                                   WatchReporter* reporter, const HubOptions& options, std::weak_ptr<Owner> owner) {
   std::shared_ptr<Topic> topic(new Topic(std::move(target), backend, scheduler, reporter, options, std::move(owner)));
-  // One seed per target and process, so that many targets that fail together don't retry together.
-  const uint64_t seed = absl::HashOf(topic->target_) ^ static_cast<uint64_t>(absl::ToUnixNanos(scheduler->Now()));
-  topic->upstream_ = std::make_shared<UpstreamWatch>(backend, scheduler, reporter, topic->target_, options.wait,
-                                                     std::weak_ptr<UpstreamWatch::Listener>(topic), seed);
+  topic->upstream_ = pool->Watch(topic->target_, std::weak_ptr<UpstreamWatch::Listener>(topic));
   return topic;
 }
 
@@ -82,8 +78,6 @@ Topic::Topic(Target target, Backend* backend, Scheduler* scheduler, WatchReporte
       fresh_reads_(std::make_shared<FreshReads>(backend, target_)) {}
 
 void Topic::Start() {
-  started_ = true;
-  reporter_->OnUpstreamWatches(target_.kind, +1);
   AskStore();
   upstream_->Start();
 }
@@ -96,7 +90,6 @@ void Topic::Stop(const absl::Status& reason) {
     if (patience_timer_ != 0) scheduler_->Cancel(patience_timer_);
   }
   upstream_->Stop();
-  if (started_) reporter_->OnUpstreamWatches(target_.kind, -1);
   FailWaiters(reason, /*fresh_too=*/true);
 }
 

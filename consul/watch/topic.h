@@ -23,7 +23,9 @@
 #include "consul/watch/state.h"
 #include "consul/watch/state_store.h"
 #include "consul/watch/target.h"
-#include "consul/watch/upstream_watch.h"
+#include "consul/upstream/upstream_member.h"
+#include "consul/upstream/upstream_pool.h"
+#include "consul/upstream/upstream_watch.h"
 
 namespace meshgate::consul {
 
@@ -41,8 +43,8 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   };
 
   // The pointers outlive the topic.
-  static std::shared_ptr<Topic> Make(Target target, Backend* backend, Scheduler* scheduler, WatchReporter* reporter,
-                                     const HubOptions& options, std::weak_ptr<Owner> owner);
+  static std::shared_ptr<Topic> Make(Target target, Backend* backend, UpstreamPool* pool, Scheduler* scheduler,
+                                     WatchReporter* reporter, const HubOptions& options, std::weak_ptr<Owner> owner);
 
   const Target& target() const { return target_; }
 
@@ -131,7 +133,7 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   const std::weak_ptr<Owner> owner_;
   const std::shared_ptr<FreshReads> fresh_reads_;
   // Constant from Make() on.
-  std::shared_ptr<UpstreamWatch> upstream_;
+  std::shared_ptr<UpstreamMember> upstream_;
 
   mutable Mutex mu_;
   SharedState state_ ABSL_GUARDED_BY(mu_);  // null: not known yet
@@ -158,7 +160,6 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   std::atomic<size_t> users_{0};  // readers and waiters
   std::atomic<bool> has_state_{false};
   std::atomic<bool> stale_{false};
-  std::atomic<bool> started_{false};
 };
 
 }  // namespace meshgate::consul

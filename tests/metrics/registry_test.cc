@@ -46,6 +46,9 @@ TEST(RegistryTest, EverySeriesExistsFromTheStart) {
        "meshgate_consul_breaker_opened_total 0",
        "meshgate_consul_agent_changes_total 0",
        "meshgate_consul_index_resets_total 0",
+       "meshgate_upstream_shared_targets 0",
+       "meshgate_upstream_polled 0",
+       "meshgate_upstream_replans_total 0",
        R"(meshgate_consul_spurious_wakeups_total{kind="key"} 0)",
        R"(meshgate_cache_requests_total{result="refused"} 0)",
        R"(grpc_server_handled_total{grpc_code="Unauthenticated",grpc_method="C",grpc_service="a.B",grpc_type="unary"} 0)",
@@ -70,6 +73,10 @@ TEST(RegistryTest, CountsWhatIsReported) {
   watch->OnDropped(WatchReporter::DropReason::kSlowReader);
   watch->OnIndexReset();
   watch->OnSpuriousWakeup(TargetKind::kCatalog);
+  watch->OnSharedTargets(12);
+  watch->OnPolled(5);
+  watch->OnPolled(-2);
+  watch->OnReplan();
   watch->OnCacheRequest(WatchReporter::CacheResult::kStale);
   registry.store_reporter()->OnStoreHealth(true, true, absl::Milliseconds(1500));
   registry.backend_reporter()->OnConnections(7);
@@ -90,6 +97,9 @@ TEST(RegistryTest, CountsWhatIsReported) {
                              R"(meshgate_watch_dropped_total{reason="draining"} 1)",
                              R"(meshgate_watch_dropped_total{reason="failed"} 0)",
                              R"(meshgate_watch_dropped_total{reason="slow_reader"} 2)",
+                             "meshgate_upstream_shared_targets 12",
+                             "meshgate_upstream_polled 3",
+                             "meshgate_upstream_replans_total 1",
                              "meshgate_consul_index_resets_total 1",
                              R"(meshgate_consul_spurious_wakeups_total{kind="catalog"} 1)",
                              R"(meshgate_cache_requests_total{result="stale"} 1)",

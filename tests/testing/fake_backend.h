@@ -1,9 +1,11 @@
 #ifndef MESHGATE_TESTS_TESTING_FAKE_BACKEND_H_
 #define MESHGATE_TESTS_TESTING_FAKE_BACKEND_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -88,6 +90,10 @@ class FakeBackend final : public consul::Backend {
   // For any method; `status` is not OK.
   bool Fail(Method method, absl::Status status);
 
+  // What MaxBlockingQueries() says; at first there is no limit.
+  void SetMaxBlockingQueries(int max) { max_blocking_queries_ = max; }
+  int MaxBlockingQueries() const override { return max_blocking_queries_; }
+
   void Shutdown() override;
   consul::CallHandle ReadKey(const std::string& key, const consul::ReadOptions& options,
                              Callback<consul::Answer<std::vector<consul::KvEntry>>> done) override;
@@ -153,6 +159,7 @@ class FakeBackend final : public consul::Backend {
   static void FailCall(Scheduler* scheduler, PendingCall call, absl::Status status);
 
   const std::shared_ptr<Shared> shared_;
+  std::atomic<int> max_blocking_queries_{std::numeric_limits<int>::max()};
 };
 
 }  // namespace meshgate::testing

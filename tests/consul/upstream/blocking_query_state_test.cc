@@ -1,4 +1,4 @@
-#include "consul/watch/blocking_query_state.h"
+#include "consul/upstream/blocking_query_state.h"
 
 #include <gtest/gtest.h>
 

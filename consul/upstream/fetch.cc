@@ -1,4 +1,4 @@
-#include "consul/watch/fetch.h"
+#include "consul/upstream/fetch.h"
 
 #include <utility>
 #include <vector>

@@ -1,5 +1,5 @@
-#ifndef MESHGATE_CONSUL_WATCH_FETCH_H_
-#define MESHGATE_CONSUL_WATCH_FETCH_H_
+#ifndef MESHGATE_CONSUL_UPSTREAM_FETCH_H_
+#define MESHGATE_CONSUL_UPSTREAM_FETCH_H_
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
@@ -20,4 +20,4 @@ CallHandle Fetch(Backend& backend, const Target& target, ReadOptions options,
 
 }  // namespace meshgate::consul
 
-#endif  // MESHGATE_CONSUL_WATCH_FETCH_H_
+#endif  // MESHGATE_CONSUL_UPSTREAM_FETCH_H_

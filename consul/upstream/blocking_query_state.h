@@ -1,5 +1,5 @@
-#ifndef MESHGATE_CONSUL_WATCH_BLOCKING_QUERY_STATE_H_
-#define MESHGATE_CONSUL_WATCH_BLOCKING_QUERY_STATE_H_
+#ifndef MESHGATE_CONSUL_UPSTREAM_BLOCKING_QUERY_STATE_H_
+#define MESHGATE_CONSUL_UPSTREAM_BLOCKING_QUERY_STATE_H_
 
 #include <cstdint>
 #include <optional>
@@ -38,6 +38,9 @@ class BlockingQueryState {
   // such a query is not woken by writes.
   void OnError() { next_ = 0; }
 
+  // The next query is to be a plain read, for reasons of the caller's.
+  void AskPlainly() { next_ = 0; }
+
  private:
   uint64_t next_ = 0;
   // The latest index that was seen, to notice that one is lower; 0 before the first.
@@ -46,4 +49,4 @@ class BlockingQueryState {
 
 }  // namespace meshgate::consul
 
-#endif  // MESHGATE_CONSUL_WATCH_BLOCKING_QUERY_STATE_H_
+#endif  // MESHGATE_CONSUL_UPSTREAM_BLOCKING_QUERY_STATE_H_

@@ -1,0 +1,341 @@
+#include "consul/upstream/upstream_pool.h"
+
+#include <algorithm>
+
+#include "absl/hash/hash.h"
+#include "consul/base/errors.h"
+
+namespace meshgate::consul {
+namespace {
+
+// Members of a shared query whose part of an answer has not changed hear that it was confirmed at most so often.
+constexpr absl::Duration kConfirmEvery = absl::Seconds(5);
+
+// Reads that don't block, for each so many seats: half of what the backend keeps for them, so that callers' own are
+// never behind a crowd of ours.
+constexpr int kSeatsPerRead = 8;
+
+std::shared_ptr<UpstreamContext> MakeContext(Backend* backend, Scheduler* scheduler, WatchReporter* reporter,
+                                             absl::Duration wait) {
+  auto context = std::make_shared<UpstreamContext>();
+  context->backend = backend;
+  context->scheduler = scheduler;
+  context->reporter = reporter;
+  context->wait = wait;
+  const auto reserve = [](int limit) { return limit / 4; };
+  const auto seats = [backend] { return backend->MaxBlockingQueries(); };
+  const auto reads = [backend] { return std::max(1, backend->MaxBlockingQueries() / kSeatsPerRead); };
+  context->seats = std::make_shared<Seats>(scheduler, seats, reserve);
+  context->reads = std::make_shared<Seats>(scheduler, reads, reserve);
+  return context;
+}
+
+// One seed per target and process, so that many targets that fail together don't retry together.
+template <typename T>
+uint64_t SeedOf(const T& what, Scheduler* scheduler) {
+  return absl::HashOf(what) ^ static_cast<uint64_t>(absl::ToUnixNanos(scheduler->Now()));
+}
+
+// Where a member finds its part of a shared answer.
+std::pair<size_t, size_t> PartOf(const Target& target, const std::vector<KvEntry>& entries) {
+  const auto begin =
+      std::lower_bound(entries.begin(), entries.end(), target.name,
+                       [](const KvEntry& entry, const std::string& name) { return entry.key < name; });
+  const auto end = std::partition_point(begin, entries.end(), [&](const KvEntry& entry) {
+    return target.kind == TargetKind::kKey ? entry.key == target.name
+                                           : entry.key.compare(0, target.name.size(), target.name) == 0;
+  });
+  return {static_cast<size_t>(begin - entries.begin()), static_cast<size_t>(end - entries.begin())};
+}
+
+}  // namespace
+
+std::shared_ptr<UpstreamPool> UpstreamPool::Make(Backend* backend, Scheduler* scheduler, WatchReporter* reporter,
+                                                 absl::Duration wait) {
+  return std::shared_ptr<UpstreamPool>(new UpstreamPool(backend, scheduler, reporter, wait));
+}
+
+UpstreamPool::UpstreamPool(Backend* backend, Scheduler* scheduler, WatchReporter* reporter, absl::Duration wait)
+    : context_(MakeContext(backend, scheduler, reporter, wait)), limit_seen_(backend->MaxBlockingQueries()) {}
+
+std::shared_ptr<UpstreamMember> UpstreamPool::Watch(Target target, std::weak_ptr<Listener> listener) {
+  return std::make_shared<UpstreamMember>(weak_from_this(), std::move(target), std::move(listener));
+}
+
+void UpstreamPool::Shutdown() {
+  Todo todo;
+  {
+    MutexLock lock(mu_);
+    if (shut_down_) return;
+    shut_down_ = true;
+    if (plan_timer_ != 0) context_->scheduler->Cancel(plan_timer_);
+    for (const auto& member : members_) LeaveLocked(*member, todo);
+    members_.clear();
+    for (const auto& [key, share] : shares_) todo.stop.push_back(std::move(share->loop_));
+    shares_.clear();
+  }
+  Do(std::move(todo));
+  context_->seats->Close();
+  context_->reads->Close();
+}
+
+// ---- Members and their own queries.
+
+void UpstreamPool::Start(const std::shared_ptr<UpstreamMember>& member) {
+  Todo todo;
+  {
+    MutexLock lock(mu_);
+    if (shut_down_ || member->stopped_ || member->watched_) return;
+    member->watched_ = true;
+    members_.insert(member);
+    ++(member->shareable() ? shareable_ : unshareable_);
+    WatchAloneLocked(member, todo);
+  }
+  Do(std::move(todo));
+}
+
+void UpstreamPool::Stop(UpstreamMember& member) {
+  Todo todo;
+  {
+    MutexLock lock(mu_);
+    member.stopped_ = true;
+    if (!member.watched_ || shut_down_) return;
+    member.watched_ = false;
+    SharedQuery* const share = member.share_;
+    LeaveLocked(member, todo);
+    if (share != nullptr && share->members_.empty()) RetireShareLocked(*share, todo);
+    --(member.shareable() ? shareable_ : unshareable_);
+    members_.erase(member.shared_from_this());
+    PlanIfFewLocked();
+  }
+  Do(std::move(todo));
+}
+
+bool UpstreamPool::OnOwnState(UpstreamMember& member, uint64_t stint, const Fetched& fetched, bool reset) {
+  {
+    MutexLock lock(mu_);
+    if (member.stint_ != stint) return true;
+    if (!std::exchange(member.ready_, true) && member.shareable()) ++alone_;
+    member.present_ = !fetched.state->entries.empty();
+    member.bytes_ = AnswerBytes(fetched.state->entries);
+    member.mailbox_.Push(Mailbox::State(fetched, reset));
+  }
+  return member.mailbox_.Deliver();
+}
+
+void UpstreamPool::OnOwnNews(UpstreamMember& member, uint64_t stint, Mailbox::News news) {
+  {
+    MutexLock lock(mu_);
+    if (member.stint_ != stint) return;
+    member.mailbox_.Push(std::move(news));
+  }
+  member.mailbox_.Deliver();
+}
+
+void UpstreamPool::OnOwnSeatWanted(const std::shared_ptr<UpstreamMember>& member, uint64_t stint) {
+  Todo todo;
+  {
+    MutexLock lock(mu_);
+    if (member->stint_ != stint || !member->shareable()) return;
+    if (SharedQuery* share = FindShareLocked(member->target_)) {
+      JoinLocked(member, *share, todo);
+    } else {
+      PlanIfTooManyLocked();
+    }
+  }
+  Do(std::move(todo));
+}
+
+void UpstreamPool::CheckLimit() {
+  const int limit = context_->backend->MaxBlockingQueries();
+  if (limit_seen_ == limit || limit_seen_.exchange(limit) == limit) return;
+  MutexLock lock(mu_);
+  PlanSoonLocked();
+}
+
+// ---- Membership.
+
+SharedQuery* UpstreamPool::FindShareLocked(const Target& target) const {
+  for (auto it = share_lengths_.rbegin(); it != share_lengths_.rend(); ++it) {
+    if (it->first > target.name.size()) continue;
+    auto share = shares_.find({target.datacenter, target.name.substr(0, it->first)});
+    if (share != shares_.end()) return share->second.get();
+  }
+  return nullptr;
+}
+
+SharedQuery& UpstreamPool::ShareLocked(const ShareKey& key, Todo& todo) {
+  std::shared_ptr<SharedQuery>& share = shares_[key];
+  if (share != nullptr) return *share;
+  share = std::make_shared<SharedQuery>(weak_from_this(), key.first, key.second);
+  share->loop_ = std::make_shared<UpstreamWatch>(context_, Target{TargetKind::kPrefix, key.second, key.first, ""},
+                                                 Seats::Rank::kShared, SharedQuery::kMaxBytes,
+                                                 std::weak_ptr<Listener>(share), SeedOf(key, context_->scheduler));
+  ++share_lengths_[key.second.size()];
+  todo.start.push_back(share->loop_);
+  return *share;
+}
+
+void UpstreamPool::RetireShareLocked(SharedQuery& share, Todo& todo) {
+  todo.stop.push_back(std::move(share.loop_));
+  auto length = share_lengths_.find(share.prefix().size());
+  if (--length->second == 0) share_lengths_.erase(length);
+  RememberSizeLocked(share);
+  shares_.erase(ShareKey(share.datacenter(), share.prefix()));
+}
+
+void UpstreamPool::JoinLocked(const std::shared_ptr<UpstreamMember>& member, SharedQuery& share, Todo& todo) {
+  LeaveLocked(*member, todo);
+  member->share_ = &share;
+  share.Add(member);
+  context_->reporter->OnSharedTargets(+1);
+}
+
+void UpstreamPool::LeaveLocked(UpstreamMember& member, Todo& todo) {
+  if (member.own_ != nullptr) {
+    todo.stop.push_back(std::move(member.own_));
+    if (member.ready_ && member.shareable()) --alone_;
+  }
+  member.own_listener_ = nullptr;
+  if (member.share_ != nullptr) {
+    std::exchange(member.share_, nullptr)->Remove(member);
+    context_->reporter->OnSharedTargets(-1);
+  }
+  member.covered_ = false;
+  member.stint_ = next_stint_++;
+}
+
+void UpstreamPool::WatchAloneLocked(const std::shared_ptr<UpstreamMember>& member, Todo& todo) {
+  LeaveLocked(*member, todo);
+  member->own_listener_ = std::make_shared<UpstreamMember::OwnQuery>(member, member->stint_);
+  member->own_ = std::make_shared<UpstreamWatch>(context_, member->target_, Seats::Rank::kAlone, /*max_bytes=*/0,
+                                                 member->own_listener_, SeedOf(member->target_, context_->scheduler));
+  if (member->ready_ && member->shareable()) ++alone_;
+  todo.start.push_back(member->own_);
+}
+
+void UpstreamPool::Do(Todo todo) {
+  for (const auto& loop : todo.stop) loop->Stop();
+  for (const auto& loop : todo.start) loop->Start();
+  for (const auto& member : todo.deliver) member->mailbox_.Deliver();
+}
+
+// ---- Shared queries.
+
+bool UpstreamPool::OnShareAsk(SharedQuery& share) {
+  CheckLimit();
+  MutexLock lock(mu_);
+  const bool joined = !share.joined_.empty();
+  std::move(share.joined_.begin(), share.joined_.end(), std::back_inserter(share.asked_));
+  share.joined_.clear();
+  return joined;
+}
+
+bool UpstreamPool::OnShareState(SharedQuery& share, const Fetched& fetched, bool reset,
+                                const std::vector<std::string>& changed, size_t bytes) {
+  struct Part {
+    SharedQuery::Joined of;
+    std::pair<size_t, size_t> range;
+    SharedState state;
+  };
+  const std::vector<KvEntry>& entries = fetched.state->entries;
+  std::vector<Part> parts;
+  Todo todo;
+  bool any = false;
+  {
+    MutexLock lock(mu_);
+    if (share.loop_ == nullptr) return true;
+    std::vector<UpstreamMember*> found;
+    for (const std::string& key : changed) share.FindWhoSees(key, found);
+    found.erase(std::remove_if(found.begin(), found.end(), [](const UpstreamMember* m) { return !m->covered_; }),
+                found.end());
+    for (const auto& [member, stint] : share.asked_) {
+      if (member->stint_ != stint) continue;
+      member->covered_ = true;
+      found.push_back(member.get());
+    }
+    share.asked_.clear();
+    std::sort(found.begin(), found.end());
+    found.erase(std::unique(found.begin(), found.end()), found.end());
+    any = !found.empty();
+    for (UpstreamMember* member : found) {
+      const auto range = PartOf(member->target_, entries);
+      if (range.first != range.second || member->target_.kind != TargetKind::kKey) {
+        parts.push_back({{member->shared_from_this(), member->stint_}, range, nullptr});
+      } else if (member->present_) {
+        // Deleted, or no longer for us to see: its own read tells, and it joins again after that.
+        WatchAloneLocked(member->shared_from_this(), todo);
+      } else {
+        member->mailbox_.Push(Mailbox::Confirmed(fetched.meta.received));
+        todo.deliver.push_back(member->shared_from_this());
+      }
+    }
+    WeighLocked(share, bytes);
+    if (share.members_.empty()) RetireShareLocked(share, todo);
+  }
+  // Copied without the lock: a part may be large.
+  for (Part& part : parts) {
+    auto state = std::make_shared<State>();
+    state->entries.assign(entries.begin() + static_cast<std::ptrdiff_t>(part.range.first),
+                          entries.begin() + static_cast<std::ptrdiff_t>(part.range.second));
+    part.state = std::move(state);
+  }
+  {
+    MutexLock lock(mu_);
+    for (Part& part : parts) {
+      UpstreamMember& member = *part.of.first;
+      if (member.stint_ != part.of.second) continue;
+      member.present_ = !part.state->entries.empty();
+      member.bytes_ = AnswerBytes(part.state->entries);
+      member.mailbox_.Push(Mailbox::State({std::move(part.state), fetched.meta}, reset));
+      todo.deliver.push_back(std::move(part.of.first));
+    }
+    const bool back = std::exchange(share.failing_, false);
+    if (back || fetched.meta.received - share.confirmed_ >= kConfirmEvery) {
+      share.confirmed_ = fetched.meta.received;
+      for (const auto& [key, member] : share.members_) {
+        if (!member->covered_) continue;
+        member->mailbox_.Push(Mailbox::Confirmed(fetched.meta.received));
+        todo.deliver.push_back(member->shared_from_this());
+      }
+    }
+  }
+  Do(std::move(todo));
+  return any;
+}
+
+void UpstreamPool::OnShareConfirmed(SharedQuery& share, absl::Time received) {
+  Todo todo;
+  {
+    MutexLock lock(mu_);
+    share.failing_ = false;
+    share.confirmed_ = received;
+    for (const auto& [key, member] : share.members_) {
+      if (!member->covered_) continue;
+      member->mailbox_.Push(Mailbox::Confirmed(received));
+      todo.deliver.push_back(member->shared_from_this());
+    }
+  }
+  Do(std::move(todo));
+}
+
+void UpstreamPool::OnShareFailure(SharedQuery& share, const absl::Status& error, int consecutive) {
+  Todo todo;
+  {
+    MutexLock lock(mu_);
+    if (ReasonOf(error) == reason::kAnswerTooLarge) {
+      // Says nothing about the members, and the plan was a bad one.
+      WeighLocked(share, 2 * SharedQuery::kMaxBytes);
+      PlanSoonLocked();
+      return;
+    }
+    share.failing_ = true;
+    for (const auto& [key, member] : share.members_) {
+      member->mailbox_.Push(Mailbox::Failure(error, consecutive));
+      todo.deliver.push_back(member->shared_from_this());
+    }
+  }
+  Do(std::move(todo));
+}
+
+}  // namespace meshgate::consul

@@ -1,0 +1,281 @@
+#include "consul/upstream/upstream_watch.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "consul/base/errors.h"
+
+namespace meshgate::consul {
+namespace {
+
+constexpr int kBurst = 2;
+constexpr absl::Duration kPace = absl::Milliseconds(20);
+constexpr absl::Duration kSpuriousPace = absl::Seconds(1);
+
+// Without seats, loops read once in so long each, and so many a second at most in all.
+constexpr absl::Duration kPollInterval = absl::Seconds(1);
+constexpr double kPollsPerSecond = 50;
+
+// Loops that are refused together ask again so many a second at most, and each at least once in so long. Those that meet
+// no Consul at all need no such care: the backend lets them go when it is back.
+constexpr double kRetriesPerSecond = 500;
+constexpr absl::Duration kLongestRetry = absl::Seconds(20);
+
+// So many failures tell readers quickly; from then on a read waits for Consul's return.
+constexpr int kPatientAfter = 2;
+
+// Of a query that is young while seats are scarce.
+constexpr absl::Duration kShortestWait = absl::Seconds(1);
+
+}  // namespace
+
+UpstreamWatch::UpstreamWatch(std::shared_ptr<UpstreamContext> context, Target target, Seats::Rank rank,
+                             size_t max_bytes, std::weak_ptr<Listener> listener, uint64_t seed)
+    : context_(std::move(context)),
+      target_(std::move(target)),
+      rank_(rank),
+      max_bytes_(max_bytes),
+      listener_(std::move(listener)),
+      made_(context_->scheduler->Now()),
+      backoff_(BackoffOptions{}, seed),
+      pace_(kBurst, kPace),
+      spurious_pace_(kBurst, kSpuriousPace) {}
+
+void UpstreamWatch::Start() {
+  {
+    MutexLock lock(mu_);
+    if (stopped_) return;
+    started_ = true;
+    context_->reporter->OnUpstreamWatches(target_.kind, +1);
+  }
+  Ask();
+}
+
+void UpstreamWatch::Stop() {
+  CallHandle call;
+  std::optional<Seats::Seat> seat;
+  bool waited = false;
+  {
+    MutexLock lock(mu_);
+    if (stopped_) return;
+    stopped_ = true;
+    if (timer_ != 0) context_->scheduler->Cancel(timer_);
+    if (waits_for_seat_ != 0) context_->seats->Cancel(waits_for_seat_);
+    waited = std::exchange(waits_for_seat_, 0) != 0;
+    ForgetFailuresLocked();
+    const bool runs_out = under_way_ && context_->scarce();
+    if (!runs_out) {
+      call = std::move(call_);
+      seat = std::move(seat_);
+      seat_.reset();
+    }
+    if (started_) context_->reporter->OnUpstreamWatches(target_.kind, -1);
+  }
+  if (waited) context_->reporter->OnPolled(-1);
+  if (call != nullptr) call->Cancel();
+}
+
+void UpstreamWatch::Ask() {
+  const std::shared_ptr<Listener> listener = listener_.lock();
+  if (listener == nullptr) return;
+  const bool plainly = listener->OnAsk();
+  uint64_t index;
+  {
+    MutexLock lock(mu_);
+    if (stopped_) return;
+    timer_ = 0;
+    polls_ = false;
+    if (plainly) blocking_.AskPlainly();
+    index = blocking_.next_index();
+  }
+  if (index != 0) {
+    if (Seated(*listener)) Send(index, std::nullopt);
+    return;
+  }
+  if (auto turn = context_->reads->TryTake(rank_)) {
+    Send(0, std::move(turn));
+  } else {
+    context_->reads->Wait(rank_, [weak = weak_from_this()](Seats::Seat turn) {
+      if (auto self = weak.lock()) self->Send(0, std::move(turn));
+    });
+  }
+}
+
+void UpstreamWatch::AskPlainly() {
+  {
+    MutexLock lock(mu_);
+    blocking_.AskPlainly();
+  }
+  Ask();
+}
+
+void UpstreamWatch::AskAfter(absl::Duration delay, bool plainly) {
+  if (delay <= absl::ZeroDuration()) {
+    Ask();
+    return;
+  }
+  MutexLock lock(mu_);
+  if (stopped_) return;
+  polls_ = plainly;
+  timer_ = context_->scheduler->After(
+      delay, [self = shared_from_this(), plainly] { plainly ? self->AskPlainly() : self->Ask(); });
+}
+
+bool UpstreamWatch::Seated(Listener& listener) {
+  {
+    MutexLock lock(mu_);
+    if (seat_.has_value()) return true;
+  }
+  listener.OnSeatWanted();
+  bool waits = false;
+  {
+    MutexLock lock(mu_);
+    if (stopped_) return false;
+    if (waits_for_seat_ == 0 && !seat_.has_value()) {
+      seat_ = context_->seats->TryTake(rank_);
+      waits = !seat_.has_value();
+      if (waits) {
+        waits_for_seat_ = context_->seats->Wait(rank_, [weak = weak_from_this()](Seats::Seat seat) {
+          if (auto self = weak.lock()) self->OnSeat(std::move(seat));
+        });
+      }
+    }
+    if (seat_.has_value()) return true;
+  }
+  if (waits) context_->reporter->OnPolled(+1);
+  AskAfter(PollInterval(), /*plainly=*/true);
+  return false;
+}
+
+void UpstreamWatch::OnSeat(Seats::Seat seat) {
+  bool ask;
+  {
+    MutexLock lock(mu_);
+    // Whoever stopped the loop meanwhile has not been able to cancel this; the seat goes back.
+    if (stopped_) return;
+    waits_for_seat_ = 0;
+    seat_ = std::move(seat);
+    ask = polls_ && context_->scheduler->Cancel(timer_);
+  }
+  context_->reporter->OnPolled(-1);
+  // Otherwise a read is under way or about to be, and the query comes after it.
+  if (ask) Ask();
+}
+
+absl::Duration UpstreamWatch::PollInterval() const {
+  return std::max(kPollInterval, absl::Seconds(static_cast<double>(context_->seats->waiting()) / kPollsPerSecond));
+}
+
+void UpstreamWatch::Send(uint64_t index, std::optional<Seats::Seat> turn) {
+  ReadOptions options;
+  uint64_t query;
+  {
+    MutexLock lock(mu_);
+    if (stopped_) return;
+    query = ++query_;
+    under_way_ = true;
+    sent_ = context_->scheduler->Now();
+    options.index = index;
+    options.max_bytes = max_bytes_;
+    options.patient = failures_ >= kPatientAfter;
+    blocks_ = index != 0;
+    if (blocks_) {
+      options.wait = context_->wait;
+      if (context_->scarce()) options.wait = std::min(options.wait, std::max(kShortestWait, sent_ - made_));
+    }
+    sent_wait_ = options.wait;
+  }
+  CallHandle call =
+      Fetch(*context_->backend, target_, options,
+            [self = shared_from_this(), turn = std::move(turn)](absl::StatusOr<Fetched> answer) mutable {
+              turn.reset();
+              self->OnAnswer(std::move(answer));
+            });
+  bool cancel;
+  {
+    MutexLock lock(mu_);
+    // The answer may have been faster, and the next query's handle be here already.
+    if (query != query_ || !under_way_) return;
+    call_ = call;
+    cancel = stopped_ && !context_->scarce();
+  }
+  if (cancel) call->Cancel();
+}
+
+void UpstreamWatch::ForgetFailuresLocked() {
+  if (std::exchange(failures_, 0) > 0) --context_->failing;
+}
+
+void UpstreamWatch::OnAnswer(absl::StatusOr<Fetched> answer) {
+  using Verdict = BlockingQueryState::Verdict;
+  const std::shared_ptr<Listener> listener = listener_.lock();
+
+  Verdict verdict = Verdict::kUnusable;
+  bool blocked = false;
+  int failures = 0;
+  // Given back without the lock.
+  std::optional<Seats::Seat> seat;
+  {
+    MutexLock lock(mu_);
+    under_way_ = false;
+    call_ = nullptr;
+    if (stopped_ || listener == nullptr) {
+      seat = std::move(seat_);
+      seat_.reset();
+      return;
+    }
+    if (answer.ok()) {
+      blocked = blocks_;
+      // Consul only ever adds to the wait; the tenth is for clocks.
+      const bool early = blocked && context_->scheduler->Now() - sent_ < sent_wait_ * 0.9;
+      verdict = blocking_.OnAnswer(answer->meta.index, early);
+    }
+    if (verdict == Verdict::kUnusable) {
+      blocking_.OnError();
+      if (failures_ == 0) ++context_->failing;
+      failures = ++failures_;
+    } else {
+      ForgetFailuresLocked();
+      backoff_.Reset();
+    }
+  }
+
+  if (verdict == Verdict::kUnusable) {
+    listener->OnFailure(answer.ok()
+                            ? MakeError(absl::StatusCode::kInternal, reason::kNotConsul,
+                                        "Consul's answer carried no X-Consul-Index: is there a proxy that removes it?")
+                            : answer.status(),
+                        failures);
+    absl::Duration delay;
+    {
+      MutexLock lock(mu_);
+      delay = backoff_.Next();
+    }
+    if (!absl::IsUnavailable(answer.status())) {
+      delay = std::max(delay, std::min(absl::Seconds(context_->failing / kRetriesPerSecond), kLongestRetry));
+    }
+    AskAfter(delay, /*plainly=*/false);
+    return;
+  }
+
+  bool changed = false;
+  if (verdict == Verdict::kCurrent || verdict == Verdict::kReset) {
+    if (verdict == Verdict::kReset) context_->reporter->OnIndexReset();
+    changed = listener->OnState(*answer, verdict == Verdict::kReset);
+  } else if (verdict == Verdict::kWaitEnded) {
+    listener->OnConfirmed(answer->meta.received);
+  }
+
+  const bool spurious = blocked && !changed && verdict != Verdict::kWaitEnded;
+  if (spurious) context_->reporter->OnSpuriousWakeup(target_.kind);
+  absl::Duration delay;
+  {
+    MutexLock lock(mu_);
+    const absl::Time now = context_->scheduler->Now();
+    delay = pace_.Take(now);
+    if (spurious) delay = std::max(delay, spurious_pace_.Take(now));
+  }
+  AskAfter(delay, /*plainly=*/false);
+}
+
+}  // namespace meshgate::consul
