@@ -89,7 +89,9 @@ TEST(ConsulFailureTest, WriteCutByAKill) {
   agent.Freeze();
   testing::Pending<absl::StatusOr<KvEntry>> pending;
   backend->PutKey(KvEntry{"a", "2"}, std::nullopt, {}, pending.Callback());
-  // Begun after it by the same thread, and sent: so it has been sent, too.
+  testing::Pending<absl::StatusOr<std::vector<KvEntry>>> commit;
+  backend->Commit({PutOperation{KvEntry{"b", "2"}, {}}, DeletePrefixOperation{"c/"}}, {}, commit.Callback());
+  // Begun after them by the same thread, and sent: so they have been sent, too.
   ReadOptions read;
   read.timeout = absl::Milliseconds(300);
   const absl::Status sent = backend.ReadKey("a", read).status();
@@ -99,6 +101,9 @@ TEST(ConsulFailureTest, WriteCutByAKill) {
   auto answer = pending.Get(LiveBackend::kBound);
   ASSERT_TRUE(answer.has_value());
   EXPECT_EQ(OutcomeOf(answer->status()), "UNAVAILABLE WRITE_OUTCOME_UNKNOWN");
+  auto committed = commit.Get(LiveBackend::kBound);
+  ASSERT_TRUE(committed.has_value());
+  EXPECT_EQ(OutcomeOf(committed->status()), "UNAVAILABLE WRITE_OUTCOME_UNKNOWN");
 }
 
 // An instance that its agent has forgotten must hear so from its next heartbeat.
