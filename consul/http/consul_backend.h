@@ -28,7 +28,8 @@ struct ConsulBackendOptions {
   std::string key_file;
   // False accepts any certificate: for trying things out.
   bool verify_tls = true;
-  // Of Consul's 200 per client. A fifth of them, at most 32, is kept for calls that don't wait; at least 2.
+  // Of Consul's 200 per client. A fifth of them, at most 32, is kept for calls that don't wait; at least 2. There is
+  // one more for a moment while it is in doubt whether the agent is there.
   int max_connections = 160;
   absl::Duration connect_timeout = absl::Seconds(5);
   size_t max_answer_bytes = size_t{512} << 20;

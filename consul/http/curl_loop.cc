@@ -255,6 +255,7 @@ void CurlLoop::Impl::End(const TransferHandle& transfer, Response::End end) {
     (transfer->parked ? pool.parked : pool.queue).erase(transfer->queue_position);
   }
   deadlines_.erase({transfer->deadline(), transfer});
+  if (end == Response::End::kRefused) transfer->SetError(why_away_);
   const Sign sign = transfer->Finish(end);
   if (transfer->pool() != Pool::kProbe) Note(sign);
 }
@@ -277,7 +278,7 @@ void CurlLoop::Impl::EndStalled() {
     if (now - transfer->last_byte() >= timeout) stalled.push_back(transfer->shared_from_this());
   }
   for (const TransferHandle& transfer : stalled) {
-    transfer->OnStall();
+    transfer->SetError("an answer began and did not go on");
     End(transfer, Response::End::kBroken);
   }
   stall_check_ = now + timeout / 4;

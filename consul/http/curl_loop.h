@@ -51,7 +51,7 @@ struct Response {
     kBroken,        // No connection, or a connection that broke; `error` says how.
     kNotHttp,       // Something that is not HTTP came back.
     kLocalFailure,  // It could not be tried, for want of memory or a bad certificate file.
-    kRefused,       // Not tried: the agent is known to be away.
+    kRefused,       // Not tried: the agent is known to be away; `error` says what is wrong with it.
     kAbandoned      // Cut off: its agent was away, and another one is used now.
   };
   struct Headers {
@@ -65,7 +65,7 @@ struct Response {
   int code = 0;
   Headers headers;
   std::string body;
-  // libcurl's words, without a URL.
+  // libcurl's words, without a URL, or ours.
   std::string error;
   // A connection was there and the request was begun: whatever happened then, a write may have been applied.
   bool sent = false;

@@ -108,6 +108,7 @@ void CurlLoop::Impl::TakeProbeAnswer() {
   const ProbeResult result = ProbeResultOf(response);
   const bool leaderless_before = leaderless_;
   if (agents_.candidate_is_current()) leaderless_ = result.leaderless;
+  if (result.probe != CircuitBreaker::Probe::kAnswered) why_away_ = WhyAway(response);
   bool another = false;
   if (result.probe == CircuitBreaker::Probe::kAnswered) {
     if (agents_.OnAnswered()) MoveToCurrentAgent();

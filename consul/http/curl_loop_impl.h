@@ -126,6 +126,8 @@ class CurlLoop::Impl {
   Breaker told_ = Breaker::kClosed;
   // The agent in use has said so when it was last asked. Means something while the breaker is open.
   bool leaderless_ = false;
+  // What is wrong with the agent that was asked last; means something while the breaker is open.
+  std::string why_away_;
   TransferHandle probe_;
   std::optional<Response> probe_answer_;
 

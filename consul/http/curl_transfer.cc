@@ -142,11 +142,6 @@ void CurlLoop::Transfer::Collect(CURLcode result) {
   response_.closed_unanswered = !response_.received && ClosedUnanswered(result, response_.error, tls_);
 }
 
-void CurlLoop::Transfer::OnStall() {
-  response_.end = Response::End::kBroken;
-  response_.error = "an answer began and did not go on";
-}
-
 Sign CurlLoop::Transfer::Finish(Response::End end) {
   state = State::kEnded;
   easy_ = nullptr;

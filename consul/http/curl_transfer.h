@@ -36,8 +36,8 @@ class CurlLoop::Transfer : public std::enable_shared_from_this<CurlLoop::Transfe
   // Runs the callback. Once, last. Returns what the outcome says about the agent.
   Sign Finish(Response::End end);
 
-  // Makes a broken answer of one that has stalled.
-  void OnStall();
+  // Response::error of a transfer that the loop ends.
+  void SetError(std::string error) { response_.error = std::move(error); }
 
   Pool pool() const { return request_.pool; }
   bool patient() const { return request_.patience > absl::ZeroDuration(); }

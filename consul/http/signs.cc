@@ -1,6 +1,7 @@
 #include "consul/http/signs.h"
 
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "consul/http/parse.h"
 
 namespace meshgate::consul::http {
@@ -52,6 +53,14 @@ ProbeResult ProbeResultOf(const Response& response) {
   const absl::StatusOr<std::string> leader = ParseLeader(response.body);
   if (!leader.ok()) return {Probe::kAway};
   return {leader->empty() ? Probe::kAway : Probe::kAnswered, leader->empty()};
+}
+
+std::string WhyAway(const Response& response) {
+  if (response.end == End::kTimedOut) return "its agent does not answer";
+  if (response.end != End::kAnswered) return response.error.empty() ? "its agent breaks connections" : response.error;
+  if (ProbeResultOf(response).leaderless) return "its agent knows of no leader";
+  if (response.code == 200) return "what answers is not Consul; check that --consul_address is a Consul agent's";
+  return absl::StrCat("its agent answers with HTTP ", response.code);
 }
 
 }  // namespace meshgate::consul::http

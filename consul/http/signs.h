@@ -2,6 +2,8 @@
 #ifndef MESHGATE_CONSUL_HTTP_SIGNS_H_
 #define MESHGATE_CONSUL_HTTP_SIGNS_H_
 
+#include <string>
+
 #include "consul/http/curl_loop.h"
 #include "consul/resilience/circuit_breaker.h"
 
@@ -28,6 +30,10 @@ struct ProbeResult {
 
 // Of a probe, which asks for /v1/status/leader.
 ProbeResult ProbeResultOf(const Response& response);
+
+// In words, what is wrong with an agent that a probe has shown to be away: "its agent does not answer".
+
+std::string WhyAway(const Response& response);
 
 }  // namespace meshgate::consul::http
 

@@ -93,8 +93,9 @@ absl::Status Unanswered(const Asked& asked, const Response& response) {
     case End::kRefused:
       return WithRetryAfter(
           MakeError(StatusCode::kUnavailable, reason::kConsulUnavailable,
-                    "Consul is unavailable: its agent has stopped answering, or has no leader, and is asked until that "
-                    "is over; nothing was sent, so try again then (cached reads and watches go on with what is known)"),
+                    absl::StrCat("Consul is unavailable: ", response.error,
+                                 "; nothing was sent, and it is asked until it answers: try again then (cached reads "
+                                 "and watches go on with what is known)")),
           kRetryAfter);
     case End::kAbandoned:
       return Unavailable(asked, response.sent, "its agent has stopped answering, and another one is used now");

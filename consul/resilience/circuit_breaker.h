@@ -15,7 +15,7 @@ struct CircuitBreakerOptions {
   // costs a few probes a second at most.
   absl::Duration doubt_pause = absl::Milliseconds(200);
   // Unclear probes in a row, with no call answered among them, that count as away.
-  int unclear_probes = 12;
+  int unclear_probes = 20;
   // After its return: how many calls go out at once, and how long until as many more as so far, and one time that, may.
   int first_calls = 64;
   absl::Duration ramp_step = absl::Milliseconds(100);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "tests/integration/live_backend.h"
@@ -143,6 +144,25 @@ TEST_F(ConsulTlsTest, ConsulsLimitIsResourceExhausted) {
   EXPECT_EQ(OutcomeOf(second.Put("a", "2").status()), "RESOURCE_EXHAUSTED CONSUL_OVERLOADED");
 }
 
+// Probes are made another way than calls: without our certificate in them, or its check, the agent would stay away for
+// ever, or an impostor be taken for it.
+TEST_F(ConsulTlsTest, ReturnsAfterAnOutage) {
+  ConsulAgent agent(options_);
+  ASSERT_TRUE(agent.ready());
+  LiveBackend backend(Trusted());
+  ASSERT_TRUE(backend.Put("a", "1").ok());
+  agent.Kill();
+  EXPECT_FALSE(backend.ReadKey("a").ok());
+  ASSERT_TRUE(backend.reporter().WaitForBreaker(BackendReporter::Breaker::kOpen));
+  agent.Restart();
+  ASSERT_TRUE(agent.ready());
+  ReadOptions patient;
+  patient.patient = true;
+  const auto read = backend.ReadKey("a", patient);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_TRUE(backend.Put("a", "2").ok());
+}
+
 // A server that is not ours must not get our token, nor its answers be believed.
 TEST_F(ConsulTlsTest, CertificatesAreChecked) {
   ConsulAgent agent(options_);
@@ -152,6 +172,9 @@ TEST_F(ConsulTlsTest, CertificatesAreChecked) {
   LiveBackend suspicious(wrong_ca);
   EXPECT_EQ(OutcomeOf(suspicious.ReadKey("a").status()), "UNAVAILABLE CONSUL_UNAVAILABLE");
   EXPECT_EQ(OutcomeOf(suspicious.Put("a", "1").status()), "UNAVAILABLE CONSUL_UNAVAILABLE");
+  ASSERT_TRUE(suspicious.reporter().WaitForBreaker(BackendReporter::Breaker::kOpen));
+  const absl::Status refused = suspicious.ReadKey("a").status();
+  EXPECT_TRUE(absl::StrContains(refused.message(), "certificate")) << "every caller hears what is wrong: " << refused;
 
   http::ConsulBackendOptions no_certificate = Trusted();
   no_certificate.cert_file = no_certificate.key_file = "";

@@ -59,6 +59,9 @@ TEST(SignsTest, OfCalls) {
 // Something that only answers would pass for Consul, or an agent without a leader, or at its limit, for a good or a
 // dead one.
 TEST(SignsTest, OfProbes) {
+  EXPECT_EQ(WhyAway(Answered(200, "\"\"")), "its agent knows of no leader");
+  EXPECT_EQ(WhyAway(Answered(503, "<html>")), "its agent answers with HTTP 503");
+  EXPECT_EQ(WhyAway(Ended(End::kTimedOut)), "its agent does not answer");
   Response closed = Ended(End::kBroken);
   closed.closed_unanswered = true;
   const struct {

@@ -172,6 +172,11 @@ TEST(StatusMapTest, NoAnswer) {
       {kWrite, Ended(End::kBroken, false), "UNAVAILABLE CONSUL_UNAVAILABLE"},
       {kWrite, Ended(End::kBroken, true), "UNAVAILABLE WRITE_OUTCOME_UNKNOWN"},
       {kRead, Ended(End::kLocalFailure, false), "UNAVAILABLE CONSUL_UNAVAILABLE"},
+      {kRead, Ended(End::kRefused, false), "UNAVAILABLE CONSUL_UNAVAILABLE"},
+      {kWrite, Ended(End::kRefused, false), "UNAVAILABLE CONSUL_UNAVAILABLE"},
+      {kRead, Ended(End::kAbandoned, true), "UNAVAILABLE CONSUL_UNAVAILABLE"},
+      {kWrite, Ended(End::kAbandoned, false), "UNAVAILABLE CONSUL_UNAVAILABLE"},
+      {kWrite, Ended(End::kAbandoned, true), "UNAVAILABLE WRITE_OUTCOME_UNKNOWN"},
   };
   for (const auto& c : cases)
     EXPECT_EQ(Outcome(StatusOf(c.asked, c.response)), c.want) << static_cast<int>(c.response.end);
@@ -219,7 +224,9 @@ TEST(StatusMapTest, TheLimitOfConnectionsIsTold) {
 TEST(StatusMapTest, TransientErrorsSayWhenToRetry) {
   for (const absl::Status& status :
        {StatusOf(kRead, Answered(500, "No cluster leader")), StatusOf(kWrite, Answered(500, "No cluster leader")),
-        StatusOf(kRead, Answered(429, "")), StatusOf(kRead, Ended(Response::End::kBroken, false))}) {
+        StatusOf(kRead, Answered(429, "")), StatusOf(kRead, Ended(Response::End::kBroken, false)),
+        StatusOf(kRead, Ended(Response::End::kRefused, false)),
+        StatusOf(kRead, Ended(Response::End::kAbandoned, true))}) {
     EXPECT_TRUE(RetryAfterOf(status).has_value()) << status;
   }
   EXPECT_FALSE(RetryAfterOf(StatusOf(kRead, Answered(403, "Permission denied"))).has_value());
