@@ -40,6 +40,12 @@ struct WatchArgs {
 struct RegisterArgs {
   v1::RegisterRequest request;
 };
+struct HoldArgs {
+  v1::RegisterRequest request;
+  // Zero: the gateway's.
+  absl::Duration linger;
+  bool reconnect = true;
+};
 struct DeregisterArgs {
   v1::DeregisterRequest request;
 };
@@ -57,7 +63,7 @@ struct HelpArgs {
   std::string text;
 };
 
-using CommandArgs = std::variant<GetArgs, PutArgs, DelArgs, ListArgs, WatchArgs, RegisterArgs, DeregisterArgs,
+using CommandArgs = std::variant<GetArgs, PutArgs, DelArgs, ListArgs, WatchArgs, RegisterArgs, HoldArgs, DeregisterArgs,
                                  HeartbeatArgs, DiscoverArgs, ServicesArgs, HelpArgs>;
 
 struct Invocation {

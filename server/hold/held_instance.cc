@@ -55,6 +55,7 @@ struct HeldInstance::Effects {
   std::deque<ApartWrite> apart;
   std::weak_ptr<HoldListener> changed;
   std::vector<std::pair<std::weak_ptr<HoldListener>, absl::Status>> ended;
+  bool ask = false;
   bool reregistered = false;
   bool gone = false;
 };
@@ -196,26 +197,51 @@ void HeldInstance::StepLocked(Effects* effects) {
     GoneLocked(effects);
     return;
   }
-  if (environment_.scheduler->Now() < next_at_) {
+  if (!DueLocked()) {
     ArmLocked();
-    return;
+  } else if (!asked_) {
+    asked_ = effects->ask = true;
   }
-  busy_ = true;
-  effects->plan = plan_;
-  effects->health = health_;
-  if (phase_ == Phase::kLeaving) {
-    effects->call = Effects::Call::kDeregister;
-  } else if (written_ != plan_) {
-    effects->call = Effects::Call::kRegister;
-    attempted_ = true;
-  } else {
-    effects->call = Effects::Call::kHeartbeat;
+}
+
+bool HeldInstance::DueLocked() const { return environment_.scheduler->Now() >= next_at_; }
+
+bool HeldInstance::OnTurn() {
+  Effects effects;
+  {
+    MutexLock lock(mu_);
+    asked_ = false;
+    // Another call's end asks again.
+    if (busy_ || phase_ == Phase::kGone) return false;
+    if (!DueLocked()) {
+      ArmLocked();
+      return false;
+    }
+    busy_ = true;
+    effects.plan = plan_;
+    effects.health = health_;
+    if (phase_ == Phase::kLeaving) {
+      effects.call = Effects::Call::kDeregister;
+    } else if (written_ != plan_) {
+      effects.call = Effects::Call::kRegister;
+      attempted_ = true;
+    } else {
+      effects.call = Effects::Call::kHeartbeat;
+    }
   }
+  Run(std::move(effects));
+  return true;
 }
 
 void HeldInstance::Run(Effects effects) {
   auto self = shared_from_this();
   for (ApartWrite& write : effects.apart) StartApart(std::move(write));
+  if (effects.ask) {
+    environment_.turns->Ask([weak = weak_from_this()] {
+      auto instance = weak.lock();
+      return instance != nullptr && instance->OnTurn();
+    });
+  }
   switch (effects.call) {
     case Effects::Call::kNone:
       break;
@@ -226,6 +252,7 @@ void HeldInstance::Run(Effects effects) {
       environment_.backend->Register(registration, OptionsOf(*effects.plan),
                                      [self, plan = effects.plan](absl::Status status) {
                                        self->OnRegistered(plan, std::move(status));
+                                       self->environment_.turns->Done();
                                      });
       break;
     }
@@ -233,11 +260,14 @@ void HeldInstance::Run(Effects effects) {
       environment_.backend->Heartbeat(id_, effects.health, "", OptionsOf(*effects.plan),
                                       [self, plan = effects.plan, health = effects.health](absl::Status status) {
                                         self->OnHeartbeat(plan, health, std::move(status));
+                                        self->environment_.turns->Done();
                                       });
       break;
     case Effects::Call::kDeregister:
-      environment_.backend->Deregister(id_, OptionsOf(*effects.plan),
-                                       [self](absl::Status status) { self->OnDeregistered(std::move(status)); });
+      environment_.backend->Deregister(id_, OptionsOf(*effects.plan), [self](absl::Status status) {
+        self->OnDeregistered(std::move(status));
+        self->environment_.turns->Done();
+      });
       break;
   }
   if (effects.reregistered) {

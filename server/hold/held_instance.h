@@ -19,6 +19,7 @@
 #include "consul/resilience/backoff.h"
 #include "metrics/hold_reporter.h"
 #include "server/hold/hold_plan.h"
+#include "server/hold/turns.h"
 
 namespace meshgate::server {
 
@@ -48,12 +49,15 @@ struct HoldEnvironment {
   consul::Backend* backend;
   Scheduler* scheduler;
   metrics::HoldReporter* reporter;
+  // Many that come at once, or come back after an outage, leave Consul's connections to others, too.
+  std::shared_ptr<Turns> turns;
 };
 
 // One id that is held: makes Consul agree with what its stream wants, for as long as that lives and `linger` longer.
 //
 // It has one call to Consul under way at most, so that what is written last is what was wanted last, and one timer: for
 // the next heartbeat or the next try. A change of what is wanted waits for the call and is then acted upon at once.
+// What to call is decided when its turn among all of them has come.
 //
 //   held ──stream lost──► lingering ──time──► leaving ──deregistered──► gone
 //     ▲───a new stream, from any of them────────┘ ▲
@@ -102,6 +106,8 @@ class HeldInstance : public std::enable_shared_from_this<HeldInstance> {
 
   void Run(Effects effects);
   void StepLocked(Effects* effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool DueLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool OnTurn();
   void OnRegistered(const SharedHoldPlan& plan, absl::Status status);
   void OnHeartbeat(const SharedHoldPlan& plan, consul::Health health, absl::Status status);
   void OnDeregistered(absl::Status status);
@@ -152,6 +158,8 @@ class HeldInstance : public std::enable_shared_from_this<HeldInstance> {
   bool attempted_ ABSL_GUARDED_BY(mu_) = false;
   std::optional<bool> registered_ ABSL_GUARDED_BY(mu_);
 
+  // It waits for its turn.
+  bool asked_ ABSL_GUARDED_BY(mu_) = false;
   // One call is under way.
   bool busy_ ABSL_GUARDED_BY(mu_) = false;
   std::deque<ApartWrite> apart_ ABSL_GUARDED_BY(mu_);

@@ -6,9 +6,16 @@
 #include "consul/base/errors.h"
 
 namespace meshgate::server {
+namespace {
+
+// Enough for thousands of heartbeats a second, and a small share of the connections that unary calls have.
+constexpr int kCallsAtATime = 8;
+
+}  // namespace
 
 HoldKeeper::HoldKeeper(consul::Backend* backend, Scheduler* scheduler, metrics::HoldReporter* reporter, uint64_t seed)
-    : environment_{backend, scheduler, reporter}, held_(std::make_shared<Held>()) {
+    : environment_{backend, scheduler, reporter, std::make_shared<Turns>(kCallsAtATime)},
+      held_(std::make_shared<Held>()) {
   MutexLock lock(held_->mu);
   held_->seeds.seed(seed);
 }

@@ -59,8 +59,8 @@ class HoldKeeper {
   HoldKeeper(const HoldKeeper&) = delete;
   HoldKeeper& operator=(const HoldKeeper&) = delete;
 
-  // Takes an instance for `listener`, from another stream if need be, which ends with ABORTED (TAKEN_OVER). The listener
-  // may be called before this returns; it is told the end with
+  // Takes an instance for `listener`, from another stream if need be, which ends with ABORTED (TAKEN_OVER). The
+  // listener may be called before this returns; it is told the end with
   //   - what Consul said, where it refuses the registration for what it is or for the gateway's token;
   //   - ABORTED: TAKEN_OVER by another stream or a caller's Register, DEREGISTERED by a caller;
   //   - UNAVAILABLE (DRAINING) after Stop().

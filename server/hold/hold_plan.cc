@@ -10,9 +10,8 @@ namespace {
 constexpr char kCheckName[] = "Held by its stream to meshgate";
 
 size_t TtlPosition(const consul::Registration& registration) {
-  const auto it = std::find_if(registration.checks.begin(), registration.checks.end(), [](const auto& check) {
-    return std::holds_alternative<consul::TtlProbe>(check.probe);
-  });
+  const auto it = std::find_if(registration.checks.begin(), registration.checks.end(),
+                               [](const auto& check) { return std::holds_alternative<consul::TtlProbe>(check.probe); });
   return static_cast<size_t>(it - registration.checks.begin());
 }
 

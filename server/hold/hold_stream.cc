@@ -110,9 +110,9 @@ void HoldStream::OnFirstOverdue() {
     first_timer_ = 0;
     if (first_came_) return;
   }
-  outbox_->End(MakeError(
-      absl::StatusCode::kDeadlineExceeded, reason::kDeadline,
-      absl::StrCat("the first message did not come within ", absl::FormatDuration(kFirstMessageWithin))));
+  outbox_->End(
+      MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline,
+                absl::StrCat("the first message did not come within ", absl::FormatDuration(kFirstMessageWithin))));
 }
 
 void HoldStream::OnReadsDone() {
