@@ -1,5 +1,7 @@
 #include "client/cancellation.h"
 
+#include <utility>
+
 #include "grpcpp/client_context.h"
 
 namespace meshgate::client {
@@ -8,8 +10,9 @@ namespace meshgate::client {
 // only posts work to gRPC and calls nobody back.
 void Cancellation::Cancel() {
   std::lock_guard<std::mutex> lock(mu_);
-  cancelled_ = true;
+  if (std::exchange(cancelled_, true)) return;
   for (grpc::ClientContext* context : in_progress_) context->TryCancel();
+  for (const Hook* hook : hooks_) hook->hook_();
   cv_.notify_all();
 }
 
@@ -35,6 +38,20 @@ Cancellation::Scope::~Scope() {
   if (cancellation_ == nullptr) return;
   std::lock_guard<std::mutex> lock(cancellation_->mu_);
   cancellation_->in_progress_.erase(context_);
+}
+
+Cancellation::Hook::Hook(Cancellation* cancellation, std::function<void()> hook)
+    : cancellation_(cancellation), hook_(std::move(hook)) {
+  if (cancellation_ == nullptr) return;
+  std::lock_guard<std::mutex> lock(cancellation_->mu_);
+  if (cancellation_->cancelled_) hook_();
+  cancellation_->hooks_.insert(this);
+}
+
+Cancellation::Hook::~Hook() {
+  if (cancellation_ == nullptr) return;
+  std::lock_guard<std::mutex> lock(cancellation_->mu_);
+  cancellation_->hooks_.erase(this);
 }
 
 }  // namespace meshgate::client

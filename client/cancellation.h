@@ -2,6 +2,7 @@
 #define MESHGATE_CLIENT_CANCELLATION_H_
 
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <set>
 
@@ -41,11 +42,27 @@ class Cancellation {
     grpc::ClientContext* const context_;
   };
 
+  // Calls `hook` at the cancellation, where that comes while this lives, or at once where it has come. It must not
+  // block, nor use the cancellation. A null `cancellation` never calls it.
+  class Hook {
+   public:
+    Hook(Cancellation* cancellation, std::function<void()> hook);
+    ~Hook();
+    Hook(const Hook&) = delete;
+    Hook& operator=(const Hook&) = delete;
+
+   private:
+    friend class Cancellation;
+    Cancellation* const cancellation_;
+    const std::function<void()> hook_;
+  };
+
  private:
   mutable std::mutex mu_;
   std::condition_variable cv_;
   bool cancelled_ = false;                      // Guarded by mu_.
   std::set<grpc::ClientContext*> in_progress_;  // Guarded by mu_.
+  std::set<const Hook*> hooks_;                 // Guarded by mu_.
 };
 
 }  // namespace meshgate::client

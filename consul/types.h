@@ -96,17 +96,30 @@ struct HttpProbe {
   std::string method;  // Empty means GET.
   std::map<std::string, std::string> headers;
   bool tls_skip_verify = false;
+
+  friend bool operator==(const HttpProbe& a, const HttpProbe& b) {
+    return std::tie(a.url, a.method, a.headers, a.tls_skip_verify) ==
+           std::tie(b.url, b.method, b.headers, b.tls_skip_verify);
+  }
 };
 struct TcpProbe {
   std::string address;  // host:port
+
+  friend bool operator==(const TcpProbe& a, const TcpProbe& b) { return a.address == b.address; }
 };
 struct GrpcProbe {
   std::string target;  // host:port or host:port/service
   bool use_tls = false;
+
+  friend bool operator==(const GrpcProbe& a, const GrpcProbe& b) {
+    return a.target == b.target && a.use_tls == b.use_tls;
+  }
 };
 // Somebody reports the health at least this often.
 struct TtlProbe {
   absl::Duration ttl;
+
+  friend bool operator==(const TtlProbe& a, const TtlProbe& b) { return a.ttl == b.ttl; }
 };
 
 struct CheckDefinition {
@@ -120,6 +133,11 @@ struct CheckDefinition {
   absl::Duration deregister_critical_after;
   // Until the first probe or report.
   Health initial_status = Health::kCritical;
+
+  friend bool operator==(const CheckDefinition& a, const CheckDefinition& b) {
+    return std::tie(a.probe, a.name, a.interval, a.timeout, a.deregister_critical_after, a.initial_status) ==
+           std::tie(b.probe, b.name, b.interval, b.timeout, b.deregister_critical_after, b.initial_status);
+  }
 };
 
 // What a caller registers with the agent. Validated by whoever builds it (consul/validate.h); `id` is not empty.
@@ -134,6 +152,11 @@ struct Registration {
   int32_t weight_warning = 1;
   // At most one of them is a TtlProbe.
   std::vector<CheckDefinition> checks;
+
+  friend bool operator==(const Registration& a, const Registration& b) {
+    return std::tie(a.id, a.service, a.address, a.port, a.tags, a.meta, a.weight_passing, a.weight_warning, a.checks) ==
+           std::tie(b.id, b.service, b.address, b.port, b.tags, b.meta, b.weight_passing, b.weight_warning, b.checks);
+  }
 };
 
 }  // namespace meshgate::consul

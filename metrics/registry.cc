@@ -278,6 +278,25 @@ class StateStoreMetrics final : public consul::StateStoreReporter {
   std::array<Counter*, consul::kStateStoreOperations> errors_;
 };
 
+class HoldMetrics final : public HoldReporter {
+ public:
+  explicit HoldMetrics(prometheus::Registry& r)
+      : held_(Gauges(r, "meshgate_held_registrations",
+                     "Registrations that this gateway keeps alive for their streams, those included that a stream was "
+                     "just lost of.")
+                  .Add({})),
+        reregistered_(Counters(r, "meshgate_reregistrations_total",
+                               "Times a held registration was written again because Consul had forgotten it.")
+                          .Add({})) {}
+
+  void OnHeld(int delta) override { delta >= 0 ? held_.Increment(delta) : held_.Decrement(-delta); }
+  void OnReregistered() override { reregistered_.Increment(); }
+
+ private:
+  Gauge& held_;
+  Counter& reregistered_;
+};
+
 class RpcMethodMetrics final : public RpcMethodReporter {
  public:
   void OnStarted() override { started->Increment(); }
@@ -352,6 +371,7 @@ struct Registry::Impl {
   StoreMetrics store{registry};
   WatchMetrics watch{registry};
   RpcMetrics rpc{registry};
+  HoldMetrics hold{registry};
   std::unique_ptr<StateStoreMetrics> state_store;
 };
 
@@ -372,6 +392,7 @@ consul::StateStoreReporter* Registry::state_store_reporter() {
   return impl_->state_store.get();
 }
 RpcReporter* Registry::rpc_reporter() { return &impl_->rpc; }
+HoldReporter* Registry::hold_reporter() { return &impl_->hold; }
 
 std::string Registry::Scrape() const {
   std::vector<prometheus::MetricFamily> families = impl_->registry.Collect();

@@ -8,6 +8,7 @@
 
 #include "absl/time/time.h"
 #include "consul/reporter.h"
+#include "metrics/hold_reporter.h"
 
 namespace meshgate::metrics {
 
@@ -58,6 +59,7 @@ class Registry {
   // not look like one that fails to.
   consul::StateStoreReporter* state_store_reporter();
   RpcReporter* rpc_reporter();
+  HoldReporter* hold_reporter();
 
   // Sets meshgate_consul_connections_max, which is 0 until then: without Consul.
   void SetMaxConsulConnections(int max);

@@ -20,6 +20,7 @@
 #include "server/grpc/grpc_server.h"
 #include "server/grpc/registry_service.h"
 #include "server/health_monitor.h"
+#include "server/hold/hold_keeper.h"
 #include "server/http/admin.h"
 #include "server/http/http_server.h"
 #include "server/log.h"
@@ -83,6 +84,7 @@ struct Gateway::Parts {
   std::unique_ptr<consul::StateStore> state_store;
   std::unique_ptr<consul::Hub> hub;
   std::unique_ptr<HealthMonitor> monitor;
+  std::unique_ptr<HoldKeeper> holds;
   StreamSet streams;
   CallTracker calls;
   std::unique_ptr<ConfigHandlers> config_handlers;
@@ -133,12 +135,13 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   p->consul_events.SetListener([p] { p->monitor->AskNow(); });
 
   p->config_handlers = std::make_unique<ConfigHandlers>(p->backend.get(), p->hub.get());
-  p->registry_handlers = std::make_unique<RegistryHandlers>(p->backend.get(), p->hub.get());
+  p->holds = std::make_unique<HoldKeeper>(p->backend.get(), &p->scheduler, p->metrics.hold_reporter());
+  p->registry_handlers = std::make_unique<RegistryHandlers>(p->backend.get(), p->hub.get(), p->holds.get());
   const StreamEnvironment streams{&p->scheduler, p->metrics.watch_reporter(), &p->streams, &p->calls,
                                   options.watch_write_timeout};
   p->config_service = std::make_unique<ConfigService>(p->config_handlers.get(), streams, p->metrics.rpc_reporter());
   p->registry_service =
-      std::make_unique<RegistryService>(p->registry_handlers.get(), streams, p->metrics.rpc_reporter());
+      std::make_unique<RegistryService>(p->registry_handlers.get(), p->holds.get(), streams, p->metrics.rpc_reporter());
 
   AddAdminRoutes({[p] { return p->Live(); }, [p] { return p->Ready(); }, [p] { return p->metrics.Scrape(); },
                   std::string(metrics::Registry::kContentType)},
@@ -201,6 +204,8 @@ void Gateway::Drain() {
       Log(LogLevel::kWarn, "draining: calls are cut because time is up", {{"calls", p.calls.open()}});
     }
   }
+  // Held instances stay registered: their callers go on elsewhere.
+  if (p.holds != nullptr) p.holds->Stop();
   if (p.monitor != nullptr) p.monitor->Stop();
   if (p.hub != nullptr) p.hub->Shutdown();
   if (p.backend != nullptr) p.backend->Shutdown();

@@ -40,7 +40,7 @@ class Gateway {
   //   1. reports itself as not serving (gRPC health, /readyz) and waits for `drain_delay`;
   //   2. ends every stream with UNAVAILABLE (DRAINING) and a RetryInfo, and takes no new calls;
   //   3. waits for the calls in progress, and when time is short fails them;
-  //   4. stops the hub, the backend, HTTP and the threads.
+  //   4. forgets held registrations, which stay with Consul, and stops the hub, the backend, HTTP and the threads.
   // Idempotent.
   void Drain();
 

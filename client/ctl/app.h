@@ -51,6 +51,7 @@ Outcome Run(const ListArgs& args, const Context& context);
 Outcome Run(const CommitArgs& args, const Context& context);
 Outcome Run(const WatchArgs& args, const Context& context);
 Outcome Run(const RegisterArgs& args, const Context& context);
+Outcome Run(const HoldArgs& args, const Context& context);
 Outcome Run(const DeregisterArgs& args, const Context& context);
 Outcome Run(const HeartbeatArgs& args, const Context& context);
 Outcome Run(const DiscoverArgs& args, const Context& context);

@@ -46,6 +46,12 @@ struct WatchArgs {
 struct RegisterArgs {
   v1::RegisterRequest request;
 };
+struct HoldArgs {
+  v1::RegisterRequest request;
+  // Zero: the gateway's.
+  absl::Duration linger;
+  bool reconnect = true;
+};
 struct DeregisterArgs {
   v1::DeregisterRequest request;
 };
@@ -63,8 +69,9 @@ struct HelpArgs {
   std::string text;
 };
 
-using CommandArgs = std::variant<GetArgs, PutArgs, DelArgs, ListArgs, CommitArgs, WatchArgs, RegisterArgs,
-                                 DeregisterArgs, HeartbeatArgs, DiscoverArgs, ServicesArgs, HelpArgs>;
+using CommandArgs =
+    std::variant<GetArgs, PutArgs, DelArgs, ListArgs, CommitArgs, WatchArgs, RegisterArgs, HoldArgs, DeregisterArgs,
+                 HeartbeatArgs, DiscoverArgs, ServicesArgs, HelpArgs>;
 
 struct Invocation {
   // As the user named it, for messages.

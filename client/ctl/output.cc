@@ -82,6 +82,10 @@ void PrintEvent(const v1::ServiceEvent& event, std::ostream& out) {
   PrintInstance(event.instance(), out);
 }
 
+void PrintHold(const v1::HoldRegistrationResponse& state, std::ostream& out) {
+  out << Escaped(state.id()) << "\t" << (state.registered() ? "registered" : "waiting") << "\n";
+}
+
 void PrintService(const v1::ListServicesResponse::Service& service, std::ostream& out) {
   out << Escaped(service.name()) << "\t" << EscapedList(service.tags()) << "\n";
 }

@@ -28,6 +28,9 @@ void PrintInstance(const v1::DiscoveredInstance& instance, std::ostream& out);
 void PrintEvent(const v1::ConfigEvent& event, std::ostream& out);
 void PrintEvent(const v1::ServiceEvent& event, std::ostream& out);
 
+// id and "registered" or "waiting", separated by a tab.
+void PrintHold(const v1::HoldRegistrationResponse& state, std::ostream& out);
+
 // name and tags, separated by a tab.
 void PrintService(const v1::ListServicesResponse::Service& service, std::ostream& out);
 

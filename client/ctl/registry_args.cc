@@ -1,4 +1,4 @@
-// The command lines of register, heartbeat, deregister, discover and services.
+// The command lines of register, hold, heartbeat, deregister, discover and services.
 #include "absl/strings/str_cat.h"
 #include "client/ctl/command_spec.h"
 
@@ -71,10 +71,9 @@ absl::Status AddChecks(const po::variables_map& options, v1::RegisterRequest* re
   return absl::OkStatus();
 }
 
-absl::StatusOr<CommandArgs> BuildRegister(const po::variables_map& options, const Positional&) {
-  RegisterArgs args;
-  v1::ServiceInstance* instance = args.request.mutable_instance();
-  if (!Has(options, "service")) return absl::InvalidArgumentError("register needs --service NAME");
+absl::Status FillRegistration(const po::variables_map& options, const char* command, v1::RegisterRequest* request) {
+  v1::ServiceInstance* instance = request->mutable_instance();
+  if (!Has(options, "service")) return absl::InvalidArgumentError(absl::StrCat(command, " needs --service NAME"));
   instance->set_service(StringOf(options, "service"));
   instance->set_id(StringOf(options, "id"));
   instance->set_address(StringOf(options, "address"));
@@ -97,7 +96,32 @@ absl::StatusOr<CommandArgs> BuildRegister(const po::variables_map& options, cons
     instance->mutable_weights()->set_passing(passing);
     instance->mutable_weights()->set_warning(warning);
   }
-  if (absl::Status checks = AddChecks(options, &args.request); !checks.ok()) return checks;
+  return AddChecks(options, request);
+}
+
+absl::StatusOr<CommandArgs> BuildRegister(const po::variables_map& options, const Positional&) {
+  RegisterArgs args;
+  if (absl::Status filled = FillRegistration(options, "register", &args.request); !filled.ok()) return filled;
+  return args;
+}
+
+void AddHold(po::options_description* options) {
+  AddRegister(options);
+  options->add_options()  //
+      ("linger", po::value<std::string>()->value_name("TIME"),
+       "how long the gateway keeps it when this command is lost (default 10s, at most 10m)")  //
+      ("no-reconnect", "end when the stream ends");
+}
+
+absl::StatusOr<CommandArgs> BuildHold(const po::variables_map& options, const Positional&) {
+  HoldArgs args;
+  if (absl::Status filled = FillRegistration(options, "hold", &args.request); !filled.ok()) return filled;
+  if (Has(options, "linger")) {
+    const auto linger = ParsePositiveDuration("--linger", StringOf(options, "linger"));
+    if (!linger.ok()) return linger.status();
+    args.linger = *linger;
+  }
+  args.reconnect = !Has(options, "no-reconnect");
   return args;
 }
 
@@ -161,6 +185,14 @@ std::vector<CommandSpec> RegistryCommands() {
        "      --check-http http://10.0.0.7:8080/healthz --interval 5s\n"
        "  meshgatectl register --service batch --check-ttl 30s && meshgatectl heartbeat batch\n",
        0, 0, AddRegister, BuildRegister},
+      {"hold", "--service NAME", "Register an instance for as long as this command runs.",
+       "The gateway reports its health, registers it again should Consul forget it, and deregisters it at Ctrl-C, or\n"
+       "--linger after this command was killed. Reconnects by itself, and says so on standard error. --timeout does "
+       "not\n"
+       "apply.\n\n"
+       "A line of text is id and `registered` or, while Consul can't be reached, `waiting`, separated by a tab.\n\n"
+       "Example:\n  meshgatectl hold --service web --id web-1 --address 10.0.0.7 --port 8080\n",
+       0, 0, AddHold, BuildHold},
       {"heartbeat", "ID", "Report the health of an instance that has a TTL check.",
        "Examples:\n"
        "  meshgatectl heartbeat batch\n"

@@ -42,6 +42,13 @@ absl::Status InvalidField(std::string_view field, std::string_view description, 
   return status;
 }
 
+absl::Status InParentField(std::string_view parent, absl::Status status) {
+  const auto bad = Payload<google::rpc::BadRequest>(status, kBadRequestUrl);
+  if (!bad || bad->field_violations_size() != 1) return status;
+  const auto& violation = bad->field_violations(0);
+  return InvalidField(absl::StrCat(ToAbsl(parent), ".", violation.field()), violation.description(), ReasonOf(status));
+}
+
 absl::Status WithRetryAfter(absl::Status status, absl::Duration delay) {
   google::rpc::RetryInfo info;
   timespec ts = absl::ToTimespec(delay);

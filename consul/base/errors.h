@@ -28,6 +28,8 @@ inline constexpr std::string_view kInstanceNotFound = "INSTANCE_NOT_FOUND";     
 inline constexpr std::string_view kDatacenterNotFound = "DATACENTER_NOT_FOUND";    // NOT_FOUND
 inline constexpr std::string_view kNoTtlCheck = "NO_TTL_CHECK";                    // FAILED_PRECONDITION
 inline constexpr std::string_view kCasMismatch = "CAS_MISMATCH";                   // ABORTED
+inline constexpr std::string_view kTakenOver = "TAKEN_OVER";                       // ABORTED
+inline constexpr std::string_view kDeregistered = "DEREGISTERED";                  // ABORTED
 inline constexpr std::string_view kTokenUnknown = "TOKEN_UNKNOWN";                 // UNAUTHENTICATED
 inline constexpr std::string_view kPermissionDenied = "PERMISSION_DENIED";         // PERMISSION_DENIED
 inline constexpr std::string_view kConsulOverloaded = "CONSUL_OVERLOADED";         // RESOURCE_EXHAUSTED
@@ -52,6 +54,10 @@ absl::Status MakeError(absl::StatusCode code, std::string_view reason, std::stri
 // reads "<field>: <description>".
 absl::Status InvalidField(std::string_view field, std::string_view description,
                           std::string_view reason = reason::kInvalidRequest);
+
+// An error of InvalidField() about a message that is the field `parent` of another one: "instance.port" becomes
+// "registration.instance.port". Other errors, and OK, as they are.
+absl::Status InParentField(std::string_view parent, absl::Status status);
 
 // Adds a RetryInfo.
 absl::Status WithRetryAfter(absl::Status status, absl::Duration delay);

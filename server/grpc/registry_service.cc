@@ -1,10 +1,8 @@
 #include "server/grpc/registry_service.h"
 
-#include <memory>
 #include <utility>
 
-#include "consul/base/errors.h"
-#include "server/grpc/status.h"
+#include "server/grpc/hold_call.h"
 #include "server/grpc/unary_call.h"
 
 namespace meshgate::server {
@@ -17,26 +15,12 @@ MethodInfo Describe(metrics::RpcReporter* reporter, Type type, const char* metho
   return {service, method, reporter->Method(type, service, method)};
 }
 
-// A bidirectional stream that is refused at once.
-class RefusedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
- public:
-  RefusedStream(const MethodInfo* method, CallTracker* tracker, grpc::CallbackServerContext* context,
-                const absl::Status& status)
-      : scope_(method, tracker, context) {
-    scope_.OnFinished(status, nullptr);
-    Finish(ToGrpcStatus(status));
-  }
-  void OnDone() override { delete this; }
-
- private:
-  const CallScope scope_;
-};
-
 }  // namespace
 
-RegistryService::RegistryService(RegistryHandlers* handlers, const StreamEnvironment& environment,
+RegistryService::RegistryService(RegistryHandlers* handlers, HoldKeeper* holds, const StreamEnvironment& environment,
                                  metrics::RpcReporter* reporter)
     : handlers_(handlers),
+      holds_(holds),
       environment_(environment),
       register_(Describe(reporter, Type::kUnary, "Register")),
       deregister_(Describe(reporter, Type::kUnary, "Deregister")),
@@ -69,10 +53,7 @@ grpc::ServerUnaryReactor* RegistryService::Heartbeat(grpc::CallbackServerContext
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* RegistryService::HoldRegistration(
     grpc::CallbackServerContext* context) {
-  return new RefusedStream(&hold_, environment_.calls, context,
-                           MakeError(absl::StatusCode::kUnimplemented, reason::kNotImplemented,
-                                     "HoldRegistration is not available in this version; use Register with a ttl check "
-                                     "and Heartbeat"));
+  return HoldCall::Start(environment_, holds_, &hold_, context);
 }
 
 grpc::ServerUnaryReactor* RegistryService::Discover(grpc::CallbackServerContext* context,

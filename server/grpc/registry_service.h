@@ -5,6 +5,7 @@
 #include "metrics/registry.h"
 #include "server/grpc/call_scope.h"
 #include "server/grpc/watch_call.h"
+#include "server/hold/hold_keeper.h"
 #include "server/service/registry_handlers.h"
 
 namespace meshgate::server {
@@ -20,8 +21,9 @@ using RawRegistryService = v1::RegistryService::WithRawCallbackMethod_Register<
 // meshgate.v1.RegistryService on gRPC's callback API: binds each method to its handler and does nothing else.
 class RegistryService final : public RawRegistryService<v1::RegistryService::Service> {
  public:
-  // `handlers` and what `environment` points to outlive the service and its calls.
-  RegistryService(RegistryHandlers* handlers, const StreamEnvironment& environment, metrics::RpcReporter* reporter);
+  // `handlers`, `holds` and what `environment` points to outlive the service and its calls.
+  RegistryService(RegistryHandlers* handlers, HoldKeeper* holds, const StreamEnvironment& environment,
+                  metrics::RpcReporter* reporter);
 
   grpc::ServerUnaryReactor* Register(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
                                      grpc::ByteBuffer* response) override;
@@ -29,7 +31,6 @@ class RegistryService final : public RawRegistryService<v1::RegistryService::Ser
                                        grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* Heartbeat(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
                                       grpc::ByteBuffer* response) override;
-  // UNIMPLEMENTED in this version.
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* HoldRegistration(
       grpc::CallbackServerContext* context) override;
   grpc::ServerUnaryReactor* Discover(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
@@ -41,6 +42,7 @@ class RegistryService final : public RawRegistryService<v1::RegistryService::Ser
 
  private:
   RegistryHandlers* const handlers_;
+  HoldKeeper* const holds_;
   const StreamEnvironment environment_;
   const MethodInfo register_, deregister_, heartbeat_, hold_, discover_, watch_, list_;
 };

@@ -76,13 +76,13 @@ void RegistryHandlers::Register(const v1::RegisterRequest& request, const Caller
   absl::StatusOr<consul::WriteOptions> options = PlanWrite(caller);
   if (!options.ok()) return reply(options.status());
 
-  backend_->Register(*registration, *options,
-                     [id = registration->id, reply = std::move(reply)](absl::Status registered) mutable {
-                       if (!registered.ok()) return reply(std::move(registered));
-                       v1::RegisterResponse response;
-                       response.set_id(std::move(id));
-                       reply(std::move(response));
-                     });
+  holds_->Register(*registration, *options,
+                   [id = registration->id, reply = std::move(reply)](absl::Status registered) mutable {
+                     if (!registered.ok()) return reply(std::move(registered));
+                     v1::RegisterResponse response;
+                     response.set_id(std::move(id));
+                     reply(std::move(response));
+                   });
 }
 
 void RegistryHandlers::Deregister(const v1::DeregisterRequest& request, const Caller& caller,
@@ -91,7 +91,7 @@ void RegistryHandlers::Deregister(const v1::DeregisterRequest& request, const Ca
   absl::StatusOr<consul::WriteOptions> options = PlanWrite(caller);
   if (!options.ok()) return reply(options.status());
 
-  backend_->Deregister(request.id(), *options, [reply = std::move(reply)](absl::Status deregistered) mutable {
+  holds_->Deregister(request.id(), *options, [reply = std::move(reply)](absl::Status deregistered) mutable {
     if (!deregistered.ok()) return reply(std::move(deregistered));
     reply(v1::DeregisterResponse());
   });

@@ -6,6 +6,7 @@
 #include "consul/backend.h"
 #include "consul/watch/hub.h"
 #include "meshgate/v1/registry_service.pb.h"
+#include "server/hold/hold_keeper.h"
 #include "server/service/call.h"
 #include "server/stream/outbox.h"
 
@@ -15,8 +16,9 @@ namespace meshgate::server {
 // The proto's comments are the contract. Thread-safe; never blocks. Requests are used inside the call only.
 class RegistryHandlers {
  public:
-  // Both outlive the handlers and every call.
-  RegistryHandlers(consul::Backend* backend, consul::Hub* hub) : backend_(backend), hub_(hub) {}
+  // All outlive the handlers and every call. Writes that may meet a held instance go through `holds`.
+  RegistryHandlers(consul::Backend* backend, consul::Hub* hub, HoldKeeper* holds)
+      : backend_(backend), hub_(hub), holds_(holds) {}
 
   void Register(const v1::RegisterRequest& request, const Caller& caller, Reply<v1::RegisterResponse> reply);
   void Deregister(const v1::DeregisterRequest& request, const Caller& caller, Reply<v1::DeregisterResponse> reply);
@@ -32,6 +34,7 @@ class RegistryHandlers {
  private:
   consul::Backend* const backend_;
   consul::Hub* const hub_;
+  HoldKeeper* const holds_;
 };
 
 }  // namespace meshgate::server

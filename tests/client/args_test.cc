@@ -83,6 +83,8 @@ INSTANTIATE_TEST_SUITE_P(
         Accepted{"register|--service=web|--check-ttl=1m30s|--deregister-after=5m|--initial-status=passing",
                  "instance { service: \"web\" } checks { ttl { seconds: 90 } deregister_critical_after { seconds: 300 "
                  "} initial_status: HEALTH_STATUS_PASSING }"},
+        Accepted{"hold|--service=web|--tag=a|--check-ttl=9s|--linger=5s|--no-reconnect",
+                 "instance { service: \"web\" tags: \"a\" } checks { ttl { seconds: 9 } }"},
         Accepted{"heartbeat|w1", "id: \"w1\" status: HEALTH_STATUS_PASSING"},
         Accepted{"heartbeat|w1|--status=critical|--note=no disk",
                  "id: \"w1\" status: HEALTH_STATUS_CRITICAL note: \"no disk\""},
@@ -126,6 +128,8 @@ INSTANTIATE_TEST_SUITE_P(
         std::make_pair("register|--service=a|--port=4294967296", "--port takes a number"),
         std::make_pair("register|--service=a|--interval=5s", "needs a --check-"),
         std::make_pair("register|--service=a|--check-ttl=5s|--initial-status=up", "not up"),
+        std::make_pair("hold", "hold needs --service NAME"),
+        std::make_pair("hold|--service=a|--linger=5", "--linger takes a positive time"),
         std::make_pair("heartbeat|a|--status=ok", "not ok"), std::make_pair("discover", "needs SERVICE"),
         std::make_pair("services|x", "unexpected argument 'x'"), std::make_pair("help|frob", "'frob'")));
 

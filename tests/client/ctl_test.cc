@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include "client/ctl/app.h"
 #include "tests/client/fake_gateway.h"
@@ -257,6 +258,39 @@ TEST_F(CtlTest, RegistryCommands) {
   };
   EXPECT_EQ(Run({"services"}), 0);
   EXPECT_EQ(out_.str(), "consul\t\nweb\ta\n");
+}
+
+// A supervisor's SIGTERM must take the instance from the catalog, and its log must say what happened before.
+TEST_F(CtlTest, HoldPrintsStatesAndSaysGoodbye) {
+  v1::HoldRegistrationResponse waiting;
+  waiting.set_id("web\n1");
+  v1::HoldRegistrationResponse registered = waiting;
+  registered.set_registered(true);
+  gateway_.registry().holds = {
+      {{waiting}, GatewayError(grpc::StatusCode::UNAVAILABLE, "DRAINING", "draining")},
+      {{registered}, grpc::Status::OK, true},
+  };
+  std::thread interrupt([this] {
+    EXPECT_TRUE(gateway_.registry().WaitForHoldRequests(2));
+    cancellation_.Cancel();
+  });
+  EXPECT_EQ(Run({"hold", "--service=web", "--port=80", "--linger=3s"}), 130);
+  interrupt.join();
+  const std::string first = "web\\n1\twaiting\n";
+  EXPECT_EQ(out_.str().substr(0, first.size()), first);
+  EXPECT_THAT(err_.str(), HasSubstr("UNAVAILABLE (DRAINING)"));
+  EXPECT_THAT(err_.str(), HasSubstr("hold: deregistered\n"));
+  EXPECT_EQ(gateway_.registry().half_closes(), 1);
+  const auto requests = gateway_.registry().hold_requests();
+  EXPECT_EQ(requests[1].registration().instance().port(), 80u);
+  EXPECT_EQ(requests[1].linger().seconds(), 3);
+}
+
+// Two programs with one id must not take it from each other in turns.
+TEST_F(CtlTest, HoldEndsWhenItIsTakenOver) {
+  gateway_.registry().holds = {{{}, GatewayError(grpc::StatusCode::ABORTED, "TAKEN_OVER", "somebody else has it")}};
+  EXPECT_EQ(Run({"hold", "--service=web"}), 74);
+  EXPECT_THAT(err_.str(), HasSubstr("ABORTED (TAKEN_OVER): somebody else has it"));
 }
 
 // Whoever registers an instance or writes a key chooses its name: it must not add records to what a script reads, or

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "google/rpc/status.pb.h"
@@ -127,6 +128,23 @@ class FakeGateway {
     Answer<v1::DiscoverRequest, v1::DiscoverResponse> discover;
     Answer<v1::ListServicesRequest, v1::ListServicesResponse> list;
     Stream<v1::WatchServiceResponse> stream;
+    // Taken in turn; what is sent after the first message. One that holds stays until the caller half-closes.
+    std::deque<Stream<v1::HoldRegistrationResponse>> holds;
+
+    // Every message so far, of all streams.
+    std::vector<v1::HoldRegistrationRequest> hold_requests() {
+      std::lock_guard<std::mutex> lock(mu_);
+      return hold_requests_;
+    }
+    // Waits until so many have come; false after 30 s.
+    bool WaitForHoldRequests(size_t count) {
+      std::unique_lock<std::mutex> lock(mu_);
+      return changed_.wait_for(lock, std::chrono::seconds(30), [&] { return hold_requests_.size() >= count; });
+    }
+    int half_closes() {
+      std::lock_guard<std::mutex> lock(mu_);
+      return half_closes_;
+    }
 
    private:
     grpc::Status Register(grpc::ServerContext*, const v1::RegisterRequest* request,
@@ -153,6 +171,38 @@ class FakeGateway {
                               grpc::ServerWriter<v1::WatchServiceResponse>* writer) override {
       return Play(stream, context, writer);
     }
+    grpc::Status HoldRegistration(
+        grpc::ServerContext* context,
+        grpc::ServerReaderWriter<v1::HoldRegistrationResponse, v1::HoldRegistrationRequest>* stream) override {
+      Stream<v1::HoldRegistrationResponse> script;
+      {
+        std::lock_guard<std::mutex> lock(mu_);
+        if (holds.empty()) return grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "");
+        script = std::move(holds.front());
+        holds.pop_front();
+      }
+      v1::HoldRegistrationRequest request;
+      bool first = true;
+      while ((first || script.hold) && stream->Read(&request)) {
+        {
+          std::lock_guard<std::mutex> lock(mu_);
+          hold_requests_.push_back(request);
+          changed_.notify_all();
+        }
+        if (!std::exchange(first, false)) continue;
+        for (const auto& response : script.responses) stream->Write(response);
+      }
+      if (script.hold && !context->IsCancelled()) {
+        std::lock_guard<std::mutex> lock(mu_);
+        ++half_closes_;
+      }
+      return script.status;
+    }
+
+    std::mutex mu_;
+    std::condition_variable changed_;
+    std::vector<v1::HoldRegistrationRequest> hold_requests_;
+    int half_closes_ = 0;
   };
 
   Config& config() { return config_; }

@@ -32,6 +32,8 @@ TEST(RegistryTest, EverySeriesExistsFromTheStart) {
        R"(meshgate_watch_propagation_seconds_count{kind="service"} 0)",
        R"(meshgate_watch_dropped_total{reason="draining"} 0)",
        R"(meshgate_watch_dropped_total{reason="slow_reader"} 0)",
+       "meshgate_held_registrations 0",
+       "meshgate_reregistrations_total 0",
        "meshgate_consul_up 0",
        "meshgate_consul_known_leader 0",
        "meshgate_consul_last_contact_seconds 0",

@@ -157,6 +157,44 @@ void AddHealth(Table& table) {
   table.AddMalformed("Heartbeat");
 }
 
+// The first message of the stream: its registration is checked as Register's is, under names that say so.
+void AddHold(Table& table) {
+  using Hold = v1::HoldRegistrationRequest;
+  const auto wire = [](const std::string& registration) { return Field<Hold>("registration", registration); };
+  v1::RegisterRequest web;
+  web.mutable_instance()->set_service("web");
+
+  table.Add("HoldRegistration", "Empty", "registration", Hold());
+  table.Add("HoldRegistration", "NoInstance", "registration.instance", wire(""));
+  table.Add("HoldRegistration", "IdSlash", "registration.instance.id",
+            wire(web.SerializeAsString() +
+                 Field<v1::RegisterRequest>("instance", Field<v1::ServiceInstance>("id", "web/1"))));
+  table.Add("HoldRegistration", "TagNotUtf8", "registration.instance.tags[0]",
+            wire(Field<v1::RegisterRequest>("instance", Field<v1::ServiceInstance>("tags", "\xff"))));
+  for (const Named& name : BadServiceNames()) {
+    table.Add("HoldRegistration", absl::StrCat("Service", name.name), "registration.instance.service",
+              wire(Field<v1::RegisterRequest>("instance", Field<v1::ServiceInstance>("service", name.bytes))));
+  }
+  const auto add = [&](const std::string& what, const std::string& field, auto change) {
+    Hold request;
+    *request.mutable_registration() = web;
+    change(&request);
+    table.Add("HoldRegistration", what, field, request);
+  };
+  add("CheckTtl", "registration.checks[0].ttl",
+      [](Hold* r) { *r->mutable_registration()->add_checks()->mutable_ttl() = Length(0, 1); });
+  add("CheckNoProbe", "registration.checks[0].probe", [](Hold* r) { r->mutable_registration()->add_checks(); });
+  add("LingerNegative", "linger", [](Hold* r) { *r->mutable_linger() = Length(-1); });
+  add("LingerBarelyNegative", "linger", [](Hold* r) { *r->mutable_linger() = Length(0, -1); });
+  add("LingerTooLong", "linger", [](Hold* r) { *r->mutable_linger() = Length(600, 1); });
+  add("LingerMalformed", "linger", [](Hold* r) { *r->mutable_linger() = Length(1, 1000000000); });
+  for (int status : {static_cast<int>(v1::HEALTH_STATUS_MAINTENANCE), 5, -1}) {
+    add(absl::StrCat("Status", status), "status",
+        [status](Hold* r) { r->set_status(static_cast<v1::HealthStatus>(status)); });
+  }
+  table.AddMalformed("HoldRegistration");
+}
+
 template <typename M>
 void AddServiceQuery(Table& table, const std::string& rpc, const M& rest) {
   table.AddStrings<M>(rpc, "service", BadServiceNames());
@@ -197,6 +235,7 @@ void AddRegistryService(Table& table) {
   AddInstances(table);
   AddChecks(table);
   AddHealth(table);
+  AddHold(table);
   AddDiscovery(table);
 }
 

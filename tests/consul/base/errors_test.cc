@@ -24,6 +24,15 @@ TEST(ErrorsTest, InvalidFieldNamesTheField) {
   EXPECT_EQ(ReasonOf(status), "INVALID_REQUEST");
 }
 
+// Whoever sent a message inside another one must find the field in what was sent.
+TEST(ErrorsTest, InParentFieldLeadsTheWay) {
+  const absl::Status inner = InvalidField("instance.port", "must be at most 65535", reason::kInvalidKey);
+  const absl::Status status = InParentField("registration", inner);
+  EXPECT_EQ(status, InvalidField("registration.instance.port", "must be at most 65535", reason::kInvalidKey));
+  EXPECT_EQ(InParentField("registration", absl::InternalError("x")), absl::InternalError("x"));
+  EXPECT_EQ(InParentField("registration", absl::OkStatus()), absl::OkStatus());
+}
+
 // Errors of others have no reason; asking must not invent one.
 TEST(ErrorsTest, ForeignErrorsHaveNone) {
   EXPECT_EQ(ReasonOf(absl::InternalError("x")), "");

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "server/hold/hold_stream.h"
 #include "server/service/request_parser.h"
 #include "tests/server/service/handler_harness.h"
 
@@ -42,6 +43,25 @@ class BadInputTest : public HandlerHarness {
     };
   }
 
+  // What a stream of one message is told.
+  Serve Hold() {
+    return [this](const std::string& bytes) {
+      v1::HoldRegistrationRequest request;
+      if (absl::Status s = ParseRequest(bytes, &request); !s.ok()) return s;
+      struct Ended final : StreamWriter {
+        void StartWrite(consul::SharedMessage) override { ADD_FAILURE() << "a response"; }
+        void Finish(const absl::Status& s) override { status = s; }
+        absl::Status status = absl::UnknownError("still open");
+      } ended;
+      auto stream = std::make_shared<HoldStream>(&ended, &scheduler_, &holds_);
+      stream->Open();
+      stream->OnMessage(request);
+      const absl::Status status = ended.status;
+      stream->OnCancelled();
+      return status;
+    };
+  }
+
   const std::map<std::string, Serve> methods_ = {
       {"/meshgate.v1.ConfigService/GetConfig", Unary(&config_, &ConfigHandlers::GetConfig)},
       {"/meshgate.v1.ConfigService/ListConfig", Unary(&config_, &ConfigHandlers::ListConfig)},
@@ -52,6 +72,7 @@ class BadInputTest : public HandlerHarness {
       {"/meshgate.v1.RegistryService/Register", Unary(&registry_, &RegistryHandlers::Register)},
       {"/meshgate.v1.RegistryService/Deregister", Unary(&registry_, &RegistryHandlers::Deregister)},
       {"/meshgate.v1.RegistryService/Heartbeat", Unary(&registry_, &RegistryHandlers::Heartbeat)},
+      {"/meshgate.v1.RegistryService/HoldRegistration", Hold()},
       {"/meshgate.v1.RegistryService/Discover", Unary(&registry_, &RegistryHandlers::Discover)},
       {"/meshgate.v1.RegistryService/ListServices", Unary(&registry_, &RegistryHandlers::ListServices)},
       {"/meshgate.v1.RegistryService/WatchService", Stream(&registry_, &RegistryHandlers::WatchService)},

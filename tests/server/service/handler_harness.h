@@ -13,6 +13,8 @@
 #include "consul/watch/hub.h"
 #include "google/rpc/status.pb.h"
 #include "gtest/gtest.h"
+#include "metrics/hold_reporter.h"
+#include "server/hold/hold_keeper.h"
 #include "server/service/call.h"
 #include "server/service/config_handlers.h"
 #include "server/service/registry_handlers.h"
@@ -90,6 +92,7 @@ class HandlerHarness : public ::testing::Test {
   using Method = testing::FakeBackend::Method;
 
   ~HandlerHarness() override {
+    holds_.Stop();
     hub_.Shutdown();
     backend_.Shutdown();
     scheduler_.RunReady();
@@ -118,7 +121,9 @@ class HandlerHarness : public ::testing::Test {
   consul::WatchReporter reporter_;
   consul::Hub hub_{&backend_, &scheduler_, &reporter_, consul::HubOptions()};
   ConfigHandlers config_{&backend_, &hub_};
-  RegistryHandlers registry_{&backend_, &hub_};
+  metrics::HoldReporter hold_reporter_;
+  HoldKeeper holds_{&backend_, &scheduler_, &hold_reporter_, /*seed=*/1};
+  RegistryHandlers registry_{&backend_, &hub_, &holds_};
   Caller caller_;
 };
 

@@ -1,0 +1,487 @@
+#include "server/hold/held_instance.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "consul/base/errors.h"
+#include "server/log.h"
+
+namespace meshgate::server {
+namespace {
+
+using consul::Health;
+
+// Many who lost Consul together must not keep it busy once it is back.
+constexpr consul::BackoffOptions kBackoff{absl::Milliseconds(200), absl::Seconds(5)};
+
+// For one call to Consul.
+constexpr absl::Duration kMinTimeout = absl::Seconds(2);
+constexpr absl::Duration kMaxTimeout = absl::Seconds(10);
+
+// By then Consul has removed an instance that nobody keeps alive.
+constexpr absl::Duration kGiveUpAfter = kHoldDeregisterAfter;
+
+// An answer about the registration itself, or about the gateway's rights: the next try gets the same.
+bool IsRefusal(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kOutOfRange:
+    case absl::StatusCode::kUnimplemented:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// The instance, or its TTL check, is not there.
+bool IsForgotten(const absl::Status& status) {
+  const std::string why = ReasonOf(status);
+  return why == reason::kInstanceNotFound || why == reason::kNoTtlCheck;
+}
+
+}  // namespace
+
+struct HeldInstance::Effects {
+  enum class Call { kNone, kRegister, kHeartbeat, kDeregister };
+
+  Call call = Call::kNone;
+  SharedHoldPlan plan;
+  Health health = Health::kPassing;
+  std::deque<ApartWrite> apart;
+  std::weak_ptr<HoldListener> changed;
+  std::vector<std::pair<std::weak_ptr<HoldListener>, absl::Status>> ended;
+  bool ask = false;
+  bool reregistered = false;
+  bool gone = false;
+};
+
+HeldInstance::HeldInstance(std::string id, const HoldEnvironment& environment, uint64_t seed,
+                           std::function<void()> on_gone)
+    : id_(std::move(id)),
+      environment_(environment),
+      on_gone_(std::move(on_gone)),
+      backoff_(kBackoff, seed),
+      random_(static_cast<std::minstd_rand::result_type>(seed)) {}
+
+std::optional<HeldInstance::Ticket> HeldInstance::Take(HoldPlan plan, Health health, absl::Duration linger,
+                                                       std::weak_ptr<HoldListener> listener) {
+  Effects effects;
+  Ticket ticket;
+  {
+    MutexLock lock(mu_);
+    if (phase_ == Phase::kGone) return std::nullopt;
+    if (phase_ == Phase::kLeaving) {
+      // What its stream asked for is nobody's wish any more, and nobody knows how far it got.
+      EndStreamLocked(absl::OkStatus(), &effects);
+      written_ = nullptr;
+      registered_.reset();
+      NextNowLocked();
+    } else {
+      EndStreamLocked(MakeError(absl::StatusCode::kAborted, reason::kTakenOver,
+                                "another stream has taken this instance over; don't come back by yourself"),
+                      &effects);
+    }
+    phase_ = Phase::kHeld;
+    ticket = ++ticket_;
+    listener_ = std::move(listener);
+    linger_ = linger;
+    if (linger_timer_ != 0) environment_.scheduler->Cancel(std::exchange(linger_timer_, 0));
+    if (plan_ == nullptr || !(*plan_ == plan)) {
+      plan_ = std::make_shared<const HoldPlan>(std::move(plan));
+      registered_.reset();
+      NextNowLocked();
+    }
+    health_ = health;
+    if (registered_ == true && reported_ != health_) NextNowLocked();
+    if (registered_.has_value()) effects.changed = listener_;
+    StepLocked(&effects);
+  }
+  Run(std::move(effects));
+  return ticket;
+}
+
+void HeldInstance::Report(Ticket ticket, Health health) {
+  Effects effects;
+  {
+    MutexLock lock(mu_);
+    if (ticket != ticket_ || phase_ != Phase::kHeld) return;
+    health_ = health;
+    // While Consul is away it waits for the next try, which brings it along.
+    if (registered_ == true && reported_ != health_) NextNowLocked();
+    StepLocked(&effects);
+  }
+  Run(std::move(effects));
+}
+
+void HeldInstance::Release(Ticket ticket) {
+  Effects effects;
+  {
+    MutexLock lock(mu_);
+    if (ticket != ticket_ || phase_ != Phase::kHeld) return;
+    LeaveLocked();
+    StepLocked(&effects);
+  }
+  Run(std::move(effects));
+}
+
+void HeldInstance::Lose(Ticket ticket) {
+  MutexLock lock(mu_);
+  if (ticket != ticket_ || phase_ != Phase::kHeld) return;
+  phase_ = Phase::kLingering;
+  listener_.reset();
+  linger_timer_ = environment_.scheduler->After(linger_, [weak = weak_from_this(), ticket] {
+    if (auto self = weak.lock()) self->OnLingered(ticket);
+  });
+}
+
+void HeldInstance::Abandon(Ticket ticket) {
+  Effects effects;
+  {
+    MutexLock lock(mu_);
+    if (ticket != ticket_ || phase_ != Phase::kHeld) return;
+    listener_.reset();
+    GoneLocked(&effects);
+  }
+  Run(std::move(effects));
+}
+
+std::optional<bool> HeldInstance::registered() const {
+  MutexLock lock(mu_);
+  return registered_;
+}
+
+bool HeldInstance::Alive() const {
+  MutexLock lock(mu_);
+  return phase_ != Phase::kGone;
+}
+
+bool HeldInstance::RunApart(ApartWrite* write) {
+  Effects effects;
+  {
+    MutexLock lock(mu_);
+    if (phase_ == Phase::kGone) return false;
+    apart_.push_back(std::move(*write));
+    StepLocked(&effects);
+  }
+  Run(std::move(effects));
+  return true;
+}
+
+void HeldInstance::Stop() {
+  Effects effects;
+  {
+    MutexLock lock(mu_);
+    EndStreamLocked(MakeError(absl::StatusCode::kUnavailable, reason::kDraining, "the gateway is stopping"), &effects);
+    GoneLocked(&effects);
+  }
+  Run(std::move(effects));
+}
+
+void HeldInstance::StepLocked(Effects* effects) {
+  if (busy_ || phase_ == Phase::kGone) return;
+  if (!apart_.empty()) {
+    busy_ = true;
+    effects->apart.push_back(std::move(apart_.front()));
+    apart_.pop_front();
+    return;
+  }
+  // Not taken yet.
+  if (plan_ == nullptr) return;
+  if (phase_ == Phase::kLeaving && !attempted_) {
+    EndStreamLocked(absl::OkStatus(), effects);
+    GoneLocked(effects);
+    return;
+  }
+  if (!DueLocked()) {
+    ArmLocked();
+  } else if (!asked_) {
+    asked_ = effects->ask = true;
+  }
+}
+
+bool HeldInstance::DueLocked() const { return environment_.scheduler->Now() >= next_at_; }
+
+bool HeldInstance::OnTurn() {
+  Effects effects;
+  {
+    MutexLock lock(mu_);
+    asked_ = false;
+    // Another call's end asks again.
+    if (busy_ || phase_ == Phase::kGone) return false;
+    if (!DueLocked()) {
+      ArmLocked();
+      return false;
+    }
+    busy_ = true;
+    effects.plan = plan_;
+    effects.health = health_;
+    if (phase_ == Phase::kLeaving) {
+      effects.call = Effects::Call::kDeregister;
+    } else if (written_ != plan_) {
+      effects.call = Effects::Call::kRegister;
+      attempted_ = true;
+    } else {
+      effects.call = Effects::Call::kHeartbeat;
+    }
+  }
+  Run(std::move(effects));
+  return true;
+}
+
+void HeldInstance::Run(Effects effects) {
+  auto self = shared_from_this();
+  for (ApartWrite& write : effects.apart) StartApart(std::move(write));
+  if (effects.ask) {
+    environment_.turns->Ask([weak = weak_from_this()] {
+      auto instance = weak.lock();
+      return instance != nullptr && instance->OnTurn();
+    });
+  }
+  switch (effects.call) {
+    case Effects::Call::kNone:
+      break;
+    case Effects::Call::kRegister: {
+      consul::Registration registration = effects.plan->registration;
+      // It is what was reported from its first moment on.
+      registration.checks[effects.plan->ttl_position].initial_status = effects.health;
+      environment_.backend->Register(registration, OptionsOf(*effects.plan),
+                                     [self, plan = effects.plan](absl::Status status) {
+                                       self->OnRegistered(plan, std::move(status));
+                                       self->environment_.turns->Done();
+                                     });
+      break;
+    }
+    case Effects::Call::kHeartbeat:
+      environment_.backend->Heartbeat(id_, effects.health, "", OptionsOf(*effects.plan),
+                                      [self, plan = effects.plan, health = effects.health](absl::Status status) {
+                                        self->OnHeartbeat(plan, health, std::move(status));
+                                        self->environment_.turns->Done();
+                                      });
+      break;
+    case Effects::Call::kDeregister:
+      environment_.backend->Deregister(id_, OptionsOf(*effects.plan), [self](absl::Status status) {
+        self->OnDeregistered(std::move(status));
+        self->environment_.turns->Done();
+      });
+      break;
+  }
+  if (effects.reregistered) {
+    environment_.reporter->OnReregistered();
+    Log(LogLevel::kInfo, "registered again: Consul had forgotten a held instance", {{"key", id_}});
+  }
+  for (auto& [listener, status] : effects.ended) {
+    if (auto stream = listener.lock()) stream->OnHoldEnded(std::move(status));
+  }
+  if (auto stream = effects.changed.lock()) stream->OnHoldChanged();
+  if (effects.gone) on_gone_();
+}
+
+void HeldInstance::OnRegistered(const SharedHoldPlan& plan, absl::Status status) {
+  Effects effects;
+  {
+    MutexLock lock(mu_);
+    busy_ = false;
+    if (phase_ == Phase::kGone) return;
+    if (status.ok()) {
+      effects.reregistered = std::exchange(forgotten_, false);
+      accepted_ = written_ = plan;
+      // An instance that was there before keeps the status it had: it has to be told.
+      reported_.reset();
+      NextNowLocked();
+    } else if (phase_ == Phase::kLeaving || plan != plan_) {
+      NextNowLocked();
+    } else if (IsRefusal(status) && accepted_ != plan) {
+      RefusedLocked(std::move(status), &effects);
+    } else {
+      SetRegisteredLocked(false, &effects);
+      RetryLaterLocked();
+    }
+    StepLocked(&effects);
+  }
+  Run(std::move(effects));
+}
+
+void HeldInstance::OnHeartbeat(const SharedHoldPlan& plan, Health health, absl::Status status) {
+  Effects effects;
+  {
+    MutexLock lock(mu_);
+    busy_ = false;
+    if (phase_ == Phase::kGone) return;
+    if (phase_ == Phase::kLeaving || plan != plan_) {
+      NextNowLocked();
+    } else if (status.ok()) {
+      const bool first = registered_ != true;
+      reported_ = health;
+      backoff_.Reset();
+      SetRegisteredLocked(true, &effects);
+      // Spread over the whole interval at first, so that those who came together don't stay together.
+      NextAfterLocked(plan->heartbeat_interval * (first ? UniformLocked(0.1, 1) : UniformLocked(0.8, 1)));
+      if (health != health_) NextNowLocked();
+    } else if (IsForgotten(status)) {
+      written_ = nullptr;
+      forgotten_ = true;
+      // Forgotten again as soon as it was registered: somebody else removes it.
+      const bool at_once = reported_.has_value();
+      reported_.reset();
+      SetRegisteredLocked(false, &effects);
+      at_once ? NextNowLocked() : RetryLaterLocked();
+    } else {
+      SetRegisteredLocked(false, &effects);
+      RetryLaterLocked();
+    }
+    StepLocked(&effects);
+  }
+  Run(std::move(effects));
+}
+
+void HeldInstance::OnDeregistered(absl::Status status) {
+  Effects effects;
+  bool gave_up = false;
+  {
+    MutexLock lock(mu_);
+    busy_ = false;
+    if (phase_ == Phase::kGone) return;
+    if (phase_ != Phase::kLeaving) {
+      // Taken over meanwhile; Take() has seen to it that it is registered anew.
+    } else if (status.ok() || ReasonOf(status) == reason::kInstanceNotFound) {
+      EndStreamLocked(absl::OkStatus(), &effects);
+      GoneLocked(&effects);
+    } else {
+      gave_up = IsRefusal(status) || environment_.scheduler->Now() >= leave_until_;
+      EndStreamLocked(std::move(status), &effects);
+      if (gave_up) {
+        GoneLocked(&effects);
+      } else {
+        RetryLaterLocked();
+      }
+    }
+    StepLocked(&effects);
+  }
+  if (gave_up) {
+    Log(LogLevel::kWarn, "a held instance could not be deregistered; Consul removes it when its TTL check has failed",
+        {{"key", id_}});
+  }
+  Run(std::move(effects));
+}
+
+void HeldInstance::StartApart(ApartWrite write) {
+  write.write([self = shared_from_this(), ends_hold = write.ends_hold, ending = std::move(write.ending),
+               done = std::move(write.done)](absl::Status status) mutable {
+    self->OnApart(status, ends_hold, ending(), std::move(done));
+  });
+}
+
+void HeldInstance::OnApart(const absl::Status& status, bool (*ends_hold)(const absl::Status&), absl::Status ending,
+                           consul::Backend::DoneCallback done) {
+  Effects effects;
+  {
+    MutexLock lock(mu_);
+    busy_ = false;
+    if (ends_hold(status)) {
+      EndStreamLocked(std::move(ending), &effects);
+      GoneLocked(&effects);
+    }
+    StepLocked(&effects);
+  }
+  Run(std::move(effects));
+  done(status);
+}
+
+void HeldInstance::RefusedLocked(absl::Status status, Effects* effects) {
+  EndStreamLocked(std::move(status), effects);
+  if (accepted_ == nullptr) {
+    GoneLocked(effects);
+    return;
+  }
+  // What it was before still stands, and nobody wants it.
+  LeaveLocked();
+}
+
+void HeldInstance::EndStreamLocked(absl::Status status, Effects* effects) {
+  effects->ended.emplace_back(std::exchange(listener_, {}), std::move(status));
+  // What that stream still says counts no more.
+  if (phase_ != Phase::kLeaving) ++ticket_;
+}
+
+void HeldInstance::LeaveLocked() {
+  phase_ = Phase::kLeaving;
+  leave_until_ = environment_.scheduler->Now() + kGiveUpAfter;
+  backoff_.Reset();
+  NextNowLocked();
+}
+
+void HeldInstance::GoneLocked(Effects* effects) {
+  if (phase_ == Phase::kGone) return;
+  phase_ = Phase::kGone;
+  CancelTimersLocked();
+  effects->gone = true;
+  // With nothing of its own to come between.
+  while (!apart_.empty()) {
+    effects->apart.push_back(std::move(apart_.front()));
+    apart_.pop_front();
+  }
+}
+
+void HeldInstance::SetRegisteredLocked(bool registered, Effects* effects) {
+  if (registered_ == registered) return;
+  registered_ = registered;
+  effects->changed = listener_;
+}
+
+void HeldInstance::RetryLaterLocked() { NextAfterLocked(backoff_.Next()); }
+
+void HeldInstance::NextAfterLocked(absl::Duration delay) { next_at_ = environment_.scheduler->Now() + delay; }
+
+void HeldInstance::ArmLocked() {
+  if (timer_ != 0 && timer_at_ <= next_at_) return;
+  if (timer_ != 0) environment_.scheduler->Cancel(timer_);
+  timer_at_ = next_at_;
+  timer_ = environment_.scheduler->After(next_at_ - environment_.scheduler->Now(), [weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->OnTimer();
+  });
+}
+
+void HeldInstance::CancelTimersLocked() {
+  for (Scheduler::TimerId* timer : {&timer_, &linger_timer_}) {
+    if (*timer != 0) environment_.scheduler->Cancel(std::exchange(*timer, 0));
+  }
+}
+
+void HeldInstance::OnTimer() {
+  Effects effects;
+  {
+    MutexLock lock(mu_);
+    timer_ = 0;
+    StepLocked(&effects);
+  }
+  Run(std::move(effects));
+}
+
+void HeldInstance::OnLingered(Ticket ticket) {
+  Effects effects;
+  {
+    MutexLock lock(mu_);
+    if (ticket != ticket_ || phase_ != Phase::kLingering) return;
+    linger_timer_ = 0;
+    LeaveLocked();
+    StepLocked(&effects);
+  }
+  Run(std::move(effects));
+}
+
+double HeldInstance::UniformLocked(double from, double to) {
+  return std::uniform_real_distribution<double>(from, to)(random_);
+}
+
+consul::WriteOptions HeldInstance::OptionsOf(const HoldPlan& plan) const {
+  consul::WriteOptions options;
+  options.timeout = std::clamp(plan.heartbeat_interval, kMinTimeout, kMaxTimeout);
+  return options;
+}
+
+}  // namespace meshgate::server
