@@ -4,19 +4,31 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "consul/types.h"
+#include "consul/watch/target.h"
 
 namespace meshgate::consul {
 
-// What of an answer is kept to find out what the next one has changed: all but the values, of which a hash is enough
-// beside the indexes. Not thread-safe.
+// What of an answer is kept to compare others with: all but the values, of which a hash is enough beside the indexes.
+// Thread-compatible.
 class SeenEntries {
  public:
-  // Takes the next answer, sorted by key. Returns the keys that are new, different or gone, in order.
-  std::vector<std::string> Update(const std::vector<KvEntry>& entries);
+  SeenEntries() = default;
+  // Sorted by key.
+  explicit SeenEntries(const std::vector<KvEntry>& entries);
 
+  // The keys that are new, different or gone since `before`, in order.
+  std::vector<std::string> ChangedSince(const SeenEntries& before) const;
+
+  // Of the versions of the entries that belong to a key or prefix: two answers with the same one hold the same of it.
+  uint64_t Fingerprint(const Target& target) const;
+  // Of all.
+  uint64_t Fingerprint() const { return Fingerprint(0, seen_.size()); }
+
+  bool empty() const { return seen_.empty(); }
   // About what the answer took on its way.
   size_t bytes() const { return bytes_; }
 
@@ -29,12 +41,16 @@ class SeenEntries {
     size_t value_hash;
   };
 
+  uint64_t Fingerprint(size_t begin, size_t end) const;
+
   std::vector<Seen> seen_;
   size_t bytes_ = 0;
 };
 
-// About what these take in an answer.
-size_t AnswerBytes(const std::vector<KvEntry>& entries);
+// Where entries that are sorted by key hold what belongs to a key or prefix: from the first position to before the
+// second.
+template <typename Entry>
+std::pair<size_t, size_t> PartOf(const Target& target, const std::vector<Entry>& entries);
 
 }  // namespace meshgate::consul
 

@@ -6,9 +6,12 @@
 namespace meshgate::consul {
 
 bool SharedQuery::OnState(const Fetched& fetched, bool reset) {
-  const std::vector<std::string> changed = seen_.Update(fetched.state->entries);
   const auto pool = pool_.lock();
-  return pool == nullptr || pool->OnShareState(*this, fetched, reset, changed, seen_.bytes());
+  if (pool == nullptr) return true;
+  SeenEntries seen(fetched.state->entries);
+  // Read without the lock: nobody else writes it.
+  const std::vector<std::string> changed = seen.ChangedSince(seen_);
+  return pool->OnShareState(*this, fetched, reset, std::move(seen), changed);
 }
 
 void SharedQuery::OnConfirmed(absl::Time received) {
@@ -22,6 +25,11 @@ void SharedQuery::OnFailure(const absl::Status& error, int consecutive) {
 bool SharedQuery::OnAsk() {
   const auto pool = pool_.lock();
   return pool != nullptr && pool->OnShareAsk(*this);
+}
+
+void SharedQuery::OnSend(bool blocks) {
+  if (blocks) return;
+  if (const auto pool = pool_.lock()) pool->OnShareSend(*this);
 }
 
 void SharedQuery::Add(const std::shared_ptr<UpstreamMember>& member) {

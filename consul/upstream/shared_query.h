@@ -36,6 +36,7 @@ class SharedQuery final : public UpstreamWatch::Listener, public std::enable_sha
   void OnConfirmed(absl::Time received) override;
   void OnFailure(const absl::Status& error, int consecutive) override;
   bool OnAsk() override;
+  void OnSend(bool blocks) override;
 
  private:
   friend class UpstreamPool;
@@ -53,9 +54,6 @@ class SharedQuery final : public UpstreamWatch::Listener, public std::enable_sha
   const std::string prefix_;
   const std::weak_ptr<UpstreamPool> pool_;
 
-  // ---- The loop's thread alone.
-  SeenEntries seen_;
-
   // ---- Guarded by the pool's lock.
   std::shared_ptr<UpstreamWatch> loop_;
   // By name and kind; the names are the members' own. A target may be there twice for a moment, while it is dropped and
@@ -66,6 +64,9 @@ class SharedQuery final : public UpstreamWatch::Listener, public std::enable_sha
   // Joined since the last query was sent; and before it, without an answer yet.
   std::vector<Joined> joined_;
   std::vector<Joined> asked_;
+  // The last answer, which the loop's thread alone replaces; and when it came, in a count of the pool's.
+  SeenEntries seen_;
+  uint64_t answered_ = 0;
   // When every member was last told that it is up to date.
   absl::Time confirmed_ = absl::InfinitePast();
   bool failing_ = false;

@@ -38,10 +38,16 @@ bool UpstreamMember::OwnQuery::OnAsk() {
   return false;
 }
 
-void UpstreamMember::OwnQuery::OnSeatWanted() {
+void UpstreamMember::OwnQuery::OnSend(bool) {
   const auto member = member_.lock();
   if (member == nullptr) return;
-  if (auto pool = member->pool_.lock()) pool->OnOwnSeatWanted(member, stint_);
+  if (auto pool = member->pool_.lock()) pool->OnOwnSend(*member, stint_);
+}
+
+bool UpstreamMember::OwnQuery::OnSeatWanted() {
+  const auto member = member_.lock();
+  const auto pool = member != nullptr ? member->pool_.lock() : nullptr;
+  return pool != nullptr && pool->OnOwnSeatWanted(member, stint_);
 }
 
 }  // namespace meshgate::consul

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "consul/upstream/mailbox.h"
+#include "consul/upstream/seen_entries.h"
 #include "consul/upstream/upstream_watch.h"
 #include "consul/watch/target.h"
 
@@ -30,6 +31,11 @@ class UpstreamMember final : public std::enable_shared_from_this<UpstreamMember>
   friend class SharedQuery;
   class OwnQuery;
 
+  void NoteLocked(const SeenEntries& seen) {
+    present_ = !seen.empty();
+    bytes_ = seen.bytes();
+    fingerprint_ = seen.Fingerprint();
+  }
   bool shareable() const { return target_.kind == TargetKind::kKey || target_.kind == TargetKind::kPrefix; }
 
   const Target target_;
@@ -47,10 +53,16 @@ class UpstreamMember final : public std::enable_shared_from_this<UpstreamMember>
   SharedQuery* share_ = nullptr;
   // A shared query that was sent after it had joined has been answered.
   bool covered_ = false;
-  // Has a state, as far as the pool knows; of what size, and whether it holds anything.
+  // Has a state, as far as the pool knows; whether it holds anything, of what size and which.
   bool ready_ = false;
   bool present_ = false;
   size_t bytes_ = 0;
+  uint64_t fingerprint_ = 0;
+  // When its own query was last sent, and the one that brought the state; counted as SharedQuery::answered_ is.
+  uint64_t sent_ = 0;
+  uint64_t known_ = 0;
+  // How often it has been read again to catch up with a shared query that it is to join.
+  int catch_ups_ = 0;
 };
 
 // Hears what a member's own query brings, and forgets it when the member has another one.
@@ -62,7 +74,8 @@ class UpstreamMember::OwnQuery final : public UpstreamWatch::Listener {
   void OnConfirmed(absl::Time received) override;
   void OnFailure(const absl::Status& error, int consecutive) override;
   bool OnAsk() override;
-  void OnSeatWanted() override;
+  void OnSend(bool blocks) override;
+  bool OnSeatWanted() override;
 
  private:
   const std::weak_ptr<UpstreamMember> member_;

@@ -15,6 +15,9 @@ constexpr absl::Duration kConfirmEvery = absl::Seconds(5);
 // never behind a crowd of ours.
 constexpr int kSeatsPerRead = 8;
 
+// A target that changes faster than it can be read joins in the end: the shared query then returns all the time, too.
+constexpr int kMaxCatchUps = 3;
+
 std::shared_ptr<UpstreamContext> MakeContext(Backend* backend, Scheduler* scheduler, WatchReporter* reporter,
                                              absl::Duration wait) {
   auto context = std::make_shared<UpstreamContext>();
@@ -34,18 +37,6 @@ std::shared_ptr<UpstreamContext> MakeContext(Backend* backend, Scheduler* schedu
 template <typename T>
 uint64_t SeedOf(const T& what, Scheduler* scheduler) {
   return absl::HashOf(what) ^ static_cast<uint64_t>(absl::ToUnixNanos(scheduler->Now()));
-}
-
-// Where a member finds its part of a shared answer.
-std::pair<size_t, size_t> PartOf(const Target& target, const std::vector<KvEntry>& entries) {
-  const auto begin =
-      std::lower_bound(entries.begin(), entries.end(), target.name,
-                       [](const KvEntry& entry, const std::string& name) { return entry.key < name; });
-  const auto end = std::partition_point(begin, entries.end(), [&](const KvEntry& entry) {
-    return target.kind == TargetKind::kKey ? entry.key == target.name
-                                           : entry.key.compare(0, target.name.size(), target.name) == 0;
-  });
-  return {static_cast<size_t>(begin - entries.begin()), static_cast<size_t>(end - entries.begin())};
 }
 
 }  // namespace
@@ -112,12 +103,13 @@ void UpstreamPool::Stop(UpstreamMember& member) {
 }
 
 bool UpstreamPool::OnOwnState(UpstreamMember& member, uint64_t stint, const Fetched& fetched, bool reset) {
+  const SeenEntries seen(fetched.state->entries);
   {
     MutexLock lock(mu_);
     if (member.stint_ != stint) return true;
     if (!std::exchange(member.ready_, true) && member.shareable()) ++alone_;
-    member.present_ = !fetched.state->entries.empty();
-    member.bytes_ = AnswerBytes(fetched.state->entries);
+    member.NoteLocked(seen);
+    member.known_ = member.sent_;
     member.mailbox_.Push(Mailbox::State(fetched, reset));
   }
   return member.mailbox_.Deliver();
@@ -132,18 +124,26 @@ void UpstreamPool::OnOwnNews(UpstreamMember& member, uint64_t stint, Mailbox::Ne
   member.mailbox_.Deliver();
 }
 
-void UpstreamPool::OnOwnSeatWanted(const std::shared_ptr<UpstreamMember>& member, uint64_t stint) {
+void UpstreamPool::OnOwnSend(UpstreamMember& member, uint64_t stint) {
+  MutexLock lock(mu_);
+  if (member.stint_ == stint) member.sent_ = ++events_;
+}
+
+bool UpstreamPool::OnOwnSeatWanted(const std::shared_ptr<UpstreamMember>& member, uint64_t stint) {
   Todo todo;
   {
     MutexLock lock(mu_);
-    if (member->stint_ != stint || !member->shareable()) return;
-    if (SharedQuery* share = FindShareLocked(member->target_)) {
-      JoinLocked(member, *share, todo);
-    } else {
+    if (member->stint_ != stint || !member->shareable()) return false;
+    SharedQuery* const share = FindShareLocked(member->target_);
+    if (share == nullptr) {
       PlanIfTooManyLocked();
+      return false;
     }
+    if (!CanJoinLocked(*member, *share) && member->catch_ups_++ < kMaxCatchUps) return true;
+    JoinLocked(member, *share, todo);
   }
   Do(std::move(todo));
+  return false;
 }
 
 void UpstreamPool::CheckLimit() {
@@ -184,6 +184,12 @@ void UpstreamPool::RetireShareLocked(SharedQuery& share, Todo& todo) {
   shares_.erase(ShareKey(share.datacenter(), share.prefix()));
 }
 
+bool UpstreamPool::CanJoinLocked(const UpstreamMember& member, const SharedQuery& share) const {
+  // Never answered: it begins with a read that covers the member.
+  return share.answered_ == 0 || member.known_ > share.answered_ ||
+         member.fingerprint_ == share.seen_.Fingerprint(member.target_);
+}
+
 void UpstreamPool::JoinLocked(const std::shared_ptr<UpstreamMember>& member, SharedQuery& share, Todo& todo) {
   LeaveLocked(*member, todo);
   member->share_ = &share;
@@ -202,6 +208,8 @@ void UpstreamPool::LeaveLocked(UpstreamMember& member, Todo& todo) {
     context_->reporter->OnSharedTargets(-1);
   }
   member.covered_ = false;
+  member.sent_ = member.known_ = 0;
+  member.catch_ups_ = 0;
   member.stint_ = next_stint_++;
 }
 
@@ -225,18 +233,22 @@ void UpstreamPool::Do(Todo todo) {
 bool UpstreamPool::OnShareAsk(SharedQuery& share) {
   CheckLimit();
   MutexLock lock(mu_);
-  const bool joined = !share.joined_.empty();
-  std::move(share.joined_.begin(), share.joined_.end(), std::back_inserter(share.asked_));
-  share.joined_.clear();
-  return joined;
+  return !share.joined_.empty();
 }
 
-bool UpstreamPool::OnShareState(SharedQuery& share, const Fetched& fetched, bool reset,
-                                const std::vector<std::string>& changed, size_t bytes) {
+void UpstreamPool::OnShareSend(SharedQuery& share) {
+  MutexLock lock(mu_);
+  std::move(share.joined_.begin(), share.joined_.end(), std::back_inserter(share.asked_));
+  share.joined_.clear();
+}
+
+bool UpstreamPool::OnShareState(SharedQuery& share, const Fetched& fetched, bool reset, SeenEntries seen,
+                                const std::vector<std::string>& changed) {
   struct Part {
     SharedQuery::Joined of;
     std::pair<size_t, size_t> range;
     SharedState state;
+    SeenEntries seen;
   };
   const std::vector<KvEntry>& entries = fetched.state->entries;
   std::vector<Part> parts;
@@ -245,6 +257,8 @@ bool UpstreamPool::OnShareState(SharedQuery& share, const Fetched& fetched, bool
   {
     MutexLock lock(mu_);
     if (share.loop_ == nullptr) return true;
+    share.seen_ = std::move(seen);
+    share.answered_ = ++events_;
     std::vector<UpstreamMember*> found;
     for (const std::string& key : changed) share.FindWhoSees(key, found);
     found.erase(std::remove_if(found.begin(), found.end(), [](const UpstreamMember* m) { return !m->covered_; }),
@@ -261,7 +275,7 @@ bool UpstreamPool::OnShareState(SharedQuery& share, const Fetched& fetched, bool
     for (UpstreamMember* member : found) {
       const auto range = PartOf(member->target_, entries);
       if (range.first != range.second || member->target_.kind != TargetKind::kKey) {
-        parts.push_back({{member->shared_from_this(), member->stint_}, range, nullptr});
+        parts.push_back({{member->shared_from_this(), member->stint_}, range, nullptr, {}});
       } else if (member->present_) {
         // Deleted, or no longer for us to see: its own read tells, and it joins again after that.
         WatchAloneLocked(member->shared_from_this(), todo);
@@ -270,7 +284,7 @@ bool UpstreamPool::OnShareState(SharedQuery& share, const Fetched& fetched, bool
         todo.deliver.push_back(member->shared_from_this());
       }
     }
-    WeighLocked(share, bytes);
+    WeighLocked(share, share.seen_.bytes());
     if (share.members_.empty()) RetireShareLocked(share, todo);
   }
   // Copied without the lock: a part may be large.
@@ -278,6 +292,7 @@ bool UpstreamPool::OnShareState(SharedQuery& share, const Fetched& fetched, bool
     auto state = std::make_shared<State>();
     state->entries.assign(entries.begin() + static_cast<std::ptrdiff_t>(part.range.first),
                           entries.begin() + static_cast<std::ptrdiff_t>(part.range.second));
+    part.seen = SeenEntries(state->entries);
     part.state = std::move(state);
   }
   {
@@ -285,8 +300,7 @@ bool UpstreamPool::OnShareState(SharedQuery& share, const Fetched& fetched, bool
     for (Part& part : parts) {
       UpstreamMember& member = *part.of.first;
       if (member.stint_ != part.of.second) continue;
-      member.present_ = !part.state->entries.empty();
-      member.bytes_ = AnswerBytes(part.state->entries);
+      member.NoteLocked(part.seen);
       member.mailbox_.Push(Mailbox::State({std::move(part.state), fetched.meta}, reset));
       todo.deliver.push_back(std::move(part.of.first));
     }

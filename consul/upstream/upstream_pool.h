@@ -33,8 +33,9 @@ namespace meshgate::consul {
 // is kept true:
 //   - Nothing goes back in time. What a shared query brings counts for a target only if the query was sent after the
 //     target had joined; what the target's own query brings does not count from then on.
-//   - Nothing is missed. A query that is under way when a target joins wakes for the target's changes, too; its answer
-//     doesn't count for it, but the next one is then a plain read at once, which does.
+//   - Nothing is missed. A target joins a query only with a state as new as the query's last answer. Even if that query
+//     is waiting, it then wakes for the target's changes, too; its answer doesn't count for the target, but the next
+//     one is then a plain read at once, which does.
 //   - A key that is gone from a shared answer may be deleted or may have become forbidden. It leaves and is read by
 //     itself: 404 is a deletion, 403 a failure. It joins again afterwards.
 //   - A quarter of the seats is kept for shared queries, and a new plan uses half, so that a change of plan finds seats
@@ -91,14 +92,16 @@ class UpstreamPool final : public std::enable_shared_from_this<UpstreamPool> {
   void Stop(UpstreamMember& member);
   bool OnOwnState(UpstreamMember& member, uint64_t stint, const Fetched& fetched, bool reset);
   void OnOwnNews(UpstreamMember& member, uint64_t stint, Mailbox::News news);
-  void OnOwnSeatWanted(const std::shared_ptr<UpstreamMember>& member, uint64_t stint);
+  void OnOwnSend(UpstreamMember& member, uint64_t stint);
+  bool OnOwnSeatWanted(const std::shared_ptr<UpstreamMember>& member, uint64_t stint);
   // Finds out when the backend's limit has changed.
   void CheckLimit();
 
   // ---- Of SharedQuery.
   bool OnShareAsk(SharedQuery& share);
-  bool OnShareState(SharedQuery& share, const Fetched& fetched, bool reset, const std::vector<std::string>& changed,
-                    size_t bytes);
+  void OnShareSend(SharedQuery& share);
+  bool OnShareState(SharedQuery& share, const Fetched& fetched, bool reset, SeenEntries seen,
+                    const std::vector<std::string>& changed);
   void OnShareConfirmed(SharedQuery& share, absl::Time received);
   void OnShareFailure(SharedQuery& share, const absl::Status& error, int consecutive);
 
@@ -109,6 +112,8 @@ class UpstreamPool final : public std::enable_shared_from_this<UpstreamPool> {
   SharedQuery& ShareLocked(const ShareKey& key, Todo& todo) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // It has no members any more.
   void RetireShareLocked(SharedQuery& share, Todo& todo) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether the query, which may be waiting, is known to wake for whatever the member does not know.
+  bool CanJoinLocked(const UpstreamMember& member, const SharedQuery& share) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void JoinLocked(const std::shared_ptr<UpstreamMember>& member, SharedQuery& share, Todo& todo)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // From its query of whichever kind; it has none then.
@@ -139,6 +144,8 @@ class UpstreamPool final : public std::enable_shared_from_this<UpstreamPool> {
   std::map<ShareKey, std::shared_ptr<SharedQuery>> shares_ ABSL_GUARDED_BY(mu_);
   // How long the prefixes of shares_ are, and how many are so long.
   std::map<size_t, int> share_lengths_ ABSL_GUARDED_BY(mu_);
+  // Orders what is sent and what is answered.
+  uint64_t events_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t next_stint_ ABSL_GUARDED_BY(mu_) = 1;
   // Services and catalogs.
   size_t unshareable_ ABSL_GUARDED_BY(mu_) = 0;

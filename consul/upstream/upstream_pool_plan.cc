@@ -122,7 +122,13 @@ void UpstreamPool::ApplyLocked(const Plan& plan, const std::vector<std::shared_p
     before.erase({wanted.datacenter, wanted.prefix});
     SharedQuery& share = ShareLocked({wanted.datacenter, wanted.prefix}, todo);
     for (const size_t i : wanted.members) {
-      if (planned[i]->watched_ && planned[i]->share_ != &share) JoinLocked(planned[i], share, todo);
+      if (!planned[i]->watched_ || planned[i]->share_ == &share) continue;
+      if (CanJoinLocked(*planned[i], share)) {
+        JoinLocked(planned[i], share, todo);
+      } else {
+        // It is behind, or ahead: a read of its own tells, after which it joins.
+        WatchAloneLocked(planned[i], todo);
+      }
     }
   }
   for (const size_t i : plan.alone) {

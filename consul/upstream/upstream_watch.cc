@@ -89,8 +89,12 @@ void UpstreamWatch::Ask() {
     index = blocking_.next_index();
   }
   if (index != 0) {
-    if (Seated(*listener)) Send(index, std::nullopt);
-    return;
+    bool again = false;
+    if (Seated(*listener, again)) Send(index, std::nullopt);
+    if (!again) return;
+    MutexLock lock(mu_);
+    if (stopped_) return;
+    blocking_.AskPlainly();
   }
   if (auto turn = context_->reads->TryTake(rank_)) {
     Send(0, std::move(turn));
@@ -121,12 +125,13 @@ void UpstreamWatch::AskAfter(absl::Duration delay, bool plainly) {
       delay, [self = shared_from_this(), plainly] { plainly ? self->AskPlainly() : self->Ask(); });
 }
 
-bool UpstreamWatch::Seated(Listener& listener) {
+bool UpstreamWatch::Seated(Listener& listener, bool& again) {
   {
     MutexLock lock(mu_);
     if (seat_.has_value()) return true;
   }
-  listener.OnSeatWanted();
+  again = listener.OnSeatWanted();
+  if (again) return false;
   bool waits = false;
   {
     MutexLock lock(mu_);
@@ -167,6 +172,7 @@ absl::Duration UpstreamWatch::PollInterval() const {
 }
 
 void UpstreamWatch::Send(uint64_t index, std::optional<Seats::Seat> turn) {
+  if (const auto listener = listener_.lock()) listener->OnSend(index != 0);
   ReadOptions options;
   uint64_t query;
   {

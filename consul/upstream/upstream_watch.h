@@ -58,10 +58,13 @@ class UpstreamWatch final : public std::enable_shared_from_this<UpstreamWatch> {
     virtual void OnConfirmed(absl::Time received) = 0;
     // It will be tried again, unless the listener calls Stop(). `consecutive` failures so far, 1 and up.
     virtual void OnFailure(const absl::Status& error, int consecutive) = 0;
-    // A query is about to be sent. Returns whether it must be a plain read.
+    // Whether the next query must be a plain read.
     virtual bool OnAsk() { return false; }
-    // A blocking query is to be sent, and the loop has no seat yet. The listener may Stop() it.
-    virtual void OnSeatWanted() {}
+    // It is sent now.
+    virtual void OnSend(bool blocks) {}
+    // A blocking query is to be sent, and the loop has no seat yet. The listener may Stop() it. Returns whether it must
+    // be a plain read instead.
+    virtual bool OnSeatWanted() { return false; }
   };
 
   // `max_bytes` of an answer; 0: the backend's own limit. `seed` is for the jitter of retries.
@@ -81,8 +84,8 @@ class UpstreamWatch final : public std::enable_shared_from_this<UpstreamWatch> {
   void Ask();
   void AskPlainly();
   void AskAfter(absl::Duration delay, bool plainly);
-  // Takes a seat or waits for one. Returns whether there is one.
-  bool Seated(Listener& listener);
+  // Takes a seat or waits for one. Returns whether there is one. Sets `again` where the listener wants a plain read.
+  bool Seated(Listener& listener, bool& again);
   void OnSeat(Seats::Seat seat);
   void Send(uint64_t index, std::optional<Seats::Seat> turn);
   void OnAnswer(absl::StatusOr<Fetched> answer);

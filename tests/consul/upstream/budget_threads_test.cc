@@ -1,0 +1,124 @@
+// The budget under real threads, for ThreadSanitizer.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_format.h"
+#include "consul/base/mutex.h"
+#include "consul/base/thread_pool_scheduler.h"
+#include "consul/watch/hub.h"
+#include "meshgate/v1/config_service.pb.h"
+#include "tests/testing/fake_consul.h"
+
+namespace meshgate::consul {
+namespace {
+
+using ::meshgate::testing::FakeConsul;
+
+// Takes what it is woken for, checks that values only grow, and can be waited for.
+class WaitingReader : public Subscriber {
+ public:
+  void Attach(std::unique_ptr<Subscription> subscription) {
+    MutexLock lock(mu_);
+    subscription_ = std::move(subscription);
+    TakeLocked();
+  }
+  void Detach() {
+    std::unique_ptr<Subscription> gone;
+    MutexLock lock(mu_);
+    gone = std::move(subscription_);
+  }
+  void Wake() override {
+    MutexLock lock(mu_);
+    if (subscription_ != nullptr) TakeLocked();
+  }
+  void WaitFor(int value) {
+    MutexLock lock(mu_);
+    while (last_ < value) changed_.Wait(mu_);
+  }
+
+ private:
+  void TakeLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    while (true) {
+      auto next = subscription_->Next();
+      ASSERT_TRUE(next.ok());
+      if (*next == nullptr) break;
+      v1::WatchConfigResponse response;
+      ASSERT_TRUE(response.ParseFromString((*next)->bytes));
+      for (const auto& event : response.events()) {
+        int value = 0;
+        ASSERT_TRUE(absl::SimpleAtoi(event.entry().value(), &value));
+        EXPECT_GT(value, last_) << event.entry().key() << " went back, or was told twice";
+        last_ = value;
+      }
+    }
+    changed_.NotifyAll();
+  }
+
+  Mutex mu_;
+  CondVar changed_;
+  std::unique_ptr<Subscription> subscription_ ABSL_GUARDED_BY(mu_);
+  int last_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+// Keys are written while readers of all of them come, others come and go, and plans change: every reader that stays
+// reaches the last value in order, with no more queries than there may be.
+TEST(BudgetThreadsTest, ReadersConvergeWhilePlansChange) {
+  constexpr int kLimit = 16;
+  constexpr int kKeys = 120;
+  constexpr int kRounds = 30;
+  ThreadPoolScheduler scheduler(2, "hub");
+  FakeConsul consul(&scheduler, kLimit);
+  consul.SetLatency(absl::Milliseconds(5));
+  WatchReporter reporter;
+  HubOptions options;
+  options.wait = absl::Seconds(2);
+  options.linger = absl::Milliseconds(10);
+  Hub hub(&consul, &scheduler, &reporter, options);
+  const auto name = [](int i) { return absl::StrFormat("k/%03d", i); };
+  const auto open = [&](int i) {
+    auto reader = std::make_shared<WaitingReader>();
+    reader->Attach(hub.Subscribe({TargetKind::kKey, name(i), "", ""}, View{}, std::nullopt, reader));
+    return reader;
+  };
+
+  std::atomic<bool> done{false};
+  std::vector<std::thread> churn;
+  for (int t = 0; t < 2; ++t) {
+    churn.emplace_back([&, t] {
+      for (int i = 0; !done; ++i) {
+        std::vector<std::shared_ptr<WaitingReader>> some;
+        for (int j = 0; j < 20; ++j) some.push_back(open(kKeys + (7 * i + 11 * j + t) % 60));
+        for (auto& reader : some) reader->Detach();
+        std::this_thread::yield();
+      }
+    });
+  }
+  std::vector<std::shared_ptr<WaitingReader>> readers;
+  for (int i = 0; i < kKeys; ++i) readers.push_back(open(i));
+  std::thread writer([&] {
+    for (int round = 1; round <= kRounds; ++round) {
+      for (int i = 0; i < kKeys; ++i) consul.Put(name(i), std::to_string(round));
+      // Until the last has it: rounds then go along with plans, which take their time.
+      readers[round % kKeys]->WaitFor(round);
+    }
+  });
+  writer.join();
+  for (auto& reader : readers) reader->WaitFor(kRounds);
+  done = true;
+  for (auto& thread : churn) thread.join();
+  for (auto& reader : readers) reader->Detach();
+  EXPECT_LE(consul.most_blocking(), kLimit);
+  hub.Shutdown();
+  consul.Shutdown();
+  scheduler.Stop();
+}
+
+}  // namespace
+}  // namespace meshgate::consul
