@@ -71,6 +71,8 @@ class WatchReporter {
   virtual void OnPropagation(TargetKind kind, absl::Duration took) {}
   virtual void OnDropped(DropReason reason) {}
   virtual void OnIndexReset() {}
+  // An answer lacked what readers hold, and it could not be confirmed to be gone: they keep it.
+  virtual void OnUnconfirmed(TargetKind kind) {}
   // A blocking query returned, and nothing had changed.
   virtual void OnSpuriousWakeup(TargetKind kind) {}
   virtual void OnCacheRequest(CacheResult result) {}

@@ -188,6 +188,9 @@ class WatchMetrics final : public consul::WatchReporter {
                                    "seconds, per stream and change.");
     auto& spurious = Counters(r, "meshgate_consul_spurious_wakeups_total",
                               "Blocking queries that returned although nothing they watch had changed.");
+    auto& unconfirmed = Counters(r, "meshgate_watch_unconfirmed_total",
+                                 "Answers that lacked what readers hold, and were not used because it could not be "
+                                 "confirmed to be gone; Consul hides what the gateway's token may not read.");
     for (int i = 0; i < kTargetKinds; ++i) {
       const std::string kind(ToString(KindAt(i)));
       streams_[i] = &streams.Add(KindLabel(i));
@@ -197,6 +200,7 @@ class WatchMetrics final : public consul::WatchReporter {
       merged_[i] = &merged.Add(KindLabel(i));
       propagation_[i] = &propagation.Add(KindLabel(i), PropagationBuckets());
       spurious_[i] = &spurious.Add(KindLabel(i));
+      unconfirmed_[i] = &unconfirmed.Add(KindLabel(i));
     }
     auto& dropped = Counters(r, "meshgate_watch_dropped_total", "Watch streams ended against the reader's wish.");
     dropped_[0] = &dropped.Add({{"reason", "failed"}});
@@ -225,6 +229,7 @@ class WatchMetrics final : public consul::WatchReporter {
   }
   void OnDropped(DropReason reason) override { dropped_[static_cast<size_t>(reason)]->Increment(); }
   void OnIndexReset() override { index_resets_.Increment(); }
+  void OnUnconfirmed(TargetKind kind) override { unconfirmed_[At(kind)]->Increment(); }
   void OnSpuriousWakeup(TargetKind kind) override { spurious_[At(kind)]->Increment(); }
   void OnCacheRequest(CacheResult result) override { cache_[static_cast<size_t>(result)]->Increment(); }
 
@@ -237,7 +242,7 @@ class WatchMetrics final : public consul::WatchReporter {
   Counter& replans_;
   std::array<Gauge*, kTargetKinds> streams_, upstream_;
   std::array<std::array<Counter*, 2>, kTargetKinds> events_;
-  std::array<Counter*, kTargetKinds> merged_, spurious_;
+  std::array<Counter*, kTargetKinds> merged_, spurious_, unconfirmed_;
   std::array<Histogram*, kTargetKinds> propagation_;
   std::array<Counter*, 3> dropped_;
   std::array<Counter*, 4> cache_;

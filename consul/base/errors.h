@@ -36,6 +36,7 @@ inline constexpr std::string_view kConsulOverloaded = "CONSUL_OVERLOADED";      
 inline constexpr std::string_view kAnswerTooLarge = "ANSWER_TOO_LARGE";            // RESOURCE_EXHAUSTED
 inline constexpr std::string_view kConsulUnavailable = "CONSUL_UNAVAILABLE";       // UNAVAILABLE
 inline constexpr std::string_view kWriteOutcomeUnknown = "WRITE_OUTCOME_UNKNOWN";  // UNAVAILABLE
+inline constexpr std::string_view kHidden = "HIDDEN";                              // PERMISSION_DENIED
 inline constexpr std::string_view kTooStale = "TOO_STALE";                         // UNAVAILABLE
 inline constexpr std::string_view kDraining = "DRAINING";                          // UNAVAILABLE
 inline constexpr std::string_view kSlowReader = "SLOW_READER";                     // UNAVAILABLE
@@ -43,7 +44,6 @@ inline constexpr std::string_view kDeadline = "DEADLINE_EXCEEDED";              
 inline constexpr std::string_view kCancelled = "CANCELLED";                        // CANCELLED
 inline constexpr std::string_view kNotConsul = "UNEXPECTED_ANSWER";                // INTERNAL
 inline constexpr std::string_view kStorage = "STORAGE_FAILED";          // UNAVAILABLE, DATA_LOSS, FAILED_PRECONDITION
-inline constexpr std::string_view kNotImplemented = "NOT_IMPLEMENTED";  // UNIMPLEMENTED
 }  // namespace reason
 
 // A failed status with an ErrorInfo. `code` is not kOk. `message` says what is wrong and what to do next; it never

@@ -36,6 +36,12 @@ class Mailbox {
 
   explicit Mailbox(std::weak_ptr<Listener> listener) : listener_(std::move(listener)) {}
 
+  // See the Listener's; not under a lock.
+  Lost WhatIsLost(const consul::State& state) const {
+    const std::shared_ptr<Listener> listener = listener_.lock();
+    return listener != nullptr ? listener->WhatIsLost(state) : Lost{};
+  }
+
   // May be called under a lock, which then gives the order.
   void Push(News news) {
     MutexLock lock(mu_);

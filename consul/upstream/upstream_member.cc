@@ -13,6 +13,11 @@ void UpstreamMember::Stop() {
   if (auto pool = pool_.lock()) pool->Stop(*this);
 }
 
+Lost UpstreamMember::OwnQuery::WhatIsLost(const State& state) {
+  const auto member = member_.lock();
+  return member != nullptr ? member->mailbox_.WhatIsLost(state) : Lost{};
+}
+
 bool UpstreamMember::OwnQuery::OnState(const Fetched& fetched, bool reset) {
   const auto member = member_.lock();
   const auto pool = member != nullptr ? member->pool_.lock() : nullptr;

@@ -70,6 +70,7 @@ class UpstreamMember::OwnQuery final : public UpstreamWatch::Listener {
  public:
   OwnQuery(std::weak_ptr<UpstreamMember> member, uint64_t stint) : member_(std::move(member)), stint_(stint) {}
 
+  Lost WhatIsLost(const State& state) override;
   bool OnState(const Fetched& fetched, bool reset) override;
   void OnConfirmed(absl::Time received) override;
   void OnFailure(const absl::Status& error, int consecutive) override;

@@ -249,6 +249,7 @@ bool UpstreamPool::OnShareState(SharedQuery& share, const Fetched& fetched, bool
     std::pair<size_t, size_t> range;
     SharedState state;
     SeenEntries seen;
+    bool lost = false;
   };
   const std::vector<KvEntry>& entries = fetched.state->entries;
   std::vector<Part> parts;
@@ -293,6 +294,7 @@ bool UpstreamPool::OnShareState(SharedQuery& share, const Fetched& fetched, bool
     state->entries.assign(entries.begin() + static_cast<std::ptrdiff_t>(part.range.first),
                           entries.begin() + static_cast<std::ptrdiff_t>(part.range.second));
     part.seen = SeenEntries(state->entries);
+    part.lost = !part.of.first->mailbox_.WhatIsLost(*state).empty();
     part.state = std::move(state);
   }
   {
@@ -300,6 +302,11 @@ bool UpstreamPool::OnShareState(SharedQuery& share, const Fetched& fetched, bool
     for (Part& part : parts) {
       UpstreamMember& member = *part.of.first;
       if (member.stint_ != part.of.second) continue;
+      if (part.lost) {
+        // As a key that is gone.
+        WatchAloneLocked(part.of.first, todo);
+        continue;
+      }
       member.NoteLocked(part.seen);
       member.mailbox_.Push(Mailbox::State({std::move(part.state), fetched.meta}, reset));
       todo.deliver.push_back(std::move(part.of.first));
@@ -313,6 +320,7 @@ bool UpstreamPool::OnShareState(SharedQuery& share, const Fetched& fetched, bool
         todo.deliver.push_back(member->shared_from_this());
       }
     }
+    if (share.loop_ != nullptr && share.members_.empty()) RetireShareLocked(share, todo);
   }
   Do(std::move(todo));
   return any;

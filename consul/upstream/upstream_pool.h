@@ -37,7 +37,8 @@ namespace meshgate::consul {
 //     is waiting, it then wakes for the target's changes, too; its answer doesn't count for the target, but the next
 //     one is then a plain read at once, which does.
 //   - A key that is gone from a shared answer may be deleted or may have become forbidden. It leaves and is read by
-//     itself: 404 is a deletion, 403 a failure. It joins again afterwards.
+//     itself: 404 is a deletion, 403 a failure. It joins again afterwards. So does a prefix that has lost keys, whose own
+//     query finds out about them (UpstreamWatch::Listener::WhatIsLost()).
 //   - A quarter of the seats is kept for shared queries, and a new plan uses half, so that a change of plan finds seats
 //     free while the old queries run out (UpstreamWatch::Stop()).
 //

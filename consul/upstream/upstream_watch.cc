@@ -24,6 +24,9 @@ constexpr absl::Duration kLongestRetry = absl::Seconds(20);
 // So many failures tell readers quickly; from then on a read waits for Consul's return.
 constexpr int kPatientAfter = 2;
 
+// Between reads of a target of which Consul hides a part that readers hold.
+constexpr absl::Duration kHiddenRetry = absl::Seconds(5);
+
 // Of a query that is young while seats are scarce.
 constexpr absl::Duration kShortestWait = absl::Seconds(1);
 
@@ -218,7 +221,6 @@ void UpstreamWatch::OnAnswer(absl::StatusOr<Fetched> answer) {
 
   Verdict verdict = Verdict::kUnusable;
   bool blocked = false;
-  int failures = 0;
   // Given back without the lock.
   std::optional<Seats::Seat> seat;
   {
@@ -235,41 +237,99 @@ void UpstreamWatch::OnAnswer(absl::StatusOr<Fetched> answer) {
       // Consul only ever adds to the wait; the tenth is for clocks.
       const bool early = blocked && context_->scheduler->Now() - sent_ < sent_wait_ * 0.9;
       verdict = blocking_.OnAnswer(answer->meta.index, early);
-    }
-    if (verdict == Verdict::kUnusable) {
-      blocking_.OnError();
-      if (failures_ == 0) ++context_->failing;
-      failures = ++failures_;
-    } else {
-      ForgetFailuresLocked();
-      backoff_.Reset();
+      if (verdict == Verdict::kReset) reset_ = true;
     }
   }
+  if (verdict == Verdict::kReset) context_->reporter->OnIndexReset();
 
   if (verdict == Verdict::kUnusable) {
-    listener->OnFailure(answer.ok()
-                            ? MakeError(absl::StatusCode::kInternal, reason::kNotConsul,
-                                        "Consul's answer carried no X-Consul-Index: is there a proxy that removes it?")
-                            : answer.status(),
-                        failures);
-    absl::Duration delay;
-    {
-      MutexLock lock(mu_);
-      delay = backoff_.Next();
-    }
-    if (!absl::IsUnavailable(answer.status())) {
-      delay = std::max(delay, std::min(absl::Seconds(context_->failing / kRetriesPerSecond), kLongestRetry));
-    }
-    AskAfter(delay, /*plainly=*/false);
+    Fail(*listener, answer.ok() ? MakeError(absl::StatusCode::kInternal, reason::kNotConsul,
+                                            "Consul's answer carried no X-Consul-Index: is there a proxy that removes it?")
+                                : answer.status());
     return;
   }
+  if (verdict == Verdict::kCurrent || verdict == Verdict::kReset) {
+    if (Lost lost = listener->WhatIsLost(*answer->state); !lost.empty()) {
+      Confirm(std::move(lost), *std::move(answer), verdict, blocked);
+      return;
+    }
+  }
+  Proceed(*listener, *answer, verdict, blocked);
+}
 
+void UpstreamWatch::Confirm(Lost lost, Fetched answer, BlockingQueryState::Verdict verdict, bool blocked) {
+  uint64_t query;
+  {
+    MutexLock lock(mu_);
+    if (stopped_) return;
+    query = ++query_;
+    under_way_ = true;
+  }
+  CallHandle call = ConfirmGone(
+      *context_->backend, target_, std::move(lost),
+      [self = shared_from_this(), answer = std::move(answer), verdict, blocked](const absl::Status& gone) {
+        const std::shared_ptr<Listener> listener = self->listener_.lock();
+        std::optional<Seats::Seat> seat;
+        {
+          MutexLock lock(self->mu_);
+          self->under_way_ = false;
+          self->call_ = nullptr;
+          if (self->stopped_ || listener == nullptr) {
+            seat = std::move(self->seat_);
+            self->seat_.reset();
+            return;
+          }
+        }
+        if (gone.ok()) {
+          self->Proceed(*listener, answer, verdict, blocked);
+        } else {
+          self->context_->reporter->OnUnconfirmed(self->target_.kind);
+          self->Fail(*listener, gone);
+        }
+      });
+  MutexLock lock(mu_);
+  if (query == query_ && under_way_) call_ = std::move(call);
+}
+
+void UpstreamWatch::Fail(Listener& listener, const absl::Status& error) {
+  int failures;
+  {
+    MutexLock lock(mu_);
+    blocking_.OnError();
+    if (failures_ == 0) ++context_->failing;
+    failures = ++failures_;
+  }
+  listener.OnFailure(error, failures);
+  absl::Duration delay;
+  {
+    MutexLock lock(mu_);
+    delay = backoff_.Next();
+  }
+  if (!absl::IsUnavailable(error)) {
+    delay = std::max(delay, std::min(absl::Seconds(context_->failing / kRetriesPerSecond), kLongestRetry));
+  }
+  // Nothing wakes whoever waits for a policy to be changed, and that may take for ever. Readers hear from the second
+  // failure on that what they hold is stale.
+  if (ReasonOf(error) == reason::kHidden && failures > 1) delay = std::max(delay, kHiddenRetry);
+  AskAfter(delay, /*plainly=*/false);
+}
+
+void UpstreamWatch::Proceed(Listener& listener, const Fetched& answer, BlockingQueryState::Verdict verdict,
+                            bool blocked) {
+  using Verdict = BlockingQueryState::Verdict;
+  bool reset;
+  {
+    MutexLock lock(mu_);
+    ForgetFailuresLocked();
+    backoff_.Reset();
+    reset = reset_;
+    if (verdict == Verdict::kCurrent || verdict == Verdict::kReset) reset_ = false;
+  }
   bool changed = false;
   if (verdict == Verdict::kCurrent || verdict == Verdict::kReset) {
-    if (verdict == Verdict::kReset) context_->reporter->OnIndexReset();
-    changed = listener->OnState(*answer, verdict == Verdict::kReset);
+    changed = listener.OnState(answer, reset);
   } else if (verdict == Verdict::kWaitEnded) {
-    listener->OnConfirmed(answer->meta.received);
+    listener.OnConfirmed(answer.meta.received);
   }
 
   const bool spurious = blocked && !changed && verdict != Verdict::kWaitEnded;

@@ -52,6 +52,9 @@ class UpstreamWatch final : public std::enable_shared_from_this<UpstreamWatch> {
   class Listener {
    public:
     virtual ~Listener() = default;
+    // What the listener holds and `state` does not, where Consul may only be hiding it (Backend::ConfirmKeysGone). It is
+    // confirmed to be gone before OnState() is called with that state; otherwise that is a failure.
+    virtual Lost WhatIsLost(const State& state) { return {}; }
     // The target as Consul holds it, to be compared. `reset`: its indexes went back. Returns whether it was a change.
     virtual bool OnState(const Fetched& fetched, bool reset) = 0;
     // Consul was heard, and nothing has changed.
@@ -89,6 +92,10 @@ class UpstreamWatch final : public std::enable_shared_from_this<UpstreamWatch> {
   void OnSeat(Seats::Seat seat);
   void Send(uint64_t index, std::optional<Seats::Seat> turn);
   void OnAnswer(absl::StatusOr<Fetched> answer);
+  // Asks whether what the answer lacks is gone, and goes on from there.
+  void Confirm(Lost lost, Fetched answer, BlockingQueryState::Verdict verdict, bool blocked);
+  void Proceed(Listener& listener, const Fetched& answer, BlockingQueryState::Verdict verdict, bool blocked);
+  void Fail(Listener& listener, const absl::Status& error);
   // How long until the next read without a seat.
   absl::Duration PollInterval() const;
   void ForgetFailuresLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -115,6 +122,8 @@ class UpstreamWatch final : public std::enable_shared_from_this<UpstreamWatch> {
 
   BlockingQueryState blocking_ ABSL_GUARDED_BY(mu_);
   bool blocks_ ABSL_GUARDED_BY(mu_) = false;  // the query under way
+  // Consul's indexes went back, and the listener has not been told yet.
+  bool reset_ ABSL_GUARDED_BY(mu_) = false;
   absl::Time sent_ ABSL_GUARDED_BY(mu_);
   absl::Duration sent_wait_ ABSL_GUARDED_BY(mu_);
   // As a member of context_->failing it is counted once.

@@ -271,6 +271,16 @@ CachedState Topic::CachedLocked(absl::Time now) const {
   return CachedState{state_, index_, now - confirmed_, stale_since_.has_value(), false};
 }
 
+Lost Topic::WhatIsLost(const State& state) {
+  // What another process knew, and nobody has seen here, is not held.
+  SharedState held;
+  {
+    MutexLock lock(mu_);
+    held = state_;
+  }
+  return held != nullptr ? LostBetween(target_.kind, *held, state) : Lost{};
+}
+
 bool Topic::OnState(const Fetched& fetched, bool reset) {
   // Nobody else replaces the state from here on, so it can be compared without keeping readers from it.
   SharedState before;

@@ -67,6 +67,7 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   bool is_last_known() const { return has_state_ && stale_; }
 
   // UpstreamWatch::Listener
+  Lost WhatIsLost(const State& state) override;
   bool OnState(const Fetched& fetched, bool reset) override;
   void OnConfirmed(absl::Time received) override;
   void OnFailure(const absl::Status& error, int consecutive) override;

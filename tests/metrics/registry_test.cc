@@ -50,6 +50,7 @@ TEST(RegistryTest, EverySeriesExistsFromTheStart) {
        "meshgate_consul_index_resets_total 0",
        "meshgate_upstream_shared_targets 0",
        "meshgate_upstream_polled 0",
+       R"(meshgate_watch_unconfirmed_total{kind="prefix"} 0)",
        "meshgate_upstream_replans_total 0",
        R"(meshgate_consul_spurious_wakeups_total{kind="key"} 0)",
        R"(meshgate_cache_requests_total{result="refused"} 0)",
@@ -74,6 +75,7 @@ TEST(RegistryTest, CountsWhatIsReported) {
   watch->OnDropped(WatchReporter::DropReason::kSlowReader);
   watch->OnDropped(WatchReporter::DropReason::kSlowReader);
   watch->OnIndexReset();
+  watch->OnUnconfirmed(TargetKind::kPrefix);
   watch->OnSpuriousWakeup(TargetKind::kCatalog);
   watch->OnSharedTargets(12);
   watch->OnPolled(5);
@@ -101,6 +103,7 @@ TEST(RegistryTest, CountsWhatIsReported) {
                              R"(meshgate_watch_dropped_total{reason="slow_reader"} 2)",
                              "meshgate_upstream_shared_targets 12",
                              "meshgate_upstream_polled 3",
+                             R"(meshgate_watch_unconfirmed_total{kind="prefix"} 1)",
                              "meshgate_upstream_replans_total 1",
                              "meshgate_consul_index_resets_total 1",
                              R"(meshgate_consul_spurious_wakeups_total{kind="catalog"} 1)",

@@ -257,13 +257,21 @@ CallHandle FakeBackend::Commit(const std::vector<consul::KvOperation>& operation
   return Record(std::move(arguments), std::move(done));
 }
 
+CallHandle FakeBackend::Confirm(Arguments arguments, size_t count, Callback<std::vector<consul::Presence>> done) {
+  if (!confirms_itself_) return Record(std::move(arguments), std::move(done));
+  shared_->scheduler->Post([count, done = std::move(done)]() mutable {
+    done(std::vector<consul::Presence>(count, consul::Presence::kGone));
+  });
+  return std::make_shared<Handle>(shared_, 0);
+}
+
 CallHandle FakeBackend::ConfirmKeysGone(const std::vector<std::string>& keys, const consul::ReadOptions& options,
                                         Callback<std::vector<consul::Presence>> done) {
   Arguments arguments;
   arguments.method = Method::kConfirmKeysGone;
   arguments.keys = keys;
   arguments.read = options;
-  return Record(std::move(arguments), std::move(done));
+  return Confirm(std::move(arguments), keys.size(), std::move(done));
 }
 
 CallHandle FakeBackend::ConfirmInstancesGone(const std::string& service,
@@ -275,7 +283,7 @@ CallHandle FakeBackend::ConfirmInstancesGone(const std::string& service,
   arguments.name = service;
   arguments.instances = instances;
   arguments.read = options;
-  return Record(std::move(arguments), std::move(done));
+  return Confirm(std::move(arguments), instances.size(), std::move(done));
 }
 
 CallHandle FakeBackend::Register(const consul::Registration& registration, const consul::WriteOptions& options,

@@ -82,7 +82,9 @@ class FakeBackend final : public consul::Backend {
   bool AnswerCatalog(std::vector<consul::ServiceSummary> services, std::optional<uint64_t> index);
   bool AnswerPut(consul::KvEntry written);
   bool AnswerCommit(std::vector<consul::KvEntry> written);
-  // For kConfirmKeysGone and kConfirmInstancesGone.
+  // What is asked about is gone: answered at once and not recorded, unless the test wants to answer itself, with
+  // AnswerConfirm() for kConfirmKeysGone and kConfirmInstancesGone.
+  void SetConfirmsItself(bool confirms) { confirms_itself_ = confirms; }
   bool AnswerConfirm(Method method, std::vector<consul::Presence> found);
   // For the methods that return a status alone: kDeleteKey, kDeletePrefix and kRegister to kHeartbeat.
   bool AnswerDone(Method method, absl::Status status = absl::OkStatus());
@@ -149,6 +151,7 @@ class FakeBackend final : public consul::Backend {
   class Handle;
 
   consul::CallHandle Record(Arguments arguments, AnyCallback done);
+  consul::CallHandle Confirm(Arguments arguments, size_t count, Callback<std::vector<consul::Presence>> done);
   // Takes the oldest pending call of a method.
   std::optional<PendingCall> Take(Method method);
   template <typename T>
@@ -159,6 +162,7 @@ class FakeBackend final : public consul::Backend {
   static void FailCall(Scheduler* scheduler, PendingCall call, absl::Status status);
 
   const std::shared_ptr<Shared> shared_;
+  std::atomic<bool> confirms_itself_{true};
   std::atomic<int> max_blocking_queries_{std::numeric_limits<int>::max()};
 };
 

@@ -304,6 +304,24 @@ CallHandle FakeConsul::ReadCatalog(const consul::ReadOptions& options,
   return Ask(std::move(query), options);
 }
 
+CallHandle FakeConsul::ConfirmKeysGone(const std::vector<std::string>& keys, const consul::ReadOptions&,
+                                       Callback<std::vector<consul::Presence>> done) {
+  MutexLock lock(shared_->mu);
+  absl::StatusOr<std::vector<consul::Presence>> found;
+  if (shared_->away) {
+    found = absl::Status(absl::StatusCode::kUnavailable, "");
+  } else {
+    found.emplace();
+    for (const std::string& key : keys) {
+      found->push_back(shared_->forbidden.count(key) > 0  ? consul::Presence::kHidden
+                       : shared_->entries.count(key) > 0 ? consul::Presence::kExists
+                                                         : consul::Presence::kGone);
+    }
+  }
+  shared_->Later([done = std::move(done), found = std::move(found)]() mutable { done(std::move(found)); });
+  return std::make_shared<Handle>(shared_, 0);
+}
+
 namespace {
 
 absl::Status Unimplemented() { return absl::Status(absl::StatusCode::kUnimplemented, ""); }
@@ -325,6 +343,15 @@ CallHandle FakeConsul::DeleteKey(const std::string&, std::optional<uint64_t>, co
   return Refuse(shared_->scheduler, std::move(done));
 }
 CallHandle FakeConsul::DeletePrefix(const std::string&, const consul::WriteOptions&, DoneCallback done) {
+  return Refuse(shared_->scheduler, std::move(done));
+}
+CallHandle FakeConsul::Commit(const std::vector<consul::KvOperation>&, const consul::WriteOptions&,
+                              Callback<std::vector<KvEntry>> done) {
+  return Refuse(shared_->scheduler, std::move(done));
+}
+CallHandle FakeConsul::ConfirmInstancesGone(const std::string&, const std::vector<consul::InstanceName>&,
+                                            const consul::ReadOptions&,
+                                            Callback<std::vector<consul::Presence>> done) {
   return Refuse(shared_->scheduler, std::move(done));
 }
 CallHandle FakeConsul::Register(const consul::Registration&, const consul::WriteOptions&, DoneCallback done) {

@@ -64,6 +64,13 @@ class FakeConsul final : public consul::Backend {
   consul::CallHandle DeleteKey(const std::string&, std::optional<uint64_t>, const consul::WriteOptions&,
                                DoneCallback done) override;
   consul::CallHandle DeletePrefix(const std::string&, const consul::WriteOptions&, DoneCallback done) override;
+  consul::CallHandle Commit(const std::vector<consul::KvOperation>&, const consul::WriteOptions&,
+                            Callback<std::vector<consul::KvEntry>> done) override;
+  consul::CallHandle ConfirmKeysGone(const std::vector<std::string>& keys, const consul::ReadOptions& options,
+                                     Callback<std::vector<consul::Presence>> done) override;
+  consul::CallHandle ConfirmInstancesGone(const std::string&, const std::vector<consul::InstanceName>&,
+                                          const consul::ReadOptions&,
+                                          Callback<std::vector<consul::Presence>> done) override;
   consul::CallHandle Register(const consul::Registration&, const consul::WriteOptions&, DoneCallback done) override;
   consul::CallHandle Deregister(const std::string&, const consul::WriteOptions&, DoneCallback done) override;
   consul::CallHandle Heartbeat(const std::string&, consul::Health, const std::string&, const consul::WriteOptions&,

@@ -24,10 +24,11 @@ class CountingReporter : public WatchReporter {
   void OnUpstreamWatches(TargetKind, int delta) override { upstream += delta; }
   void OnEvents(TargetKind, EventType type, int count) override { (type == EventType::kPut ? puts : deletes) += count; }
   void OnIndexReset() override { ++resets; }
+  void OnUnconfirmed(TargetKind) override { ++unconfirmed; }
   void OnSpuriousWakeup(TargetKind) override { ++spurious; }
   void OnCacheRequest(CacheResult result) override { cache.push_back(result); }
 
-  int streams = 0, upstream = 0, puts = 0, deletes = 0, resets = 0, spurious = 0;
+  int streams = 0, upstream = 0, puts = 0, deletes = 0, resets = 0, spurious = 0, unconfirmed = 0;
   std::vector<CacheResult> cache;
 };
 
