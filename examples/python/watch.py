@@ -11,9 +11,10 @@ prefix = sys.argv[1]
 config = {}
 endpoint = os.environ.get("MESHGATE_ENDPOINT", "127.0.0.1:50051")
 with grpc.insecure_channel(endpoint, options=[("grpc.enable_http_proxy", 0)]) as channel:
+    stub = rpc.ConfigServiceStub(channel)
     while True:
         try:
-            for response in rpc.ConfigServiceStub(channel).WatchConfig(api.WatchConfigRequest(prefix=prefix)):
+            for response in stub.WatchConfig(api.WatchConfigRequest(prefix=prefix), wait_for_ready=True):
                 if response.snapshot:  # The whole state; otherwise what has changed.
                     config.clear()
                 for event in response.events:
