@@ -242,5 +242,20 @@ TEST_F(HubTest, ShutdownEndsEverything) {
   EXPECT_EQ(ReasonOf(read_->status()), "DRAINING");
 }
 
+// Would break if watches went on to knock at a Consul that is away in place of waiting for it, or readers learned of
+// its loss late because the first tries waited, too.
+TEST_F(HubTest, WaitsForConsulFromTheThirdTryOn) {
+  Stream stream = Open(Key("a"));
+  for (const bool patient : {false, false, true, true}) {
+    const auto pending = backend_.pending();
+    ASSERT_EQ(pending.size(), 1u);
+    EXPECT_EQ(pending[0].read.patient, patient);
+    Fail(Away());
+    scheduler_.Advance(absl::Seconds(2));
+  }
+  Answer({}, 7);
+  EXPECT_FALSE(backend_.pending().at(0).read.patient) << "it is there again";
+}
+
 }  // namespace
 }  // namespace meshgate::consul
