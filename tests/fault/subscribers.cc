@@ -98,6 +98,12 @@ class Subscribers::One {
     changed_.NotifyAll();
   }
 
+  void SetHurry(bool hurry) {
+    MutexLock lock(mu_);
+    hurry_ = hurry;
+    changed_.NotifyAll();
+  }
+
   void SetAway(bool away) {
     if (spec_.leaves_after == 0) return;
     MutexLock lock(mu_);
@@ -156,7 +162,7 @@ class Subscribers::One {
       if (!message.resume_token().empty()) token_ = message.resume_token();
       if (spec_.pause > absl::ZeroDuration()) {
         MutexLock lock(mu_);
-        if (!stopped_) changed_.WaitUntil(mu_, absl::Now() + spec_.pause);
+        if (!stopped_ && !hurry_) changed_.WaitUntil(mu_, absl::Now() + spec_.pause);
       }
     }
     context.TryCancel();
@@ -175,6 +181,7 @@ class Subscribers::One {
   CondVar changed_;
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
   bool away_ ABSL_GUARDED_BY(mu_) = false;
+  bool hurry_ ABSL_GUARDED_BY(mu_) = true;
   // Of the stream that is open.
   grpc::ClientContext* context_ ABSL_GUARDED_BY(mu_) = nullptr;
   std::thread thread_;
@@ -192,6 +199,10 @@ void Subscribers::StayAway() {
 
 void Subscribers::ComeBack() {
   for (auto& one : all_) one->SetAway(false);
+}
+
+void Subscribers::SetHurry(bool hurry) {
+  for (auto& one : all_) one->SetHurry(hurry);
 }
 
 void Subscribers::Stop() {

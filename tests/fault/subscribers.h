@@ -47,6 +47,9 @@ class Subscribers {
   void StayAway();
   void ComeBack();
 
+  // Those that lag make no pauses: what they have not taken yet waits on its way to them, not in the gateway.
+  void SetHurry(bool hurry);
+
   // Ends all streams and threads.
   void Stop();
 

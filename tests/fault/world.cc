@@ -127,8 +127,19 @@ void World::AddSubscribers() {
 }
 
 void World::RunLoad(absl::Duration time) {
+  subscribers_->SetHurry(false);
   load_->Resume();
   absl::SleepFor(time);
+}
+
+void World::PauseLoad() {
+  load_->Pause();
+  subscribers_->SetHurry(true);
+}
+
+void World::Settle() {
+  PauseLoad();
+  Converge("the load was paused", Pick(absl::Seconds(30), absl::Seconds(10)));
 }
 
 void World::AwaitStale(absl::Duration bound) {
@@ -180,7 +191,7 @@ void World::Converge(const std::string& after, absl::Duration bound) {
         absl::Milliseconds(100));
   } while (!left.empty() && history_.Now() - begin < patience);
   const absl::Duration took = history_.Now() - begin;
-  row_.converged = std::max(row_.converged, took);
+  if (after != "the load was paused") row_.converged = std::max(row_.converged, took);
   Add(absl::StrCat("convergence after ", after), left);
   if (left.empty() && took > bound) {
     Add("convergence", {absl::StrCat("after ", after, " it took ", absl::FormatDuration(took), ", more than ",
@@ -250,8 +261,27 @@ std::map<Target, Holding> World::FreshSnapshots() {
   return found;
 }
 
+void World::CheckHeld(const std::string& when) {
+  const std::map<Target, Holding> truth = Truth();
+  Violations left;
+  auto holds = [&](const std::vector<SubscriberLog>& logs) {
+    std::vector<SubscriberLog> held;
+    for (const SubscriberLog& log : logs) held.push_back({log.name, log.target, {Response()}, log.holding, false});
+    left = CheckConverged(held, truth);
+    return left.empty();
+  };
+  history_.WaitUntil(holds, kStartBound);
+  Add(absl::StrCat("held ", when), left);
+}
+
+bool World::Supervise(int number) {
+  if (!gateway(number).process().Wait(absl::ZeroDuration()).has_value()) return false;
+  EXPECT_TRUE(StartGateway(number));
+  return true;
+}
+
 void World::Judge() {
-  load_->Pause();
+  PauseLoad();
   subscribers_->StayAway();
   ChangeThingsInTheGap();
   subscribers_->ComeBack();
@@ -266,7 +296,12 @@ void World::Judge() {
   Add("nothing invented", CheckNothingInvented(record));
   Add("transactions", CheckTransactions(record));
   Add("conditional writes", CheckConditionalWrites(record));
-  Add("acknowledged writes", CheckAcknowledged(record, truth));
+  // An agent acknowledges registrations before it tells the servers: convergence is what they are judged by.
+  Record keys = record;
+  keys.writes.erase(std::remove_if(keys.writes.begin(), keys.writes.end(),
+                                   [](const Write& write) { return Covers({Kind::kService, kService}, write.names[0]); }),
+                    keys.writes.end());
+  Add("acknowledged writes", CheckAcknowledged(keys, truth));
   row_.acknowledged = history_.acknowledged();
   row_.delivered = history_.received();
   AddRow(row_);

@@ -58,9 +58,12 @@ class World {
   // Starts everything. The writers are paused. Returns when every reader has been told something; false where not.
   bool Start();
 
-  // Lets the writers write, at least for so long. They go on afterwards.
+  // Lets the writers write and slow readers lag, at least for so long. They go on afterwards.
   void RunLoad(absl::Duration time);
-  Load& load() { return *load_; }
+  // Stops the writers, and the lagging. What is under way to readers may still arrive.
+  void PauseLoad();
+  // The same, and waits until every reader holds what Consul holds: whatever is heard afterwards has happened afterwards.
+  void Settle();
   History& history() { return history_; }
   Subscribers& subscribers() { return *subscribers_; }
   AgentWriter& hand() { return *hand_; }
@@ -68,12 +71,15 @@ class World {
   std::string data_dir(int gateway) const;
 
   testing::GatewayProcess& gateway(int number) { return *gateways_[static_cast<size_t>(number)].process; }
-  // SIGKILL, and the same again on the same address. `process` and `flags` where they are to be others.
+  // SIGKILL, and the same again on the same address.
   void KillGateway(int number);
   bool StartGateway(int number);
   Options& options() { return options_; }
 
-  // Waits until all readers, or those that stay, hear that they are stale. A violation where they don't within `bound`.
+  // Starts a gateway again that has ended by itself, as a supervisor would. Returns whether it had.
+  bool Supervise(int number);
+
+  // Waits until all readers hear that they are stale. A violation where they don't within `bound`.
   void AwaitStale(absl::Duration bound = absl::Seconds(60));
   // Waits until no reader is stale.
   void AwaitFresh(absl::Duration bound = absl::Seconds(60));
@@ -84,6 +90,9 @@ class World {
 
   // One write, which has to reach its readers within `bound`.
   void Canary(absl::Duration bound);
+
+  // Every reader holds what Consul holds, be it stale.
+  void CheckHeld(const std::string& when);
 
   void Add(const std::string& promise, const Violations& violations);
 
