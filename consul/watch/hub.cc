@@ -17,7 +17,7 @@ class Hub::Impl final : public Topic::Owner, public std::enable_shared_from_this
   Impl(Backend* backend, Scheduler* scheduler, WatchReporter* reporter, HubOptions options)
       : backend_(backend), scheduler_(scheduler), reporter_(reporter), options_(options) {}
 
-  std::unique_ptr<Subscription> Subscribe(const Target& target, const View& view, std::optional<Digest> resume,
+  std::unique_ptr<Subscription> Subscribe(const Target& target, const View& view, std::optional<ResumeToken> resume,
                                           std::weak_ptr<Subscriber> subscriber);
   void Read(const Target& target, const CachedReadOptions& options,
             absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done);
@@ -88,7 +88,8 @@ std::shared_ptr<Topic> Hub::Impl::TakeLocked(const Topic* topic) {
   return taken;
 }
 
-std::unique_ptr<Subscription> Hub::Impl::Subscribe(const Target& target, const View& view, std::optional<Digest> resume,
+std::unique_ptr<Subscription> Hub::Impl::Subscribe(const Target& target, const View& view,
+                                                   std::optional<ResumeToken> resume,
                                                    std::weak_ptr<Subscriber> subscriber) {
   std::shared_ptr<Topic> topic = Pin(target);
   auto subscription = topic->Subscribe(view, resume, std::move(subscriber));
@@ -231,7 +232,7 @@ Hub::~Hub() { Shutdown(); }
 
 void Hub::Shutdown() { impl_->Shutdown(); }
 
-std::unique_ptr<Subscription> Hub::Subscribe(const Target& target, const View& view, std::optional<Digest> resume,
+std::unique_ptr<Subscription> Hub::Subscribe(const Target& target, const View& view, std::optional<ResumeToken> resume,
                                              std::weak_ptr<Subscriber> subscriber) {
   return impl_->Subscribe(target, view, resume, std::move(subscriber));
 }

@@ -82,7 +82,7 @@ absl::Status ValidateDelete(const v1::DeleteConfigRequest& request) {
 
 struct WatchParameters {
   consul::Target target;
-  std::optional<consul::Digest> resume;
+  std::optional<consul::ResumeToken> resume;
   absl::Duration progress_interval;
 };
 
@@ -102,7 +102,7 @@ absl::StatusOr<WatchParameters> ParseWatch(const v1::WatchConfigRequest& request
     case v1::WatchConfigRequest::TARGET_NOT_SET:
       return InvalidField("target", "required: key or prefix; an empty prefix watches every key");
   }
-  absl::StatusOr<std::optional<consul::Digest>> resume = ParseResumeToken("resume_token", request.resume_token());
+  absl::StatusOr<std::optional<consul::ResumeToken>> resume = ParseResumeToken("resume_token", request.resume_token());
   if (!resume.ok()) return resume.status();
   watch.resume = *resume;
   if (absl::Status s = consul::ValidateDatacenter("datacenter", request.datacenter()); !s.ok()) return s;
