@@ -53,7 +53,8 @@ TEST(FaultMatrix, QuorumLost) {
   ASSERT_TRUE(leader.has_value());
   const int survivor = Follower(*leader);
   const int other = Follower(survivor);
-  World world({"two of three servers killed, and back", cluster.server(survivor).url(), cluster.server(survivor).url()});
+  World world(
+      {"two of three servers killed, and back", cluster.server(survivor).url(), cluster.server(survivor).url()});
   ASSERT_TRUE(world.Start());
   for (int cycle = 0; cycle < Pick(1, 2); ++cycle) {
     world.RunLoad(Pick(absl::Seconds(1), absl::Seconds(4)));

@@ -84,9 +84,8 @@ std::optional<Holding> ConsulClient::ReadService(const std::string& service) {
   Holding holding;
   for (const auto& instance : *instances) {
     const auto version = instance.meta.find(kVersionMeta);
-    holding[instance.id] = {
-        version == instance.meta.end() ? std::nullopt : ParseInstanceVersion(version->second),
-        HealthName(instance.health), 0, instance.modify_index};
+    holding[instance.id] = {version == instance.meta.end() ? std::nullopt : ParseInstanceVersion(version->second),
+                            HealthName(instance.health), 0, instance.modify_index};
   }
   return holding;
 }

@@ -17,8 +17,8 @@ namespace meshgate::fault {
 class ConsulClient {
  public:
   struct Answer {
-    int code = 0;       // 0: there was none
-    bool sent = true;   // false: there was no connection, so nothing can have been applied
+    int code = 0;      // 0: there was none
+    bool sent = true;  // false: there was no connection, so nothing can have been applied
     std::string body;
 
     bool ok() const { return code == 200; }

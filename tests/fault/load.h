@@ -17,7 +17,8 @@ namespace meshgate::fault {
 // The names that are written, by whom they are:
 //   load/a/*  by one writer at the agent, put and deleted       load/g/*  by one through the gateway
 //   load/c/*  by two through the gateway, on condition          txn/*/{x,y,z}  together, in transactions at the agent
-//   big/*     40 KB each, at the agent                          web-*     instances, at the agent and through the gateway
+//   big/*     40 KB each, at the agent                          web-*     instances, at the agent and through the
+//   gateway
 constexpr char kLoadPrefix[] = "load/";
 constexpr char kTxnPrefix[] = "txn/";
 constexpr char kBigPrefix[] = "big/";

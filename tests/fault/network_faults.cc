@@ -13,8 +13,8 @@ namespace {
 using testing::ConsulAgent;
 using testing::TcpProxy;
 
-// The gateways reach the agent through a proxy, the other writers don't. `sudden`: connections that are there break when
-// the fault begins, so that every query meets it.
+// The gateways reach the agent through a proxy, the other writers don't. `sudden`: connections that are there break
+// when the fault begins, so that every query meets it.
 void Harm(const std::string& fault, TcpProxy::Mode mode, bool sudden) {
   ConsulAgent agent;
   ASSERT_TRUE(agent.ready());

@@ -83,7 +83,9 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
 class Subscribers::One {
  public:
   One(History* history, Spec spec)
-      : history_(history), spec_(std::move(spec)), number_(history->AddSubscriber(spec_.name, spec_.target)),
+      : history_(history),
+        spec_(std::move(spec)),
+        number_(history->AddSubscriber(spec_.name, spec_.target)),
         random_(static_cast<unsigned>(number_)) {
     for (const Gateway& gateway : spec_.gateways) channels_.push_back(Connect(gateway.address));
     thread_ = std::thread([this] { Run(); });
@@ -141,7 +143,8 @@ class Subscribers::One {
   template <typename WatchResponse>
   void Watch(grpc::ClientContext& context, size_t gateway) {
     const bool resumed = !token_.empty();
-    int left = spec_.leaves_after == 0 ? -1 : 1 + static_cast<int>(random_() % static_cast<unsigned>(spec_.leaves_after));
+    int left =
+        spec_.leaves_after == 0 ? -1 : 1 + static_cast<int>(random_() % static_cast<unsigned>(spec_.leaves_after));
     WatchResponse message;
     auto stream = Open(channels_[gateway], &context, spec_.target, token_, &message);
     ++stream_;

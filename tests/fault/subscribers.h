@@ -22,8 +22,8 @@ struct Gateway {
   std::atomic<int>* generation = nullptr;
 };
 
-// Readers of WatchConfig and WatchService, each with a thread, that log every response. One whose stream ends subscribes
-// again with its last token, for ever.
+// Readers of WatchConfig and WatchService, each with a thread, that log every response. One whose stream ends
+// subscribes again with its last token, for ever.
 class Subscribers {
  public:
   struct Spec {

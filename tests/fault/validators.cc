@@ -50,9 +50,8 @@ Violations CheckOrder(const Record& record) {
   Replay(record, [&](const Step& step) {
     const Response& response = step.response;
     uint64_t& seen = covered[&step.log];
-    const bool restarts =
-        response.snapshot &&
-        (LostBetween(record, response.at - kLossToldWithin, response.at) || step.stored_snapshot());
+    const bool restarts = response.snapshot &&
+                          (LostBetween(record, response.at - kLossToldWithin, response.at) || step.stored_snapshot());
     // Index 0 comes with "nothing is known yet".
     if (response.index != 0 && response.index < seen && !restarts) {
       found.push_back(absl::StrCat(Where(step), "the index goes back from ", seen));
@@ -134,8 +133,7 @@ Violations CheckNothingInvented(const Record& record) {
       if (LostBetween(record, put == nullptr ? absl::ZeroDuration() : put->begin, at)) continue;
       const auto& deletes = writes.DeletesOf(name);
       const bool deleted = std::any_of(deletes.begin(), deletes.end(), [&](const Write* write) {
-        return write->begin <= at && write->outcome != Outcome::kRefused &&
-               (put == nullptr || !Precedes(*write, *put));
+        return write->begin <= at && write->outcome != Outcome::kRefused && (put == nullptr || !Precedes(*write, *put));
       });
       if (!deleted) {
         found.push_back(absl::StrCat(Where(step), name, " with ", Text(held), " is gone, and nobody deleted it"));
@@ -208,9 +206,9 @@ Violations CheckAcknowledged(const Record& record, const Holding& truth) {
         if (!deleted) instead = "nothing";
       }
       if (!instead.empty()) {
-        found.push_back(absl::StrCat(name, ": the ", put ? absl::StrCat("write of version ", write.value.version) : "delete",
-                                     " that was acknowledged at ", absl::FormatDuration(write.end), " is lost: Consul has ",
-                                     instead));
+        found.push_back(absl::StrCat(
+            name, ": the ", put ? absl::StrCat("write of version ", write.value.version) : "delete",
+            " that was acknowledged at ", absl::FormatDuration(write.end), " is lost: Consul has ", instead));
       }
     }
   }

@@ -24,7 +24,9 @@ Held Has(uint64_t version, uint64_t modify_index, uint64_t create_index = 1) {
 // A record with one reader, made in the order in which things happen: a second passes with each.
 class Story {
  public:
-  explicit Story(Target target = {Kind::kPrefix, "a/"}) { record_.subscribers.push_back({"reader", target, {}, {}, false}); }
+  explicit Story(Target target = {Kind::kPrefix, "a/"}) {
+    record_.subscribers.push_back({"reader", target, {}, {}, false});
+  }
 
   Story& Put(std::vector<std::string> names, uint64_t version, uint64_t modify_index = 0,
              Outcome outcome = Outcome::kAcknowledged) {
@@ -204,8 +206,7 @@ TEST(ValidatorsTest, Duplicates) {
   EXPECT_THAT(CheckNoDuplicates(twice.record()), ElementsAre(HasSubstr("twice in one response")));
   Story deleted;
   deleted.Snapshot(9, {}).Delete("a/1").Events(11, {DeleteOf("a/1")});
-  EXPECT_THAT(CheckNoDuplicates(deleted.record()),
-              ElementsAre(HasSubstr("does not hold"), HasSubstr("says nothing")));
+  EXPECT_THAT(CheckNoDuplicates(deleted.record()), ElementsAre(HasSubstr("does not hold"), HasSubstr("says nothing")));
   Story silent;
   silent.Snapshot(9, {}).Events(9, {});
   EXPECT_THAT(CheckNoDuplicates(silent.record()), ElementsAre(HasSubstr("says nothing")));
@@ -261,7 +262,9 @@ TEST(ValidatorsTest, SplitTransactions) {
   begins.Snapshot(9, {}).Put({"a/x", "a/y"}, 1).Events(10, {PutOf("a/x", Has(1, 10))});
   EXPECT_THAT(CheckTransactions(begins.record()), ElementsAre(HasSubstr("beside")));
   Story goes_on;
-  goes_on.Put({"a/x", "a/y"}, 1).Put({"a/x", "a/y"}, 2).Snapshot(10, {PutOf("a/x", Has(1, 10)), PutOf("a/y", Has(1, 10))});
+  goes_on.Put({"a/x", "a/y"}, 1)
+      .Put({"a/x", "a/y"}, 2)
+      .Snapshot(10, {PutOf("a/x", Has(1, 10)), PutOf("a/y", Has(1, 10))});
   goes_on.Events(11, {PutOf("a/x", Has(2, 11))});
   goes_on.Events(11, {PutOf("a/y", Has(2, 11))});
   EXPECT_THAT(CheckTransactions(goes_on.record()), ElementsAre(HasSubstr("beside")));

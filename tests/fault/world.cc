@@ -22,9 +22,10 @@ constexpr size_t kShown = 8;
 constexpr absl::Duration kStartBound = absl::Seconds(60);
 
 const std::vector<Target>& Targets() {
-  static const auto* const targets = new std::vector<Target>{
-      {Kind::kKey, "load/a/0"},  {Kind::kKey, "load/g/0"},     {Kind::kKey, "load/c/0"},     {Kind::kKey, kCanary},
-      {Kind::kPrefix, kLoadPrefix}, {Kind::kPrefix, kTxnPrefix}, {Kind::kPrefix, kBigPrefix}, {Kind::kService, kService}};
+  static const auto* const targets =
+      new std::vector<Target>{{Kind::kKey, "load/a/0"},    {Kind::kKey, "load/g/0"},     {Kind::kKey, "load/c/0"},
+                              {Kind::kKey, kCanary},       {Kind::kPrefix, kLoadPrefix}, {Kind::kPrefix, kTxnPrefix},
+                              {Kind::kPrefix, kBigPrefix}, {Kind::kService, kService}};
   return *targets;
 }
 
@@ -245,8 +246,11 @@ std::map<Target, Holding> World::FreshSnapshots() {
   {
     Subscribers fresh(&history);
     for (const Target& target : Targets()) {
-      fresh.Add({absl::StrCat("fresh ", Short(target)), target,
-                 {{gateway(0).grpc_address(), &gateways_[0].generation}}, absl::ZeroDuration(), 0});
+      fresh.Add({absl::StrCat("fresh ", Short(target)),
+                 target,
+                 {{gateway(0).grpc_address(), &gateways_[0].generation}},
+                 absl::ZeroDuration(),
+                 0});
     }
     history.WaitUntil(
         [](const std::vector<SubscriberLog>& logs) {
@@ -299,7 +303,9 @@ void World::Judge() {
   // An agent acknowledges registrations before it tells the servers: convergence is what they are judged by.
   Record keys = record;
   keys.writes.erase(std::remove_if(keys.writes.begin(), keys.writes.end(),
-                                   [](const Write& write) { return Covers({Kind::kService, kService}, write.names[0]); }),
+                                   [](const Write& write) {
+                                     return Covers({Kind::kService, kService}, write.names[0]);
+                                   }),
                     keys.writes.end());
   Add("acknowledged writes", CheckAcknowledged(keys, truth));
   row_.acknowledged = history_.acknowledged();

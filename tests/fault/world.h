@@ -62,7 +62,8 @@ class World {
   void RunLoad(absl::Duration time);
   // Stops the writers, and the lagging. What is under way to readers may still arrive.
   void PauseLoad();
-  // The same, and waits until every reader holds what Consul holds: whatever is heard afterwards has happened afterwards.
+  // The same, and waits until every reader holds what Consul holds: whatever is heard afterwards has happened
+  // afterwards.
   void Settle();
   History& history() { return history_; }
   Subscribers& subscribers() { return *subscribers_; }
@@ -84,8 +85,8 @@ class World {
   // Waits until no reader is stale.
   void AwaitFresh(absl::Duration bound = absl::Seconds(60));
 
-  // The writers are paused. Waits until every reader holds what Consul holds, which is a violation where it takes longer
-  // than `bound` from now on.
+  // The writers are paused. Waits until every reader holds what Consul holds, which is a violation where it takes
+  // longer than `bound` from now on.
   void Converge(const std::string& after, absl::Duration bound);
 
   // One write, which has to reach its readers within `bound`.

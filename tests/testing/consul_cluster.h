@@ -22,7 +22,8 @@ class ConsulCluster {
   bool ready() const;
   ConsulAgent& server(int number) { return *servers_[static_cast<size_t>(number)]; }
 
-  // Who leads, as `asked` sees it; absent where it knows nobody. Another server than the ones that are killed or frozen.
+  // Who leads, as `asked` sees it; absent where it knows nobody. Another server than the ones that are killed or
+  // frozen.
   std::optional<int> Leader(int asked) const;
   // Polls until `asked` knows a leader that is none of `not_these`; absent where it does not within a minute.
   std::optional<int> AwaitLeader(int asked, const std::vector<int>& not_these = {}) const;

@@ -65,8 +65,8 @@ struct Pipe {
   };
   std::deque<Piece> pieces;
   size_t held = 0;
-  bool ended = false;      // nothing more will be read
-  bool told_end = false;   // and the other side knows
+  bool ended = false;     // nothing more will be read
+  bool told_end = false;  // and the other side knows
   Clock::time_point next_drip{};
 
   void Push(std::string bytes, Clock::time_point due) {

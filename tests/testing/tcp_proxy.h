@@ -9,9 +9,9 @@
 
 namespace meshgate::testing {
 
-// A proxy on a free port of the loopback, between a client and a port of the loopback, that does harm on request. Speaks
-// TCP, and HTTP/1.1 as far as it answers by itself. One thread of its own serves all connections; the methods may be
-// called from any thread.
+// A proxy on a free port of the loopback, between a client and a port of the loopback, that does harm on request.
+// Speaks TCP, and HTTP/1.1 as far as it answers by itself. One thread of its own serves all connections; the methods
+// may be called from any thread.
 class TcpProxy {
  public:
   enum class Mode {
