@@ -20,7 +20,7 @@ build_packages=(
 test_packages=(
   libgtest-dev libgmock-dev
   python3-grpcio python3-protobuf python3-yaml
-  docker-compose openssl prometheus shellcheck systemd
+  docker-compose faketime openssl prometheus shellcheck systemd
 )
 
 # The shared libraries that the two binaries are linked with, for images and hosts that only run them.

@@ -64,12 +64,13 @@ SharedMessage Feed::Next(Mark& mark, absl::Time now, int64_t& merged) {
     return Cached(sequence_, absl::InfinitePast(), now, [&] { return EncodeNoChange(kind_, Head(now)); });
   }
 
+  if (mark.waits && IsBehind(mark)) return nullptr;
   Mark before = mark;
   mark = {sequence_, epoch_, stale, std::nullopt};
   // A reader that comes back has to hear that it was recognised, even where nothing has changed.
   bool announce = false;
   if (before.resume.has_value()) {
-    before.sequence = SequenceOf(*before.resume);
+    before.sequence = SequenceOf(before.resume->digest);
     before.epoch = epoch_;
     announce = true;
   }
@@ -88,6 +89,11 @@ SharedMessage Feed::Next(Mark& mark, absl::Time now, int64_t& merged) {
     }
   }
   return Cached(kSnapshot, absl::InfinitePast(), now, [&] { return EncodeSnapshot(kind_, Head(now), *state_); });
+}
+
+bool Feed::IsBehind(const Mark& mark) const {
+  return state_ != nullptr && !stale_since_.has_value() && mark.resume.has_value() && mark.resume->index > index_ &&
+         SequenceOf(mark.resume->digest) == 0;
 }
 
 SharedMessage Feed::Progress(const Mark& mark, absl::Time now) {

@@ -13,6 +13,7 @@
 #include "consul/watch/digest.h"
 #include "consul/watch/encode.h"
 #include "consul/watch/hub.h"
+#include "consul/watch/resume_token.h"
 #include "consul/watch/state.h"
 #include "consul/watch/target.h"
 
@@ -31,7 +32,9 @@ class Feed {
     uint64_t epoch = 0;
     bool told_stale = false;
     // The state it holds from an earlier stream, until it is known whether that can be led to the current one.
-    std::optional<Digest> resume;
+    std::optional<ResumeToken> resume;
+    // It is not to be led back to an older state than that one: see IsBehind().
+    bool waits = false;
   };
 
   Feed(TargetKind kind, View view, size_t ring_events, size_t ring_bytes)
@@ -51,6 +54,10 @@ class Feed {
   // What a reader at `mark` has to be told, with the mark moved behind it. Null: nothing. Adds to `merged` the events
   // that the reader did not get because later ones cover them.
   SharedMessage Next(Mark& mark, absl::Time now, int64_t& merged);
+
+  // Whether the state that a returning reader holds is unknown here and, by its index, newer than the one here, so that
+  // a snapshot would lead it back. Not while Consul is away: then there is nothing to wait for.
+  bool IsBehind(const Mark& mark) const;
 
   // Null where the reader has got nothing yet.
   SharedMessage Progress(const Mark& mark, absl::Time now);

@@ -22,7 +22,7 @@ class Hub::Impl final : public Topic::Owner, public std::enable_shared_from_this
         options_(options),
         pool_(UpstreamPool::Make(backend, scheduler, reporter, options.wait)) {}
 
-  std::unique_ptr<Subscription> Subscribe(const Target& target, const View& view, std::optional<Digest> resume,
+  std::unique_ptr<Subscription> Subscribe(const Target& target, const View& view, std::optional<ResumeToken> resume,
                                           std::weak_ptr<Subscriber> subscriber);
   void Read(const Target& target, const CachedReadOptions& options,
             absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done);
@@ -94,7 +94,8 @@ std::shared_ptr<Topic> Hub::Impl::TakeLocked(const Topic* topic) {
   return taken;
 }
 
-std::unique_ptr<Subscription> Hub::Impl::Subscribe(const Target& target, const View& view, std::optional<Digest> resume,
+std::unique_ptr<Subscription> Hub::Impl::Subscribe(const Target& target, const View& view,
+                                                   std::optional<ResumeToken> resume,
                                                    std::weak_ptr<Subscriber> subscriber) {
   std::shared_ptr<Topic> topic = Pin(target);
   auto subscription = topic->Subscribe(view, resume, std::move(subscriber));
@@ -238,7 +239,7 @@ Hub::~Hub() { Shutdown(); }
 
 void Hub::Shutdown() { impl_->Shutdown(); }
 
-std::unique_ptr<Subscription> Hub::Subscribe(const Target& target, const View& view, std::optional<Digest> resume,
+std::unique_ptr<Subscription> Hub::Subscribe(const Target& target, const View& view, std::optional<ResumeToken> resume,
                                              std::weak_ptr<Subscriber> subscriber) {
   return impl_->Subscribe(target, view, resume, std::move(subscriber));
 }

@@ -15,7 +15,7 @@
 #include "consul/base/scheduler.h"
 #include "consul/reporter.h"
 #include "consul/types.h"
-#include "consul/watch/digest.h"
+#include "consul/watch/resume_token.h"
 #include "consul/watch/state.h"
 #include "consul/watch/state_store.h"
 #include "consul/watch/target.h"
@@ -118,10 +118,12 @@ class Hub {
   // UNAVAILABLE. The backend's Shutdown() must come before the hub is destroyed, and not before this.
   void Shutdown();
 
-  // Never null. The subscriber is woken when the first message is there; it may be there already. `resume` is the
-  // digest of the state that the reader holds from an earlier stream, of this gateway or another: where it leads to the
-  // current state the first message carries just the difference, possibly none; otherwise a snapshot.
-  std::unique_ptr<Subscription> Subscribe(const Target& target, const View& view, std::optional<Digest> resume,
+  // Never null. The subscriber is woken when the first message is there; it may be there already. `resume` says what
+  // state the reader holds from an earlier stream, of this gateway or another: where it leads to the current state the
+  // first message carries just the difference, possibly none; otherwise a snapshot. A reader that holds a newer state
+  // than the hub has yet, from a gateway that Consul answered earlier, is not led back: the message waits until that
+  // state is here, or it is known that Consul has lost it, for two seconds at most.
+  std::unique_ptr<Subscription> Subscribe(const Target& target, const View& view, std::optional<ResumeToken> resume,
                                           std::weak_ptr<Subscriber> subscriber);
 
   // Answers from the state of a target, and starts to watch it if nobody does. `done` runs once, on the Scheduler or

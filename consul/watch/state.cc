@@ -66,6 +66,26 @@ std::vector<Change> Diff(TargetKind kind, const State& before, const State& afte
   return {};
 }
 
+bool ShowEarlierTime(TargetKind kind, const std::vector<Change>& changes, const State& before, uint64_t index,
+                     const State& after) {
+  return std::any_of(changes.begin(), changes.end(), [&](const Change& change) {
+    if (!change.exists_now) return false;
+    switch (kind) {
+      case TargetKind::kKey:
+      case TargetKind::kPrefix:
+        return FindEntry(after, change.identity)->modify_index <= index;
+      case TargetKind::kService: {
+        // A check changes without the instance's index.
+        const Instance* was = FindInstance(before, change.identity);
+        return was != nullptr && FindInstance(after, change.identity)->modify_index < was->modify_index;
+      }
+      case TargetKind::kCatalog:
+        return false;
+    }
+    return false;
+  });
+}
+
 const KvEntry* FindEntry(const State& state, const std::string& key) {
   auto it = std::lower_bound(state.entries.begin(), state.entries.end(), key,
                              [](const KvEntry& e, const std::string& k) { return e.key < k; });

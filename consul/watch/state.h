@@ -33,6 +33,12 @@ std::string InstanceIdentity(const Instance& instance);
 // What leads from one state to the other, in the order of identities. Empty: they are equal.
 std::vector<Change> Diff(TargetKind kind, const State& before, const State& after);
 
+// Whether `changes`, which lead from `before` as it was known at `index` to `after`, show an earlier time that has come
+// back, as a restored snapshot or a store that was lost does: what is written has an index above all that went before.
+// Deletes show nothing.
+bool ShowEarlierTime(TargetKind kind, const std::vector<Change>& changes, const State& before, uint64_t index,
+                     const State& after);
+
 // Null where there is none.
 const KvEntry* FindEntry(const State& state, const std::string& key);
 const Instance* FindInstance(const State& state, const std::string& identity);

@@ -16,6 +16,10 @@ constexpr size_t kWakesPerTask = 512;
 // second one on.
 constexpr int kFailuresUntilStale = 2;
 
+// How long a reader is kept from an older state than the one it came back with: gateways in front of one Consul are
+// milliseconds apart, and where a network makes it more the reader had better hear something.
+constexpr absl::Duration kCatchUpWithin = absl::Seconds(2);
+
 // Errors that trying again does not mend, where there never was a state. Where there was one something else has
 // changed: a datacenter that can't be reached any more is unknown to Consul, too.
 bool IsPermanent(const absl::Status& error) {
@@ -59,6 +63,9 @@ class Topic::Reader final : public Subscription {
   Audience* const audience_;
   size_t place_;
   Feed::Mark mark_;
+  // In catching_up_; 0: it is not, and never will be.
+  uint64_t catch_up_ = 0;
+  Scheduler::TimerId catch_up_timer_ = 0;
 };
 
 std::shared_ptr<Topic> Topic::Make(Target target, Backend* backend, UpstreamPool* pool, Scheduler* scheduler,
@@ -93,11 +100,12 @@ void Topic::Stop(const absl::Status& reason) {
   FailWaiters(reason, /*fresh_too=*/true);
 }
 
-std::unique_ptr<Subscription> Topic::Subscribe(const View& view, std::optional<Digest> resume,
+std::unique_ptr<Subscription> Topic::Subscribe(const View& view, std::optional<ResumeToken> resume,
                                                std::weak_ptr<Subscriber> subscriber) {
   reporter_->OnStreams(target_.kind, +1);
   std::unique_ptr<Reader> reader;
   std::weak_ptr<Subscriber> wake;
+  uint64_t catch_up = 0;
   {
     MutexLock lock(mu_);
     Audience& audience = AudienceLocked(view);
@@ -106,9 +114,38 @@ std::unique_ptr<Subscription> Topic::Subscribe(const View& view, std::optional<D
     if (state_ != nullptr || stale_since_.has_value() || !failed_.ok()) wake = subscriber;
     audience.readers.emplace_back(reader.get(), std::move(subscriber));
     ++users_;
+    if (!stopped_ && audience.feed.IsBehind(reader->mark_)) {
+      catch_up = next_waiter_++;
+      reader->mark_.waits = true;
+      reader->catch_up_ = catch_up;
+      reader->catch_up_timer_ =
+          scheduler_->After(kCatchUpWithin, [self = shared_from_this(), catch_up] { self->EndCatchUp(catch_up); });
+      catching_up_[catch_up] = reader.get();
+    }
   }
   WakeAll({wake});
+  if (catch_up != 0) AwaitCatchUp(catch_up, resume->index);
   return reader;
+}
+
+void Topic::AwaitCatchUp(uint64_t number, uint64_t index) {
+  fresh_reads_->Read([self = shared_from_this(), number, index](absl::StatusOr<Fetched> fetched) {
+    if (fetched.ok() && fetched->meta.index.value_or(0) < index) self->EndCatchUp(number);
+  });
+}
+
+void Topic::EndCatchUp(uint64_t number) {
+  std::weak_ptr<Subscriber> wake;
+  {
+    MutexLock lock(mu_);
+    auto it = catching_up_.find(number);
+    if (it == catching_up_.end()) return;
+    Reader& reader = *it->second;
+    reader.mark_.waits = false;
+    wake = reader.audience_->readers[reader.place_].second;
+    catching_up_.erase(it);
+  }
+  WakeAll({wake});
 }
 
 Topic::Audience& Topic::AudienceLocked(const View& view) {
@@ -132,6 +169,10 @@ void Topic::Leave(Reader& reader) {
     readers[reader.place_].first->place_ = reader.place_;
     readers.pop_back();
     --users_;
+    if (reader.catch_up_ != 0) {
+      catching_up_.erase(reader.catch_up_);
+      scheduler_->Cancel(reader.catch_up_timer_);
+    }
     // A view that nobody has is not kept up to date; the first one costs nothing extra.
     if (readers.empty() && audiences_.size() > 1) {
       audiences_.erase(std::find_if(audiences_.begin(), audiences_.end(),
@@ -284,21 +325,30 @@ Lost Topic::WhatIsLost(const State& state) {
 bool Topic::OnState(const Fetched& fetched, bool reset) {
   // Nobody else replaces the state from here on, so it can be compared without keeping readers from it.
   SharedState before;
+  uint64_t index_before;
   std::optional<StoredState> stored;
   bool unanswered;
   {
     MutexLock lock(mu_);
     before = state_;
+    index_before = index_;
     unanswered = state_ == nullptr;
     if (!std::exchange(answered_, true)) {
       if (patience_timer_ != 0) scheduler_->Cancel(patience_timer_);
       held_back_ = absl::OkStatus();
       stored = std::exchange(stored_, std::nullopt);
-      if (stored.has_value()) before = stored->state;
+      if (stored.has_value()) {
+        before = stored->state;
+        index_before = stored->index;
+      }
     }
   }
   std::vector<Change> changes;
   if (before != nullptr) changes = Diff(target_.kind, *before, *fetched.state);
+  // The store's index may have passed the old one before it was asked again.
+  if (!reset && before != nullptr) {
+    reset = ShowEarlierTime(target_.kind, changes, *before, index_before, *fetched.state);
+  }
   const bool first = before == nullptr;
 
   Wakes wakes;

@@ -54,7 +54,7 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   // Ends the upstream watch. Callers that wait for a state get `reason`.
   void Stop(const absl::Status& reason);
 
-  std::unique_ptr<Subscription> Subscribe(const View& view, std::optional<Digest> resume,
+  std::unique_ptr<Subscription> Subscribe(const View& view, std::optional<ResumeToken> resume,
                                           std::weak_ptr<Subscriber> subscriber);
   // Returns false, with `done` untouched, where the topic was stopped before it had a state. The caller sees to it that
   // a topic which is unused afterwards is found to be so.
@@ -98,6 +98,11 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   absl::StatusOr<SharedMessage> NextFor(Reader& reader);
   SharedMessage ProgressFor(Reader& reader);
   void Leave(Reader& reader);
+
+  // A reader came back with a newer state than there is here. Its message waits until that has come by the upstream
+  // watch; or a quorum read says that Consul does not have it any more; or for kCatchUpWithin.
+  void AwaitCatchUp(uint64_t number, uint64_t index);
+  void EndCatchUp(uint64_t number);
 
   // Until Consul has answered for the first time the store's state is kept ready: readers get it, as stale, when the
   // first query fails or takes longer than `patience`. A failure is held back while the store is being asked, so that
@@ -155,6 +160,7 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<std::unique_ptr<Audience>> audiences_ ABSL_GUARDED_BY(mu_);
   uint64_t next_waiter_ ABSL_GUARDED_BY(mu_) = 1;
+  absl::flat_hash_map<uint64_t, Reader*> catching_up_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<uint64_t, Waiter> waiters_ ABSL_GUARDED_BY(mu_);
 
   // What the hub asks while it holds its own lock, and must not wait for; written under mu_.

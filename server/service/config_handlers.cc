@@ -69,7 +69,7 @@ absl::StatusOr<consul::WriteOptions> PlanWrite(const std::string& datacenter, co
 
 struct WatchParameters {
   consul::Target target;
-  std::optional<consul::Digest> resume;
+  std::optional<consul::ResumeToken> resume;
   absl::Duration progress_interval;
 };
 
@@ -89,7 +89,7 @@ absl::StatusOr<WatchParameters> ParseWatch(const v1::WatchConfigRequest& request
     case v1::WatchConfigRequest::TARGET_NOT_SET:
       return InvalidField("target", "required: key or prefix; an empty prefix watches every key");
   }
-  absl::StatusOr<std::optional<consul::Digest>> resume = ParseResumeToken("resume_token", request.resume_token());
+  absl::StatusOr<std::optional<consul::ResumeToken>> resume = ParseResumeToken("resume_token", request.resume_token());
   if (!resume.ok()) return resume.status();
   watch.resume = *resume;
   if (absl::Status s = consul::ValidateDatacenter("datacenter", request.datacenter()); !s.ok()) return s;

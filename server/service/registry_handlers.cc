@@ -50,14 +50,14 @@ absl::StatusOr<ServiceQuery> ParseServiceQuery(const Request& request) {
 
 struct WatchParameters {
   ServiceQuery query;
-  std::optional<consul::Digest> resume;
+  std::optional<consul::ResumeToken> resume;
   absl::Duration progress_interval;
 };
 
 absl::StatusOr<WatchParameters> ParseWatch(const v1::WatchServiceRequest& request) {
   absl::StatusOr<ServiceQuery> query = ParseServiceQuery(request);
   if (!query.ok()) return query.status();
-  absl::StatusOr<std::optional<consul::Digest>> resume = ParseResumeToken("resume_token", request.resume_token());
+  absl::StatusOr<std::optional<consul::ResumeToken>> resume = ParseResumeToken("resume_token", request.resume_token());
   if (!resume.ok()) return resume.status();
   if (absl::Status s = consul::ValidateDatacenter("datacenter", request.datacenter()); !s.ok()) return s;
   query->target.datacenter = request.datacenter();

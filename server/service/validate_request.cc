@@ -53,13 +53,13 @@ absl::Status ValidateTags(std::string_view field, const google::protobuf::Repeat
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::optional<consul::Digest>> ParseResumeToken(std::string_view field, std::string_view token) {
+absl::StatusOr<std::optional<consul::ResumeToken>> ParseResumeToken(std::string_view field, std::string_view token) {
   if (token.empty()) return std::nullopt;
   std::optional<consul::ResumeToken> parsed = consul::ResumeToken::Parse(token);
   if (!parsed) {
     return InvalidField(field, "must be a token as it was received, or empty to start with a snapshot");
   }
-  return parsed->digest;
+  return parsed;
 }
 
 absl::StatusOr<absl::Duration> ParseDuration(std::string_view field, const google::protobuf::Duration& duration) {

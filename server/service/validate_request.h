@@ -11,7 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "consul/watch/digest.h"
+#include "consul/watch/resume_token.h"
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/repeated_field.h"
 
@@ -39,7 +39,7 @@ absl::Status ValidateLines(std::string_view field, std::string_view text, size_t
 absl::Status ValidateTags(std::string_view field, const google::protobuf::RepeatedPtrField<std::string>& tags);
 
 // The state that a stream goes on from; nothing for an empty token, which starts with a snapshot.
-absl::StatusOr<std::optional<consul::Digest>> ParseResumeToken(std::string_view field, std::string_view token);
+absl::StatusOr<std::optional<consul::ResumeToken>> ParseResumeToken(std::string_view field, std::string_view token);
 
 // A duration that is well-formed (google/protobuf/duration.proto) and not negative.
 absl::StatusOr<absl::Duration> ParseDuration(std::string_view field, const google::protobuf::Duration& duration);

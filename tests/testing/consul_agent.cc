@@ -101,7 +101,6 @@ std::string ConsulAgent::url() const { return absl::StrCat("http://127.0.0.1:", 
 void ConsulAgent::Launch() {
   std::vector<std::string> args = {kBinary,
                                    "agent",
-                                   "-dev",
                                    "-bind=127.0.0.1",
                                    "-client=127.0.0.1",
                                    "-log-level=info",
@@ -113,6 +112,13 @@ void ConsulAgent::Launch() {
                                    "-dns-port=-1",
                                    "-grpc-port=-1",
                                    absl::StrCat("-config-file=", folder_, "/extra.hcl")};
+  if (options_.servers > 1) {
+    args.insert(args.end(), {"-server", absl::StrCat("-bootstrap-expect=", options_.servers),
+                             absl::StrCat("-data-dir=", folder_, "/data")});
+  } else {
+    args.emplace_back("-dev");
+  }
+  for (const uint16_t port : options_.join) args.push_back(absl::StrCat("-retry-join=127.0.0.1:", port));
   args.insert(args.end(), options_.args.begin(), options_.args.end());
   std::vector<char*> argv;
   for (std::string& arg : args) argv.push_back(arg.data());
@@ -131,8 +137,8 @@ void ConsulAgent::Launch() {
     _exit(127);
   }
   ASSERT_GT(pid_, 0) << "fork failed";
-  ready_ = AwaitReady();
-  ASSERT_TRUE(ready_) << "no Consul: " << kBinary << " is not in PATH, or it did not start:\n" << Log();
+  if (options_.servers > 1) return;
+  ASSERT_TRUE(AwaitReady()) << "no Consul: " << kBinary << " is not in PATH, or it did not start:\n" << Log();
 }
 
 bool ConsulAgent::AwaitReady() {
@@ -149,7 +155,7 @@ bool ConsulAgent::AwaitReady() {
     if (self.code != 200 || !absl::StrContains(self.body, node_name_)) continue;
     // Services can be registered once the node itself is in the catalog.
     const Answer node = Call("GET", absl::StrCat("/v1/health/node/", node_name_), "", options_.token);
-    if (node.code == 200 && absl::StrContains(node.body, "serfHealth")) return true;
+    if (node.code == 200 && absl::StrContains(node.body, "serfHealth")) return ready_ = true;
   }
   return false;
 }

@@ -13,7 +13,8 @@ namespace meshgate::testing {
 // Free ports of 127.0.0.1, all different.
 std::vector<uint16_t> FreePorts(int count);
 
-// One `consul agent -dev` on free loopback ports: in memory, leader of itself, ready when the constructor returns. A
+// One `consul agent -dev` on free loopback ports: in memory, leader of itself, ready when the constructor returns (a
+// server of a cluster is neither). A
 // failure to start is a fatal failure of the test (ready() is then false). It dies with the thread that made it, so
 // make it on the test's main thread. Not thread-safe.
 //
@@ -27,6 +28,10 @@ class ConsulAgent {
     std::vector<std::string> args;
     // For what the agent is asked until it is ready, where it has access control.
     std::string token;
+    // More than 1: a server of a cluster of so many, with its data on disk, that joins those at these serf ports. It is
+    // ready when the cluster has a leader, which the constructor does not wait for: see ConsulCluster.
+    int servers = 1;
+    std::vector<uint16_t> join;
   };
 
   // One answer; code 0: there was none.
@@ -44,6 +49,8 @@ class ConsulAgent {
 
   bool ready() const { return ready_; }
   uint16_t http_port() const { return http_port_; }
+  uint16_t server_port() const { return server_port_; }
+  uint16_t serf_port() const { return serf_port_; }
   // "http://127.0.0.1:port"
   std::string url() const;
   const std::string& node_name() const { return node_name_; }
@@ -56,8 +63,11 @@ class ConsulAgent {
   // SIGSTOP, returning when it has taken effect, and SIGCONT: connections stay, answers stop.
   void Freeze();
   void Thaw();
-  // Starts it again on the same ports; everything it held is gone. It has been stopped or killed before.
+  // Starts it again on the same ports; what a -dev agent held is gone. It has been stopped or killed before.
   void Restart();
+
+  // Polls until the agent knows a leader and shows its own name and node. False: not within 30 s, or it has exited.
+  bool AwaitReady();
 
   // One request by somebody who is not the code under test, such as another writer. `target` is sent as it is.
   Answer Call(const std::string& method, const std::string& target, const std::string& body = "",
@@ -72,8 +82,6 @@ class ConsulAgent {
 
  private:
   void Launch();
-  // Polls until the agent leads itself and shows its own name and node. False: not within 30 s, or it has exited.
-  bool AwaitReady();
   void Signal(int signal) const;
   void AwaitExit();
 

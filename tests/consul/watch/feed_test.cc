@@ -260,7 +260,7 @@ Feed::Mark Resuming(const v1::WatchConfigResponse& response) {
   Feed::Mark mark;
   const auto token = ResumeToken::Parse(response.resume_token());
   EXPECT_TRUE(token.has_value()) << response.resume_token();
-  if (token.has_value()) mark.resume = token->digest;
+  if (token.has_value()) mark.resume = *token;
   return mark;
 }
 

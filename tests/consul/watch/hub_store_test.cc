@@ -79,7 +79,9 @@ class HubStoreTest : public ::testing::Test {
 
   Stream Open(std::optional<Digest> resume = std::nullopt) {
     Stream stream;
-    stream.subscription = hub_->Subscribe(target_, View{}, resume, stream.sleeper);
+    std::optional<ResumeToken> token;
+    if (resume.has_value()) token = ResumeToken{0, *resume};
+    stream.subscription = hub_->Subscribe(target_, View{}, token, stream.sleeper);
     return stream;
   }
 
