@@ -78,20 +78,28 @@ TEST(RegistryTest, CountsWhatIsReported) {
   registry.backend_reporter()->OnRequest(Endpoint::kKv, 418, absl::Milliseconds(3));
 
   const std::string text = registry.Scrape();
-  for (const char* series :
-       {R"(meshgate_watch_streams{kind="key"} 1)", R"(meshgate_upstream_watches{kind="prefix"} 3)",
-        R"(meshgate_watch_events_total{kind="service",type="delete"} 5)",
-        R"(meshgate_watch_events_merged_total{kind="key"} 4)",
-        R"(meshgate_watch_propagation_seconds_bucket{kind="key",le="0.0005"} 1)",
-        R"(meshgate_watch_dropped_total{reason="draining"} 1)", R"(meshgate_watch_dropped_total{reason="failed"} 0)",
-        "meshgate_upstream_shared_targets 12", "meshgate_upstream_polled 3", "meshgate_upstream_replans_total 1",
-        "meshgate_consul_index_resets_total 1", R"(meshgate_consul_spurious_wakeups_total{kind="catalog"} 1)",
-        R"(meshgate_cache_requests_total{result="stale"} 1)", "meshgate_consul_up 1", "meshgate_consul_known_leader 1",
-        "meshgate_consul_last_contact_seconds 1.5", "meshgate_consul_connections 7",
-        "meshgate_consul_connections_max 160", R"(meshgate_consul_requests_total{code="200",endpoint="kv"} 1)",
-        R"(meshgate_consul_requests_total{code="none",endpoint="kv"} 1)",
-        R"(meshgate_consul_requests_total{code="other",endpoint="kv"} 1)",
-        R"(meshgate_consul_request_duration_seconds_count{endpoint="kv"} 3)"}) {
+  for (const char* series : {R"(meshgate_watch_streams{kind="key"} 1)",
+                             R"(meshgate_upstream_watches{kind="prefix"} 3)",
+                             R"(meshgate_watch_events_total{kind="service",type="delete"} 5)",
+                             R"(meshgate_watch_events_merged_total{kind="key"} 4)",
+                             R"(meshgate_watch_propagation_seconds_bucket{kind="key",le="0.0005"} 1)",
+                             R"(meshgate_watch_dropped_total{reason="draining"} 1)",
+                             R"(meshgate_watch_dropped_total{reason="failed"} 0)",
+                             "meshgate_upstream_shared_targets 12",
+                             "meshgate_upstream_polled 3",
+                             "meshgate_upstream_replans_total 1",
+                             "meshgate_consul_index_resets_total 1",
+                             R"(meshgate_consul_spurious_wakeups_total{kind="catalog"} 1)",
+                             R"(meshgate_cache_requests_total{result="stale"} 1)",
+                             "meshgate_consul_up 1",
+                             "meshgate_consul_known_leader 1",
+                             "meshgate_consul_last_contact_seconds 1.5",
+                             "meshgate_consul_connections 7",
+                             "meshgate_consul_connections_max 160",
+                             R"(meshgate_consul_requests_total{code="200",endpoint="kv"} 1)",
+                             R"(meshgate_consul_requests_total{code="none",endpoint="kv"} 1)",
+                             R"(meshgate_consul_requests_total{code="other",endpoint="kv"} 1)",
+                             R"(meshgate_consul_request_duration_seconds_count{endpoint="kv"} 3)"}) {
     EXPECT_THAT(text, HasSubstr(series));
   }
   EXPECT_THAT(text, HasSubstr(R"(meshgate_watch_propagation_seconds_bucket{kind="key",le="0.00025"} 0)"));
