@@ -108,7 +108,8 @@ using CallHandle = std::shared_ptr<Call>;
 //   - FAILED_PRECONDITION: the instance has no TTL check.
 //   - ABORTED: compare-and-set failed.
 //   - UNAUTHENTICATED, PERMISSION_DENIED: of the token the backend was made with.
-//   - RESOURCE_EXHAUSTED: the agent's limit of connections was hit; too many writes wait for the store's disk; an answer
+//   - RESOURCE_EXHAUSTED: the agent's limit of connections was hit; too many writes wait for the store's disk; an
+//   answer
 //     was larger than its read allows.
 //   - UNAVAILABLE: the store is away, has no leader, or its disk refused a write (STORAGE_FAILED), which then changed
 //     nothing. For a write without a clear answer: WRITE_OUTCOME_UNKNOWN, it may have been applied.

@@ -177,8 +177,9 @@ class WatchMetrics final : public consul::WatchReporter {
                           "Times it was planned anew which targets share an upstream watch.")
                      .Add({})) {
     auto& streams = Gauges(r, "meshgate_watch_streams", "Open watch streams of callers.");
-    auto& upstream = Gauges(r, "meshgate_upstream_watches", "Watches in Consul, lingering ones included; one that several "
-                                                                   "keys and prefixes share counts once, as a prefix.");
+    auto& upstream = Gauges(r, "meshgate_upstream_watches",
+                            "Watches in Consul, lingering ones included; one that several "
+                            "keys and prefixes share counts once, as a prefix.");
     auto& events = Counters(r, "meshgate_watch_events_total",
                             "Changes seen in watched targets, counted once however many streams carry them.");
     auto& merged =

@@ -68,21 +68,20 @@ CallHandle ConsulBackend::Read(Endpoint endpoint, Target target, const ReadOptio
   request.needs_leader = options.mode != ReadMode::kStale || options.index != 0;
   if (options.patient) request.patience = kMaxPatience;
   request.max_body_bytes = options.max_bytes;
-  calls_.Send(
-      call, endpoint, std::move(request),
-      [endpoint, max_bytes = options.max_bytes, parse = std::move(parse), done = std::move(done)](
-          Response response, absl::Time received) mutable {
-        if (max_bytes != 0 && response.end == Response::End::kTooLarge) return done(TooLarge(max_bytes));
-        if (absl::Status status = StatusOf({endpoint}, response); !status.ok()) return done(std::move(status));
-        Answer<T> answer;
-        answer.meta = MetaOf(response, received);
-        if (response.code == 200) {
-          absl::StatusOr<T> value = parse(std::move(response.body));
-          if (!value.ok()) return done(std::move(value).status());
-          answer.value = *std::move(value);
-        }
-        done(std::move(answer));
-      });
+  calls_.Send(call, endpoint, std::move(request),
+              [endpoint, max_bytes = options.max_bytes, parse = std::move(parse), done = std::move(done)](
+                  Response response, absl::Time received) mutable {
+                if (max_bytes != 0 && response.end == Response::End::kTooLarge) return done(TooLarge(max_bytes));
+                if (absl::Status status = StatusOf({endpoint}, response); !status.ok()) return done(std::move(status));
+                Answer<T> answer;
+                answer.meta = MetaOf(response, received);
+                if (response.code == 200) {
+                  absl::StatusOr<T> value = parse(std::move(response.body));
+                  if (!value.ok()) return done(std::move(value).status());
+                  answer.value = *std::move(value);
+                }
+                done(std::move(answer));
+              });
   return call;
 }
 

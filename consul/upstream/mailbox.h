@@ -11,8 +11,8 @@
 
 namespace meshgate::consul {
 
-// News for one listener, from whichever query watches its target at the time: handed over in the order they were pushed,
-// by one thread at a time, without a lock held. Thread-safe.
+// News for one listener, from whichever query watches its target at the time: handed over in the order they were
+// pushed, by one thread at a time, without a lock held. Thread-safe.
 class Mailbox {
  public:
   using Listener = UpstreamWatch::Listener;

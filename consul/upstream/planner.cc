@@ -49,12 +49,12 @@ struct Item {
 
 // A node of the radix trie over the items, laid out so that a child comes before its parent.
 struct Node {
-  size_t length = 0;      // of the common prefix
-  size_t begin = 0;       // the items below it
+  size_t length = 0;  // of the common prefix
+  size_t begin = 0;   // the items below it
   size_t end = 0;
   int parent = kNone;
   bool askable = false;
-  double bytes = 0;       // likely size of a recursive read of it
+  double bytes = 0;  // likely size of a recursive read of it
   double targets = 0;
   // As planned so far, for the targets below it:
   double queries = 0;

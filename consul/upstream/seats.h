@@ -24,7 +24,8 @@ class Seats : public std::enable_shared_from_this<Seats> {
  public:
   enum class Rank { kShared, kAlone };
 
-  // Holds a place until it is destroyed, which may pass it on: not under a lock of the holder's that its successor needs.
+  // Holds a place until it is destroyed, which may pass it on: not under a lock of the holder's that its successor
+  // needs.
   class Seat {
    public:
     Seat(Seat&& other) noexcept = default;

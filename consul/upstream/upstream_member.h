@@ -36,6 +36,11 @@ class UpstreamMember final : public std::enable_shared_from_this<UpstreamMember>
     bytes_ = seen.bytes();
     fingerprint_ = seen.Fingerprint();
   }
+  // Whether its state is what `seen`, an answer for a wider prefix, holds of it. False where it isn't known.
+  bool SameInLocked(const SeenEntries& seen) const {
+    const uint64_t there = seen.Fingerprint(target_);
+    return fingerprint_ == there && present_ == (there != SeenEntries().Fingerprint());
+  }
   bool shareable() const { return target_.kind == TargetKind::kKey || target_.kind == TargetKind::kPrefix; }
 
   const Target target_;
@@ -53,7 +58,8 @@ class UpstreamMember final : public std::enable_shared_from_this<UpstreamMember>
   SharedQuery* share_ = nullptr;
   // A shared query that was sent after it had joined has been answered.
   bool covered_ = false;
-  // Has a state, as far as the pool knows; whether it holds anything, of what size and which.
+  // Has a state, as far as the pool knows; whether it holds anything, and, while queries are scarce, of what size and
+  // which.
   bool ready_ = false;
   bool present_ = false;
   size_t bytes_ = 0;

@@ -103,12 +103,14 @@ void UpstreamPool::Stop(UpstreamMember& member) {
 }
 
 bool UpstreamPool::OnOwnState(UpstreamMember& member, uint64_t stint, const Fetched& fetched, bool reset) {
-  const SeenEntries seen(fetched.state->entries);
+  // Of use to shared queries alone, which there are none of where there is room for all.
+  const SeenEntries seen = context_->scarce() ? SeenEntries(fetched.state->entries) : SeenEntries();
   {
     MutexLock lock(mu_);
     if (member.stint_ != stint) return true;
     if (!std::exchange(member.ready_, true) && member.shareable()) ++alone_;
     member.NoteLocked(seen);
+    member.present_ = !fetched.state->entries.empty();
     member.known_ = member.sent_;
     member.mailbox_.Push(Mailbox::State(fetched, reset));
   }
@@ -186,8 +188,7 @@ void UpstreamPool::RetireShareLocked(SharedQuery& share, Todo& todo) {
 
 bool UpstreamPool::CanJoinLocked(const UpstreamMember& member, const SharedQuery& share) const {
   // Never answered: it begins with a read that covers the member.
-  return share.answered_ == 0 || member.known_ > share.answered_ ||
-         member.fingerprint_ == share.seen_.Fingerprint(member.target_);
+  return share.answered_ == 0 || member.known_ > share.answered_ || member.SameInLocked(share.seen_);
 }
 
 void UpstreamPool::JoinLocked(const std::shared_ptr<UpstreamMember>& member, SharedQuery& share, Todo& todo) {
@@ -229,6 +230,10 @@ void UpstreamPool::Do(Todo todo) {
 }
 
 // ---- Shared queries.
+
+bool UpstreamPool::NeedsConfirmation(const UpstreamMember& member, std::pair<size_t, size_t> part) {
+  return member.target_.kind == TargetKind::kKey && member.present_ && part.first == part.second;
+}
 
 bool UpstreamPool::OnShareAsk(SharedQuery& share) {
   CheckLimit();
@@ -275,14 +280,14 @@ bool UpstreamPool::OnShareState(SharedQuery& share, const Fetched& fetched, bool
     any = !found.empty();
     for (UpstreamMember* member : found) {
       const auto range = PartOf(member->target_, entries);
-      if (range.first != range.second || member->target_.kind != TargetKind::kKey) {
-        parts.push_back({{member->shared_from_this(), member->stint_}, range, nullptr, {}});
-      } else if (member->present_) {
-        // Deleted, or no longer for us to see: its own read tells, and it joins again after that.
-        WatchAloneLocked(member->shared_from_this(), todo);
-      } else {
+      if (member->SameInLocked(share.seen_)) {
+        // What a member has that is new here.
         member->mailbox_.Push(Mailbox::Confirmed(fetched.meta.received));
         todo.deliver.push_back(member->shared_from_this());
+      } else if (NeedsConfirmation(*member, range)) {
+        WatchAloneLocked(member->shared_from_this(), todo);
+      } else {
+        parts.push_back({{member->shared_from_this(), member->stint_}, range, nullptr, {}});
       }
     }
     WeighLocked(share, share.seen_.bytes());

@@ -37,16 +37,16 @@ namespace meshgate::consul {
 //     is waiting, it then wakes for the target's changes, too; its answer doesn't count for the target, but the next
 //     one is then a plain read at once, which does.
 //   - A key that is gone from a shared answer may be deleted or may have become forbidden. It leaves and is read by
-//     itself: 404 is a deletion, 403 a failure. It joins again afterwards. So does a prefix that has lost keys, whose own
-//     query finds out about them (UpstreamWatch::Listener::WhatIsLost()).
+//     itself, as few at a time as first reads are: 404 is a deletion, 403 a failure. It joins again afterwards. So does
+//     a prefix that has lost keys, whose own query finds out about them (UpstreamWatch::Listener::WhatIsLost()).
 //   - A quarter of the seats is kept for shared queries, and a new plan uses half, so that a change of plan finds seats
 //     free while the old queries run out (UpstreamWatch::Stop()).
 //
 // Bounds, with `seats` blocking queries to be had: what is watched by a waiting query is heard of at once, paced as
-// UpstreamWatch says. A target whose query has no seat is heard of within max(1 s, n / 50 s) and a read, where n queries
-// have none: for long only services and catalogs, where those are more than three quarters of the seats, and keys with
-// no first character in common; for others until the next plan (150 ms after it is found wanting, and 500 ms after the
-// one before), and until its query has a seat: at most one wait (HubOptions::wait) later.
+// UpstreamWatch says. A target whose query has no seat is heard of within max(1 s, n / 50 s) and a read, where n
+// queries have none: for long only services and catalogs, where those are more than three quarters of the seats, and
+// keys with no first character in common; for others until the next plan (150 ms after it is found wanting, and 500 ms
+// after the one before), and until its query has a seat: at most one wait (HubOptions::wait) later.
 //
 // Thread-safe.
 class UpstreamPool final : public std::enable_shared_from_this<UpstreamPool> {
@@ -57,8 +57,9 @@ class UpstreamPool final : public std::enable_shared_from_this<UpstreamPool> {
   static std::shared_ptr<UpstreamPool> Make(Backend* backend, Scheduler* scheduler, WatchReporter* reporter,
                                             absl::Duration wait);
 
-  // Never null. Begins with Start(), once, and ends with Stop(); then the listener may still be being called, and is not
-  // called again. It is called by one thread at a time, without a lock held, and its OnAsk() and OnSeatWanted() never.
+  // Never null. Begins with Start(), once, and ends with Stop(); then the listener may still be being called, and is
+  // not called again. It is called by one thread at a time, without a lock held, and its OnAsk() and OnSeatWanted()
+  // never.
   std::shared_ptr<UpstreamMember> Watch(Target target, std::weak_ptr<Listener> listener);
 
   // Ends every query. Idempotent.
@@ -103,6 +104,9 @@ class UpstreamPool final : public std::enable_shared_from_this<UpstreamPool> {
   void OnShareSend(SharedQuery& share);
   bool OnShareState(SharedQuery& share, const Fetched& fetched, bool reset, SeenEntries seen,
                     const std::vector<std::string>& changed);
+  // Whether the part of an answer that is a member's must not be believed before the member has been read by itself: it
+  // may have been deleted, or be no longer for us to see. Then it leaves, is read, and joins again.
+  static bool NeedsConfirmation(const UpstreamMember& member, std::pair<size_t, size_t> part);
   void OnShareConfirmed(SharedQuery& share, absl::Time received);
   void OnShareFailure(SharedQuery& share, const absl::Status& error, int consecutive);
 

@@ -194,12 +194,11 @@ void UpstreamWatch::Send(uint64_t index, std::optional<Seats::Seat> turn) {
     }
     sent_wait_ = options.wait;
   }
-  CallHandle call =
-      Fetch(*context_->backend, target_, options,
-            [self = shared_from_this(), turn = std::move(turn)](absl::StatusOr<Fetched> answer) mutable {
-              turn.reset();
-              self->OnAnswer(std::move(answer));
-            });
+  CallHandle call = Fetch(*context_->backend, target_, options,
+                          [self = shared_from_this(), turn = std::move(turn)](absl::StatusOr<Fetched> answer) mutable {
+                            turn.reset();
+                            self->OnAnswer(std::move(answer));
+                          });
   bool cancel;
   {
     MutexLock lock(mu_);

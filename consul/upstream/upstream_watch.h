@@ -43,10 +43,10 @@ struct UpstreamContext {
 // The loop of queries behind one question to Consul: asks, tells what came, paces itself, asks again. At most one query
 // is under way at a time, and the listener is called by one thread at a time.
 //
-// A blocking query needs a seat, which the loop keeps for its next ones. Until it has one it reads plainly now and then:
-// every `max(1 s, n / 50 s)` where n loops have none, so that a change is heard of within about that. While seats are
-// scarce a young loop waits briefly (a second, and no longer than it has existed), so that seats come free soon after a
-// crowd has arrived.
+// A blocking query needs a seat, which the loop keeps for its next ones. Until it has one it reads plainly now and
+// then: every `max(1 s, n / 50 s)` where n loops have none, so that a change is heard of within about that. While seats
+// are scarce a young loop waits briefly (a second, and no longer than it has existed), so that seats come free soon
+// after a crowd has arrived.
 class UpstreamWatch final : public std::enable_shared_from_this<UpstreamWatch> {
  public:
   class Listener {
@@ -79,8 +79,8 @@ class UpstreamWatch final : public std::enable_shared_from_this<UpstreamWatch> {
   // Once; after Stop() nothing.
   void Start();
 
-  // Ends the loop. Its query under way is cancelled, or runs out with its answer unused where seats are scarce: it keeps
-  // the seat until then. The listener may still be being called when it returns, and is not called again after.
+  // Ends the loop. Its query under way is cancelled, or runs out with its answer unused where seats are scarce: it
+  // keeps the seat until then. The listener may still be being called when it returns, and is not called again after.
   void Stop();
 
  private:

@@ -120,7 +120,8 @@ std::shared_ptr<Topic> Hub::Impl::Pin(const Target& target) {
     shut_down = shut_down_;
     Entry& entry = topics_[target];
     made = entry.topic == nullptr;
-    if (made) entry.topic = Topic::Make(target, backend_, pool_.get(), scheduler_, reporter_, options_, weak_from_this());
+    if (made)
+      entry.topic = Topic::Make(target, backend_, pool_.get(), scheduler_, reporter_, options_, weak_from_this());
     ++entry.pins;
     topic = entry.topic;
   }

@@ -17,15 +17,15 @@
 #include "consul/base/mutex.h"
 #include "consul/base/scheduler.h"
 #include "consul/reporter.h"
+#include "consul/upstream/upstream_member.h"
+#include "consul/upstream/upstream_pool.h"
+#include "consul/upstream/upstream_watch.h"
 #include "consul/watch/feed.h"
 #include "consul/watch/fresh_reads.h"
 #include "consul/watch/hub.h"
 #include "consul/watch/state.h"
 #include "consul/watch/state_store.h"
 #include "consul/watch/target.h"
-#include "consul/upstream/upstream_member.h"
-#include "consul/upstream/upstream_pool.h"
-#include "consul/upstream/upstream_watch.h"
 
 namespace meshgate::consul {
 

@@ -43,6 +43,23 @@ TEST(ConsulLimitsTest, WatchesStayWithinTheBudgetAndStarveNobody) {
   EXPECT_EQ(backend.reporter().connections(), 0);
 }
 
+// A recursive read that turns out to be far larger than its caller has use for must not fill the memory, nor look like
+// a failure of Consul's.
+TEST(ConsulLimitsTest, AReadCanBeBounded) {
+  ConsulAgent agent;
+  ASSERT_TRUE(agent.ready());
+  http::ConsulBackendOptions options;
+  options.address = agent.url();
+  LiveBackend backend(options);
+  ASSERT_TRUE(backend.Put("a/1", std::string(30'000, 'x')).ok());
+  ReadOptions bounded;
+  bounded.max_bytes = 20'000;
+  EXPECT_EQ(OutcomeOf(backend.ReadKey("a/1", bounded).status()), "RESOURCE_EXHAUSTED ANSWER_TOO_LARGE");
+  bounded.max_bytes = 60'000;
+  EXPECT_TRUE(backend.ReadKey("a/1", bounded).ok());
+  EXPECT_EQ(backend->MaxBlockingQueries(), 128);
+}
+
 // At Consul's own limit a client must be told to slow down, not that there is nothing.
 TEST(ConsulLimitsTest, ConsulsLimitIsResourceExhausted) {
   ConsulAgent::Options limited;

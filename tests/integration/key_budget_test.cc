@@ -80,8 +80,7 @@ class Observer {
   std::string Latencies() {
     if (took_.empty()) return "none";
     std::sort(took_.begin(), took_.end());
-    return absl::StrFormat("%d calls, p50 %.1f ms, p99 %.1f ms, worst %.1f ms", took_.size(), At(0.5), At(0.99),
-                           At(1));
+    return absl::StrFormat("%d calls, p50 %.1f ms, p99 %.1f ms, worst %.1f ms", took_.size(), At(0.5), At(0.99), At(1));
   }
 
  private:
@@ -261,8 +260,7 @@ TEST_F(KeyBudgetTest, ManyMoreKeysThanConnections) {
   Tell(absl::StrCat("plans: ", gateway_->Metric("meshgate_upstream_replans_total").value_or(-1),
                     ", queries of keys: ", gateway_->Metric("meshgate_upstream_watches{kind=\"key\"}").value_or(-1),
                     ", of prefixes: ", gateway_->Metric("meshgate_upstream_watches{kind=\"prefix\"}").value_or(-1),
-                    ", RSS MiB: ",
-                    gateway_->Metric("process_resident_memory_bytes").value_or(0) / (1 << 20)));
+                    ", RSS MiB: ", gateway_->Metric("process_resident_memory_bytes").value_or(0) / (1 << 20)));
 
   // Without changes almost nothing is asked: absent keys must not make it spin. A bound on requests, not on time: a
   // busy machine asks less.

@@ -252,8 +252,8 @@ CallHandle FakeConsul::Ask(Query query, const consul::ReadOptions& options) {
   MutexLock lock(shared_->mu);
   const uint64_t id = shared_->next_id++;
   if (options.index == 0) ++shared_->plain_reads;
-  const bool blocks = options.index != 0 && !shared_->away &&
-                      (query.other_done || shared_->IndexLocked(query) <= options.index);
+  const bool blocks =
+      options.index != 0 && !shared_->away && (query.other_done || shared_->IndexLocked(query) <= options.index);
   if (!blocks) {
     shared_->AnswerLocked(std::move(query));
     return std::make_shared<Handle>(shared_, id);

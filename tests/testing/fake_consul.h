@@ -16,8 +16,8 @@
 namespace meshgate::testing {
 
 // A Backend that holds keys and answers reads of them by Consul's rules: indexes, blocking, absent keys that wake for
-// every write, recursive reads that leave out what is forbidden. Services and catalogs are empty and wake never. Nothing
-// can be written through the interface; the test writes.
+// every write, recursive reads that leave out what is forbidden. Services and catalogs are empty and wake never.
+// Nothing can be written through the interface; the test writes.
 //
 // Answers take a random time of up to SetLatency(), and so overtake each other. Thread-safe.
 class FakeConsul final : public consul::Backend {

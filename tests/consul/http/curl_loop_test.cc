@@ -268,6 +268,27 @@ TEST(CurlLoopTest, LargeAnswersAreCutOff) {
   options.max_body_bytes = 100'001;
   CurlLoop larger(options);
   EXPECT_EQ(Fetch(larger, Get("/a")).body.size(), 100'001u);
+  // A request can ask for less than the loop allows, and not for more.
+  Request small = Get("/a");
+  small.max_body_bytes = 50'000;
+  EXPECT_EQ(Fetch(larger, small).end, End::kTooLarge);
+  Request large = Get("/a");
+  large.max_body_bytes = 200'000;
+  EXPECT_EQ(Fetch(loop, large).end, End::kTooLarge);
+}
+
+// Who plans by it would ask for more than there are connections, or leave most of HTTP/2 unused.
+TEST(CurlLoopTest, SaysHowManyRunAtATime) {
+  CurlLoopOptions options;
+  options.base_url = "http://127.0.0.1:1";
+  options.unary_connections = 3;
+  options.watch_connections = 5;
+  CurlLoop plain(options);
+  EXPECT_EQ(plain.limit(Pool::kUnary), 3);
+  EXPECT_EQ(plain.limit(Pool::kWatch), 5);
+  options.base_url = "https://127.0.0.1:1";
+  CurlLoop tls(options);
+  EXPECT_EQ(tls.limit(Pool::kWatch), 5 * 250);
 }
 
 // A server that never answers, or that sends a byte now and then, would hold a call for ever.

@@ -77,8 +77,8 @@ TEST_F(BudgetTest, NothingIsLostWhileQueriesAreHandedOver) {
   }
 }
 
-// A key that comes later joins what covers it, without a plan, and its own state is not overtaken by what that query had
-// under way.
+// A key that comes later joins what covers it, without a plan, and its own state is not overtaken by what that query
+// had under way.
 TEST_F(BudgetTest, AKeyJoinsAQueryThatCoversIt) {
   auto readers = OpenMany(200);
   const int replans = reporter_.replans;

@@ -31,8 +31,8 @@ std::vector<PlannedTarget> Keys(const std::vector<std::string>& names, const std
 std::vector<std::string> Told(const std::vector<PlannedTarget>& targets, const Plan& plan) {
   std::vector<std::string> told;
   for (const PlannedShare& share : plan.shares) {
-    told.push_back(absl::StrCat(share.datacenter, share.datacenter.empty() ? "" : ":", share.prefix, "*",
-                                share.members.size()));
+    told.push_back(
+        absl::StrCat(share.datacenter, share.datacenter.empty() ? "" : ":", share.prefix, "*", share.members.size()));
   }
   for (const size_t i : plan.alone) told.push_back(targets[i].name);
   return told;
@@ -53,38 +53,75 @@ TEST(PlannerTest, Table) {
       {"nothing watched is nothing asked", {}, {}, {1}, {}},
       {"with room enough nothing is shared", two_apps, {}, {5}, {"app/a", "app/b", "app/c", "web/a", "web/b"}},
       {"one query too many merges the pair that costs the least",
-       two_apps, {}, {4}, {"app/a", "app/b", "app/c", "web/*2"}},
+       two_apps,
+       {},
+       {4},
+       {"app/a", "app/b", "app/c", "web/*2"}},
       {"more merge until the budget is kept", two_apps, {}, {2}, {"app/*3", "web/*2"}},
       {"without a first character in common nothing is shared, whatever the budget",
-       two_apps, {}, {1}, {"app/*3", "web/*2"}},
+       two_apps,
+       {},
+       {1},
+       {"app/*3", "web/*2"}},
       {"the split is at any character, not only at slashes",
-       Keys({"k10", "k11", "k20", "k21"}), {}, {2}, {"k1*2", "k2*2"}},
+       Keys({"k10", "k11", "k20", "k21"}),
+       {},
+       {2},
+       {"k1*2", "k2*2"}},
       {"a key can be a prefix of the others, and is read with them", Keys({"a", "a/b", "a/c"}), {}, {1}, {"a*3"}},
       {"datacenters don't share, however alike their keys",
-       {{"dc1", "a/1", kEach, false}, {"dc2", "a/2", kEach, false}}, {}, {1}, {"a/1", "a/2"}},
+       {{"dc1", "a/1", kEach, false}, {"dc2", "a/2", kEach, false}},
+       {},
+       {1},
+       {"a/1", "a/2"}},
       {"each datacenter shares with itself",
-       {{"dc1", "a/1", kEach, false}, {"dc1", "a/2", kEach, false}, {"dc2", "a/1", kEach, false},
+       {{"dc1", "a/1", kEach, false},
+        {"dc1", "a/2", kEach, false},
+        {"dc2", "a/1", kEach, false},
         {"dc2", "a/2", kEach, false}},
-       {}, {2}, {"dc1:a/*2", "dc2:a/*2"}},
+       {},
+       {2},
+       {"dc1:a/*2", "dc2:a/*2"}},
       {"keys below a watched prefix are read with it, at no cost, before others are merged",
-       {{"", "a/", 10 * kEach, true}, {"", "a/x", kEach, false}, {"", "a/y", kEach, false}, {"", "b/x", 9000, false},
+       {{"", "a/", 10 * kEach, true},
+        {"", "a/x", kEach, false},
+        {"", "a/y", kEach, false},
+        {"", "b/x", 9000, false},
         {"", "b/y", 9000, false}},
-       {}, {3}, {"a/*3", "b/x", "b/y"}},
+       {},
+       {3},
+       {"a/*3", "b/x", "b/y"}},
       {"a prefix can be a member of a wider one",
-       {{"", "a/x/", kEach, true}, {"", "a/y/", kEach, true}}, {}, {1}, {"a/*2"}},
+       {{"", "a/x/", kEach, true}, {"", "a/y/", kEach, true}},
+       {},
+       {1},
+       {"a/*2"}},
       {"a prefix known to hold much that nobody watches is avoided where another costs less",
-       Keys({"app/a", "app/b", "web/a", "web/b", "web/c"}), {{"", "app/", 1 << 20}}, {3},
+       Keys({"app/a", "app/b", "web/a", "web/b", "web/c"}),
+       {{"", "app/", 1 << 20}},
+       {3},
        {"app/a", "app/b", "web/*3"}},
       {"one known to hold more than the cap is never asked for",
-       Keys({"app/a", "app/b"}), {{"", "app/", 64 << 20}}, {1}, {"app/a", "app/b"}},
+       Keys({"app/a", "app/b"}),
+       {{"", "app/", 64 << 20}},
+       {1},
+       {"app/a", "app/b"}},
       {"nor is one that is wider than that",
-       Keys({"app/a", "apx/b"}), {{"", "app/", 64 << 20}}, {1}, {"app/a", "apx/b"}},
-      {"a narrower one may be",
-       Keys({"app/a1", "app/a2"}), {{"", "app/", 64 << 20}}, {1}, {"app/a*2"}},
+       Keys({"app/a", "apx/b"}),
+       {{"", "app/", 64 << 20}},
+       {1},
+       {"app/a", "apx/b"}},
+      {"a narrower one may be", Keys({"app/a1", "app/a2"}), {{"", "app/", 64 << 20}}, {1}, {"app/a*2"}},
       {"a prefix that would end within a character is not asked for: ä and ö share their first byte",
-       Keys({"\xc3\xa4", "\xc3\xb6"}), {}, {1}, {"\xc3\xa4", "\xc3\xb6"}},
+       Keys({"\xc3\xa4", "\xc3\xb6"}),
+       {},
+       {1},
+       {"\xc3\xa4", "\xc3\xb6"}},
       {"a key and a prefix of the same name are two members",
-       {{"", "a", kEach, false}, {"", "a", kEach, true}}, {}, {1}, {"a*2"}},
+       {{"", "a", kEach, false}, {"", "a", kEach, true}},
+       {},
+       {1},
+       {"a*2"}},
   };
   for (const Row& row : rows) {
     SCOPED_TRACE(row.broken_if_it_fails);
@@ -113,8 +150,8 @@ size_t Distinct(const std::vector<PlannedTarget>& targets, size_t prefix_length)
   return distinct.size();
 }
 
-// Against a model that knows nothing but what a plan promises, over random trees of names: a target lost here is a watch
-// that never hears anything.
+// Against a model that knows nothing but what a plan promises, over random trees of names: a target lost here is a
+// watch that never hears anything.
 TEST(PlannerTest, RandomPlansKeepTheirPromises) {
   std::mt19937 random(20260101);
   const auto below = [&](size_t n) { return static_cast<size_t>(random() % n); };

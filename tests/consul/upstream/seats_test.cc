@@ -121,7 +121,8 @@ TEST_F(SeatsTest, ServesNobodyOnceClosed) {
 TEST(SeatsThreadsTest, NoneIsLost) {
   constexpr int kLimit = 8;
   ThreadPoolScheduler scheduler(2, "seats");
-  auto seats = std::make_shared<Seats>(&scheduler, [] { return kLimit; }, [](int) { return 2; });
+  auto seats = std::make_shared<Seats>(
+      &scheduler, [] { return kLimit; }, [](int) { return 2; });
   std::atomic<int> held{0};
   std::atomic<int> seated{0};
   std::vector<std::thread> threads;
