@@ -47,11 +47,7 @@ int RunMeshgatectl(const std::vector<std::string>& args, const Environment& envi
     err << "meshgatectl: " << outcome.status.message() << std::endl;
     return kExitLocal;
   }
-  err << "meshgatectl: " << invocation->name << ": " << DescribeFailure(outcome.status, invocation->endpoint);
-  if (const auto retry = client::RetryAfterOf(outcome.status); retry.has_value()) {
-    err << "; retry in " << absl::FormatDuration(*retry);
-  }
-  err << std::endl;
+  err << "meshgatectl: " << invocation->name << ": " << DescribeFailure(outcome.status, invocation->endpoint) << std::endl;
   return ExitCodeOf(outcome.status);
 }
 

@@ -35,7 +35,9 @@ TEST_P(BackendConformance, ManyKeysThatAreGone) {
     keys.push_back(absl::StrCat(base, i));
     const bool there = i % 67 == 0;
     want.push_back(there ? Presence::kExists : Presence::kGone);
-    if (there) ASSERT_TRUE(Put(keys.back(), "1").ok());
+    if (there) {
+      ASSERT_TRUE(Put(keys.back(), "1").ok());
+    }
   }
   const auto found = ConfirmKeysGone(keys);
   ASSERT_TRUE(found.ok()) << found.status();
