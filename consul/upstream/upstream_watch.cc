@@ -83,6 +83,7 @@ void UpstreamWatch::Ask() {
   if (listener == nullptr) return;
   const bool plainly = listener->OnAsk();
   uint64_t index;
+  bool patient;
   {
     MutexLock lock(mu_);
     if (stopped_) return;
@@ -90,6 +91,7 @@ void UpstreamWatch::Ask() {
     polls_ = false;
     if (plainly) blocking_.AskPlainly();
     index = blocking_.next_index();
+    patient = failures_ >= kPatientAfter;
   }
   if (index != 0) {
     bool again = false;
@@ -99,7 +101,11 @@ void UpstreamWatch::Ask() {
     if (stopped_) return;
     blocking_.AskPlainly();
   }
-  if (auto turn = context_->reads->TryTake(rank_)) {
+  // A patient read may wait in the backend for as long as Consul is away, and must not keep the turns from those that
+  // have yet to fail, and to tell their readers.
+  if (patient) {
+    Send(0, std::nullopt);
+  } else if (auto turn = context_->reads->TryTake(rank_)) {
     Send(0, std::move(turn));
   } else {
     context_->reads->Wait(rank_, [weak = weak_from_this()](Seats::Seat turn) {

@@ -17,8 +17,9 @@ constexpr size_t kWakesPerTask = 512;
 constexpr int kFailuresUntilStale = 2;
 
 // How long a reader is kept from an older state than the one it came back with: gateways in front of one Consul are
-// milliseconds apart, and where a network makes it more the reader had better hear something.
-constexpr absl::Duration kCatchUpWithin = absl::Seconds(2);
+// milliseconds apart, or a second where a target does not exist, and where something makes it much more the reader had
+// better hear something.
+constexpr absl::Duration kCatchUpWithin = absl::Seconds(10);
 
 // Errors that trying again does not mend, where there never was a state. Where there was one something else has
 // changed: a datacenter that can't be reached any more is unknown to Consul, too.

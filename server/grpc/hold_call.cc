@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
 #include "meshgate/v1/registry_service.pb.h"
 #include "server/grpc/bytes.h"
 #include "server/grpc/status.h"
-#include "server/log.h"
 
 namespace meshgate::server {
 
@@ -135,17 +135,21 @@ void HoldCall::ArmTimerLocked(absl::Duration delay) {
 }
 
 void HoldCall::OnTimer() {
+  absl::Duration timeout;
   {
     MutexLock lock(mu_);
     timer_set_ = false;
     if (!writing_ || end_.has_value()) return;
-    const absl::Duration left = write_began_ + write_timeout_ - environment_.scheduler->Now();
+    timeout = write_timeout_;
+    const absl::Duration left = write_began_ + timeout - environment_.scheduler->Now();
     if (left > absl::ZeroDuration()) return ArmTimerLocked(left);
     ++pins_;
   }
-  Log(LogLevel::kWarn, "stream cancelled: its reader does not read",
-      {{"peer.address", scope_->caller().peer}, {"request_id", scope_->caller().request_id}});
-  context_->TryCancel();
+  const std::string message = absl::StrCat("the reader has not taken a message for ", absl::FormatDuration(timeout),
+                                           "; hold the instance again");
+  // In a drain the stream has an end already, which stays.
+  stream_->outbox()->End(MakeError(absl::StatusCode::kUnavailable, reason::kSlowReader, message));
+  WatchCall::Cut(context_, message);
   Unpin();
 }
 

@@ -116,7 +116,7 @@ void WatchCall::OnTimer() {
                                            "; open the stream again to get what it has missed");
   // In a drain the stream has an end already, which stays.
   outbox_->End(MakeError(absl::StatusCode::kUnavailable, reason::kSlowReader, message));
-  Cut(message);
+  Cut(context_, message);
   std::optional<bool> write_done;
   {
     MutexLock lock(mu_);
@@ -129,10 +129,10 @@ void WatchCall::OnTimer() {
   outbox->OnWriteDone(*write_done);
 }
 
-void WatchCall::Cut(const std::string& message) {
+void WatchCall::Cut(grpc::CallbackServerContext* context, const std::string& message) {
   // What ServerContext::TryCancel() does, which would tell the reader CANCELLED: that reads as its own doing, and many
   // do not come back after it.
-  grpc_call_cancel_with_status(context_->c_call(), GRPC_STATUS_UNAVAILABLE, message.c_str(), nullptr);
+  grpc_call_cancel_with_status(context->c_call(), GRPC_STATUS_UNAVAILABLE, message.c_str(), nullptr);
 }
 
 }  // namespace meshgate::server

@@ -69,6 +69,9 @@ class WatchCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     return call.get();
   }
 
+  // Ends a call under a write that gRPC would hold for ever. Its reader is told UNAVAILABLE all the same.
+  static void Cut(grpc::CallbackServerContext* context, const std::string& message);
+
   // From the outbox.
   void StartWrite(consul::SharedMessage message) override;
   void Finish(const absl::Status& status) override;
@@ -90,8 +93,6 @@ class WatchCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // The deadline of a write. One timer serves many writes: it is set again for what is left of the current one.
   void ArmTimerLocked(absl::Duration delay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnTimer();
-  // Ends the call under a write that gRPC would hold for ever. The reader is told UNAVAILABLE all the same.
-  void Cut(const std::string& message);
 
   // Constant after construction.
   const StreamEnvironment environment_;

@@ -166,7 +166,8 @@ TEST_F(HoldCallTest, HoldsUntilHalfClose) {
   EXPECT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(server_.deregistered, 1);
   EXPECT_TRUE(server_.Idle());
-  EXPECT_EQ(server_.Metric("meshgate_held_registrations"), 0);
+  // The caller may hear the end a moment before the keeper has let go.
+  EXPECT_TRUE(Eventually([&] { return server_.Metric("meshgate_held_registrations") == 0; }));
   EXPECT_EQ(server_.Handled("OK"), 1);
   EXPECT_EQ(server_.streams().size(), 0u);
 }
@@ -292,11 +293,11 @@ TEST(HoldCallTimeoutTest, AWriteThatStallsEndsTheStream) {
   scheduler.RunReady();
   ASSERT_TRUE(server.backend().AnswerDone(Method::kHeartbeat));
   scheduler.RunReady();
-  scheduler.Advance(absl::Seconds(50));
+  scheduler.Advance(absl::Seconds(110));
   EXPECT_EQ(server.calls(), 1) << "not before its time";
   scheduler.Advance(absl::Seconds(11));
   EXPECT_TRUE(server.Idle());
-  EXPECT_EQ(server.Handled("Canceled"), 1);
+  EXPECT_EQ(server.Handled("Unavailable"), 1);
   context.TryCancel();
   stream->Finish();
 }
