@@ -64,9 +64,9 @@ TEST(FaultMatrix, AgentFrozen) {
   world.Judge();
 }
 
-// A restored snapshot brings an earlier state back: readers have to get there, told by a snapshot. Consul does not answer
-// a query that is sent after a restore with an index from before it until its wait ends, whatever the state is: that is
-// how long a reader may have to wait here, and why the wait is short.
+// A restored snapshot brings an earlier state back: readers have to get there, told by a snapshot. Consul does not
+// answer a query that is sent after a restore with an index from before it until its wait ends, whatever the state is:
+// that is how long a reader may have to wait here, and why the wait is short.
 TEST(FaultMatrix, SnapshotRestored) {
   ConsulAgent agent;
   ASSERT_TRUE(agent.ready());
