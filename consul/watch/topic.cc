@@ -16,10 +16,10 @@ constexpr size_t kWakesPerTask = 512;
 // second one on.
 constexpr int kFailuresUntilStale = 2;
 
-// How long a reader is kept from an older state than the one it came back with: gateways in front of one Consul are
-// milliseconds apart, or a second where a target does not exist, and where something makes it much more the reader had
-// better hear something.
-constexpr absl::Duration kCatchUpWithin = absl::Seconds(10);
+// How long a reader is kept from an older state than the one it came back with. Gateways in front of one Consul are
+// milliseconds apart; it takes longer where Consul hangs, and then the reader loses nothing by hearing nothing, as
+// those who stayed do. As long as a blocking query may by default.
+constexpr absl::Duration kCatchUpWithin = absl::Seconds(30);
 
 // Errors that trying again does not mend, where there never was a state. Where there was one something else has
 // changed: a datacenter that can't be reached any more is unknown to Consul, too.

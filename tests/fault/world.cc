@@ -181,6 +181,7 @@ void World::Converge(const std::string& after, absl::Duration bound) {
   // The bound is for the verdict; what takes longer is waited for, to say how long.
   const absl::Duration patience = bound + absl::Seconds(30);
   Violations left;
+  std::string late;
   do {
     // Consul may still apply a write that nobody waits for any more.
     const std::map<Target, Holding> truth = Truth();
@@ -190,13 +191,14 @@ void World::Converge(const std::string& after, absl::Duration bound) {
           return left.empty();
         },
         absl::Milliseconds(100));
+    if (!left.empty() && late.empty() && history_.Now() - begin > bound) late = left.front();
   } while (!left.empty() && history_.Now() - begin < patience);
   const absl::Duration took = history_.Now() - begin;
   if (after != "the load was paused") row_.converged = std::max(row_.converged, took);
   Add(absl::StrCat("convergence after ", after), left);
   if (left.empty() && took > bound) {
     Add("convergence", {absl::StrCat("after ", after, " it took ", absl::FormatDuration(took), ", more than ",
-                                     absl::FormatDuration(bound))});
+                                     absl::FormatDuration(bound), "; until then ", late)});
   }
 }
 

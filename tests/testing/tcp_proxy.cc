@@ -97,7 +97,7 @@ class TcpProxy::Loop {
 
   void Run() {
     while (!proxy_.stopping_) {
-      if (proxy_.break_all_.exchange(false)) BreakAll();
+      BreakAllIfAsked();
       Wait();
     }
   }
@@ -290,6 +290,14 @@ class TcpProxy::Loop {
     Break(connection.server);
   }
 
+  void BreakAllIfAsked() {
+    MutexLock lock(proxy_.mu_);
+    if (!proxy_.break_all_) return;
+    BreakAll();
+    proxy_.break_all_ = false;
+    proxy_.broken_.NotifyAll();
+  }
+
   void BreakAll() {
     for (Connection& connection : connections_) {
       Break(connection.client);
@@ -333,8 +341,10 @@ void TcpProxy::SetMode(Mode mode) {
 }
 
 void TcpProxy::BreakAll() {
+  MutexLock lock(mu_);
   break_all_ = true;
   Wake();
+  while (break_all_) broken_.Wait(mu_);
 }
 
 void TcpProxy::Wake() {

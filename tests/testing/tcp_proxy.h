@@ -7,6 +7,8 @@
 #include <string>
 #include <thread>
 
+#include "consul/base/mutex.h"
+
 namespace meshgate::testing {
 
 // A proxy on a free port of the loopback, between a client and a port of the loopback, that does harm on request.
@@ -38,7 +40,7 @@ class TcpProxy {
   // For what comes from now on, on connections that are there, too.
   void SetMode(Mode mode);
 
-  // Breaks all connections.
+  // Breaks all connections; returns when they are broken.
   void BreakAll();
 
   // Accepted so far.
@@ -52,9 +54,11 @@ class TcpProxy {
   uint16_t port_ = 0;
   int wake_ = -1;
   std::atomic<Mode> mode_{Mode::kPass};
-  std::atomic<bool> break_all_{false};
   std::atomic<bool> stopping_{false};
   std::atomic<int> accepted_{0};
+  Mutex mu_;
+  CondVar broken_;
+  bool break_all_ ABSL_GUARDED_BY(mu_) = false;
   std::unique_ptr<Loop> loop_;
   std::thread thread_;
 };
