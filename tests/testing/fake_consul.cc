@@ -57,10 +57,16 @@ struct FakeConsul::Shared : std::enable_shared_from_this<Shared> {
     }
     // What isn't there carries the index of the whole table.
     answer.meta.index = answer.value.empty() && !(query.recursive && found > 0) ? table_index : found;
-    Later([done = std::move(query.done), answer = std::move(answer), s = scheduler]() mutable {
+    const bool hold = query.recursive ? hold_recursive : hold_keys;
+    Scheduler::Task deliver = [done = std::move(query.done), answer = std::move(answer), s = scheduler]() mutable {
       answer.meta.received = s->Now();
       done(std::move(answer));
-    });
+    };
+    if (hold) {
+      held.push_back(std::move(deliver));
+    } else {
+      Later(std::move(deliver));
+    }
   }
 
   void FailLocked(Query query, absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
@@ -76,6 +82,11 @@ struct FakeConsul::Shared : std::enable_shared_from_this<Shared> {
     } else {
       scheduler->After(latency * (static_cast<double>(random() % 1000) / 1000), std::move(task));
     }
+  }
+
+  void ReleaseLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
+    for (Scheduler::Task& deliver : held) Later(std::move(deliver));
+    held.clear();
   }
 
   uint64_t IndexLocked(const Query& query) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
@@ -131,6 +142,9 @@ struct FakeConsul::Shared : std::enable_shared_from_this<Shared> {
   uint64_t next_id ABSL_GUARDED_BY(mu) = 1;
   std::map<uint64_t, Query> waiting ABSL_GUARDED_BY(mu);
   bool away ABSL_GUARDED_BY(mu) = false;
+  bool hold_recursive ABSL_GUARDED_BY(mu) = false;
+  bool hold_keys ABSL_GUARDED_BY(mu) = false;
+  std::vector<Scheduler::Task> held ABSL_GUARDED_BY(mu);
   bool shut_down ABSL_GUARDED_BY(mu) = false;
   absl::Duration latency ABSL_GUARDED_BY(mu);
   int limit ABSL_GUARDED_BY(mu) = 0;
@@ -207,6 +221,17 @@ void FakeConsul::SetLatency(absl::Duration most) {
 void FakeConsul::SetLimit(int limit) {
   MutexLock lock(shared_->mu);
   shared_->limit = limit;
+}
+
+void FakeConsul::HoldRecursive(bool hold) {
+  MutexLock lock(shared_->mu);
+  shared_->hold_recursive = hold;
+  shared_->ReleaseLocked();
+}
+void FakeConsul::HoldKeys(bool hold) {
+  MutexLock lock(shared_->mu);
+  shared_->hold_keys = hold;
+  shared_->ReleaseLocked();
 }
 
 int FakeConsul::blocking() const {

@@ -37,6 +37,10 @@ class FakeConsul final : public consul::Backend {
   void SetAway(bool away);
   void SetLatency(absl::Duration most);
   void SetLimit(int limit);
+  // While on, answers to recursive reads, or to those of single keys, hold what is true when they are made and don't
+  // arrive; turning either off releases them.
+  void HoldRecursive(bool hold);
+  void HoldKeys(bool hold);
 
   // Blocking queries now, and at most so far.
   int blocking() const;

@@ -98,6 +98,44 @@ TEST_F(BudgetTest, AKeyJoinsAQueryThatCoversIt) {
   EXPECT_EQ(consul_.Blocked(), blocked);
 }
 
+// What a shared query has under way when a key joins may be older than what the key's own read has brought.
+TEST_F(BudgetTest, AnAnswerFromBeforeJoiningDoesNotCount) {
+  auto readers = OpenMany(200);
+  const std::string name = Name(42) + "x";
+  consul_.HoldRecursive(true);
+  consul_.Put(name, "7");
+  consul_.Put(name, "8");
+  ReaderPtr late = Open(name);
+  scheduler_.RunReady();
+  EXPECT_THAT(late->state, ElementsAre(Pair(name, "8")));
+  // The answer that it woke for the first value: the reader would see 8, then 7.
+  consul_.HoldRecursive(false);
+  scheduler_.Advance(absl::Milliseconds(100));
+  EXPECT_THAT(late->state, ElementsAre(Pair(name, "8")));
+  EXPECT_EQ(late->messages, 1);
+  consul_.Put(name, "9");
+  scheduler_.Advance(absl::Milliseconds(100));
+  EXPECT_THAT(late->state, ElementsAre(Pair(name, "9")));
+}
+
+// A key that was read before a shared query's last answer joins only once it knows what that knew: the query waits for
+// what comes after, and would leave the key behind until its wait ends.
+TEST_F(BudgetTest, AKeyThatIsBehindCatchesUpBeforeItJoins) {
+  auto readers = OpenMany(200);
+  const std::string name = Name(42) + "x";
+  consul_.Put(name, "7");
+  scheduler_.Advance(absl::Seconds(20));
+  consul_.HoldKeys(true);
+  ReaderPtr late = Open(name);
+  scheduler_.RunReady();
+  consul_.Put(name, "8");
+  // The shared query has heard of it, and nobody to tell.
+  scheduler_.Advance(absl::Seconds(3));
+  consul_.HoldKeys(false);
+  scheduler_.Advance(absl::Milliseconds(100));
+  EXPECT_THAT(late->state, ElementsAre(Pair(name, "8")));
+}
+
 // Prefixes are members like keys: each gets its part and no more.
 TEST_F(BudgetTest, PrefixesShareToo) {
   auto readers = OpenMany(100);
