@@ -34,6 +34,9 @@ class BlockingQueryState {
   // `returned_early`: before its wait was over; false for plain reads.
   Verdict OnAnswer(std::optional<uint64_t> index, bool returned_early);
 
+  // Whether an answer with this index would be a kReset.
+  bool GoesBack(std::optional<uint64_t> index) const { return index.has_value() && *index < last_; }
+
   // Takes a failure. The next query is a plain read: after a loss of data the old index may lie above the real one, and
   // such a query is not woken by writes.
   void OnError() { next_ = 0; }

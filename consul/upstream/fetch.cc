@@ -68,6 +68,8 @@ CallHandle ConfirmGone(Backend& backend, const Target& target, Lost lost,
                        absl::AnyInvocable<void(const absl::Status&)> done) {
   ReadOptions options;
   options.datacenter = target.datacenter;
+  // The backend asks about so many at a time.
+  options.timeout += absl::Seconds(1) * static_cast<double>((lost.keys.size() + lost.instances.size()) / 64);
   // Existing instances may have ceased to match the filter.
   const bool may_exist = !target.filter.empty();
   auto judge = [may_exist, done = std::move(done)](absl::StatusOr<std::vector<Presence>> found) mutable {

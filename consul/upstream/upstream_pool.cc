@@ -15,7 +15,7 @@ constexpr absl::Duration kConfirmEvery = absl::Seconds(5);
 // never behind a crowd of ours.
 constexpr int kSeatsPerRead = 8;
 
-// A target that changes faster than it can be read joins in the end: the shared query then returns all the time, too.
+// Reads in a row of a target that changes faster than it can be read, before it sits alone or is polled for a while.
 constexpr int kMaxCatchUps = 3;
 
 std::shared_ptr<UpstreamContext> MakeContext(Backend* backend, Scheduler* scheduler, WatchReporter* reporter,
@@ -135,13 +135,22 @@ bool UpstreamPool::OnOwnSeatWanted(const std::shared_ptr<UpstreamMember>& member
   Todo todo;
   {
     MutexLock lock(mu_);
-    if (member->stint_ != stint || !member->shareable()) return false;
+    if (member->stint_ != stint) return false;
+    if (!member->shareable()) {
+      // Keys can make room for it.
+      PlanIfTooManyLocked();
+      return false;
+    }
     SharedQuery* const share = FindShareLocked(member->target_);
     if (share == nullptr) {
       PlanIfTooManyLocked();
       return false;
     }
-    if (!CanJoinLocked(*member, *share) && member->catch_ups_++ < kMaxCatchUps) return true;
+    if (!CanJoinLocked(*member, *share)) {
+      if (member->catch_ups_++ < kMaxCatchUps) return true;
+      member->catch_ups_ = 0;
+      return false;
+    }
     JoinLocked(member, *share, todo);
   }
   Do(std::move(todo));
@@ -277,7 +286,8 @@ bool UpstreamPool::OnShareState(SharedQuery& share, const Fetched& fetched, bool
     share.asked_.clear();
     std::sort(found.begin(), found.end());
     found.erase(std::unique(found.begin(), found.end()), found.end());
-    any = !found.empty();
+    // It may have woken for one that has just joined.
+    any = !found.empty() || !share.joined_.empty();
     for (UpstreamMember* member : found) {
       const auto range = PartOf(member->target_, entries);
       if (member->SameInLocked(share.seen_)) {
@@ -350,7 +360,8 @@ void UpstreamPool::OnShareFailure(SharedQuery& share, const absl::Status& error,
   Todo todo;
   {
     MutexLock lock(mu_);
-    if (ReasonOf(error) == reason::kAnswerTooLarge) {
+    // Listing may be forbidden where reading is not (acl.enable_key_list_policy).
+    if (ReasonOf(error) == reason::kAnswerTooLarge || absl::IsPermissionDenied(error)) {
       // Says nothing about the members, and the plan was a bad one.
       WeighLocked(share, 2 * SharedQuery::kMaxBytes);
       PlanSoonLocked();

@@ -66,7 +66,7 @@ void UpstreamWatch::Stop() {
     if (waits_for_seat_ != 0) context_->seats->Cancel(waits_for_seat_);
     waited = std::exchange(waits_for_seat_, 0) != 0;
     ForgetFailuresLocked();
-    const bool runs_out = under_way_ && context_->scarce();
+    const bool runs_out = under_way_ && blocks_ && context_->scarce();
     if (!runs_out) {
       call = std::move(call_);
       seat = std::move(seat_);
@@ -127,11 +127,18 @@ void UpstreamWatch::AskAfter(absl::Duration delay, bool plainly) {
     Ask();
     return;
   }
-  MutexLock lock(mu_);
-  if (stopped_) return;
-  polls_ = plainly;
-  timer_ = context_->scheduler->After(
-      delay, [self = shared_from_this(), plainly] { plainly ? self->AskPlainly() : self->Ask(); });
+  {
+    MutexLock lock(mu_);
+    if (stopped_) return;
+    // Otherwise a seat that was waited for has come just now.
+    if (!plainly || !seat_.has_value()) {
+      polls_ = plainly;
+      timer_ = context_->scheduler->After(
+          delay, [self = shared_from_this(), plainly] { plainly ? self->AskPlainly() : self->Ask(); });
+      return;
+    }
+  }
+  Ask();
 }
 
 bool UpstreamWatch::Seated(Listener& listener, bool& again) {
@@ -194,6 +201,8 @@ void UpstreamWatch::Send(uint64_t index, std::optional<Seats::Seat> turn) {
     options.max_bytes = max_bytes_;
     options.patient = failures_ >= kPatientAfter;
     blocks_ = index != 0;
+    asks_quorum_ = !blocks_ && (failures_ > 0 || std::exchange(doubt_, false));
+    if (asks_quorum_) options.mode = ReadMode::kConsistent;
     if (blocks_) {
       options.wait = context_->wait;
       if (context_->scarce()) options.wait = std::min(options.wait, std::max(kShortestWait, sent_ - made_));
@@ -211,7 +220,7 @@ void UpstreamWatch::Send(uint64_t index, std::optional<Seats::Seat> turn) {
     // The answer may have been faster, and the next query's handle be here already.
     if (query != query_ || !under_way_) return;
     call_ = call;
-    cancel = stopped_ && !context_->scarce();
+    cancel = stopped_ && !(blocks_ && context_->scarce());
   }
   if (cancel) call->Cancel();
 }
@@ -241,8 +250,15 @@ void UpstreamWatch::OnAnswer(absl::StatusOr<Fetched> answer) {
       blocked = blocks_;
       // Consul only ever adds to the wait; the tenth is for clocks.
       const bool early = blocked && context_->scheduler->Now() - sent_ < sent_wait_ * 0.9;
-      verdict = blocking_.OnAnswer(answer->meta.index, early);
+      if (!asks_quorum_ && blocking_.GoesBack(answer->meta.index)) {
+        // Only a quorum is believed.
+        blocking_.AskPlainly();
+        verdict = Verdict::kSuspect;
+      } else {
+        verdict = blocking_.OnAnswer(answer->meta.index, early);
+      }
       if (verdict == Verdict::kReset) reset_ = true;
+      if (verdict == Verdict::kSuspect) doubt_ = true;
     }
   }
   if (verdict == Verdict::kReset) context_->reporter->OnIndexReset();
@@ -269,6 +285,7 @@ void UpstreamWatch::Confirm(Lost lost, Fetched answer, BlockingQueryState::Verdi
     if (stopped_) return;
     query = ++query_;
     under_way_ = true;
+    blocks_ = false;
   }
   CallHandle call = ConfirmGone(
       *context_->backend, target_, std::move(lost),
@@ -298,12 +315,20 @@ void UpstreamWatch::Confirm(Lost lost, Fetched answer, BlockingQueryState::Verdi
 
 void UpstreamWatch::Fail(Listener& listener, const absl::Status& error) {
   int failures;
+  // Given back without the lock. Others can use it while this loop only reads plainly.
+  std::optional<Seats::Seat> seat;
   {
     MutexLock lock(mu_);
+    if (stopped_) return;
     blocking_.OnError();
     if (failures_ == 0) ++context_->failing;
     failures = ++failures_;
+    if (failures_ >= kPatientAfter) {
+      seat = std::move(seat_);
+      seat_.reset();
+    }
   }
+  seat.reset();
   listener.OnFailure(error, failures);
   absl::Duration delay;
   {

@@ -124,6 +124,10 @@ class UpstreamWatch final : public std::enable_shared_from_this<UpstreamWatch> {
   bool blocks_ ABSL_GUARDED_BY(mu_) = false;  // the query under way
   // Consul's indexes went back, and the listener has not been told yet.
   bool reset_ ABSL_GUARDED_BY(mu_) = false;
+  // The next plain read has to ask a quorum; and whether the one under way does. A leader that has just been elected
+  // answers others before it has caught up with what its predecessor told.
+  bool doubt_ ABSL_GUARDED_BY(mu_) = false;
+  bool asks_quorum_ ABSL_GUARDED_BY(mu_) = false;
   absl::Time sent_ ABSL_GUARDED_BY(mu_);
   absl::Duration sent_wait_ ABSL_GUARDED_BY(mu_);
   // As a member of context_->failing it is counted once.

@@ -70,7 +70,9 @@ SharedMessage Feed::Next(Mark& mark, absl::Time now, int64_t& merged) {
   // A reader that comes back has to hear that it was recognised, even where nothing has changed.
   bool announce = false;
   if (before.resume.has_value()) {
-    before.sequence = SequenceOf(before.resume->digest);
+    // An equal state of the past is not the one that a reader ahead of us holds.
+    const bool ahead = before.resume->index > index_ && before.resume->digest != digest_;
+    before.sequence = ahead ? 0 : SequenceOf(before.resume->digest);
     before.epoch = epoch_;
     announce = true;
   }
@@ -93,7 +95,7 @@ SharedMessage Feed::Next(Mark& mark, absl::Time now, int64_t& merged) {
 
 bool Feed::IsBehind(const Mark& mark) const {
   return state_ != nullptr && !stale_since_.has_value() && mark.resume.has_value() && mark.resume->index > index_ &&
-         SequenceOf(mark.resume->digest) == 0;
+         mark.resume->digest != digest_;
 }
 
 SharedMessage Feed::Progress(const Mark& mark, absl::Time now) {

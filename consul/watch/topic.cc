@@ -125,13 +125,16 @@ std::unique_ptr<Subscription> Topic::Subscribe(const View& view, std::optional<R
     }
   }
   WakeAll({wake});
-  if (catch_up != 0) AwaitCatchUp(catch_up, resume->index);
+  if (catch_up != 0) AwaitCatchUp(catch_up, view, *resume);
   return reader;
 }
 
-void Topic::AwaitCatchUp(uint64_t number, uint64_t index) {
-  fresh_reads_->Read([self = shared_from_this(), number, index](absl::StatusOr<Fetched> fetched) {
-    if (fetched.ok() && fetched->meta.index.value_or(0) < index) self->EndCatchUp(number);
+void Topic::AwaitCatchUp(uint64_t number, const View& view, const ResumeToken& held) {
+  fresh_reads_->Read([self = shared_from_this(), number, view, held](absl::StatusOr<Fetched> fetched) {
+    if (!fetched.ok() || fetched->meta.index.value_or(0) >= held.index) return;
+    // A query that others share may have told the same state with a higher index.
+    const TargetKind kind = self->target_.kind;
+    if (DigestOf(kind, *Filter(kind, fetched->state, view)) != held.digest) self->EndCatchUp(number);
   });
 }
 
@@ -314,11 +317,11 @@ CachedState Topic::CachedLocked(absl::Time now) const {
 }
 
 Lost Topic::WhatIsLost(const State& state) {
-  // What another process knew, and nobody has seen here, is not held.
   SharedState held;
   {
     MutexLock lock(mu_);
-    held = state_;
+    // What another process has left here is what readers that come back hold.
+    held = state_ == nullptr && stored_.has_value() ? stored_->state : state_;
   }
   return held != nullptr ? LostBetween(target_.kind, *held, state) : Lost{};
 }

@@ -101,7 +101,7 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
 
   // A reader came back with a newer state than there is here. Its message waits until that has come by the upstream
   // watch; or a quorum read says that Consul does not have it any more; or for kCatchUpWithin.
-  void AwaitCatchUp(uint64_t number, uint64_t index);
+  void AwaitCatchUp(uint64_t number, const View& view, const ResumeToken& held);
   void EndCatchUp(uint64_t number);
 
   // Until Consul has answered for the first time the store's state is kept ready: readers get it, as stale, when the

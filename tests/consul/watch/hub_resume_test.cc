@@ -37,6 +37,41 @@ TEST_F(HubResumeTest, AReaderIsNotLedBackByASlowerGateway) {
   EXPECT_THAT(back.Read(), ElementsAre("-"));
 }
 
+// A key that came and went elsewhere leaves a state that was here once: led on from that, the reader would see the key
+// come back.
+TEST_F(HubResumeTest, AnEqualStateOfThePastIsNotTheOneHeld) {
+  Stream s = Open(Key("a"));
+  Answer({}, 3);
+  Answer({Entry("a", "1", 5)}, 5);
+  Stream back;
+  back.subscription = hub_->Subscribe(Key("a"), View{}, ResumeToken{9, DigestOf(TargetKind::kKey, State{})},
+                                      back.subscriber);
+  scheduler_.RunReady();
+  EXPECT_THAT(back.Read(), ElementsAre("-"));
+  Answer({}, 9);
+  EXPECT_THAT(back.Read(), ElementsAre("nothing"));
+}
+
+// A leader that has just been elected may answer before it knows what its predecessor has told: readers would be led
+// back, and on again.
+TEST_F(HubResumeTest, AnIndexThatGoesBackIsBelievedOfAQuorumOnly) {
+  Stream s = Open(Key("a"));
+  Answer({Entry("a", "2", 9)}, 9);
+  s.Read();
+  Answer({Entry("a", "1", 5)}, 5);
+  EXPECT_THAT(s.Read(), ElementsAre("-"));
+  ASSERT_EQ(backend_.pending().size(), 1u);
+  EXPECT_EQ(backend_.pending()[0].read.index, 0u);
+  EXPECT_EQ(backend_.pending()[0].read.mode, ReadMode::kConsistent);
+  Answer({Entry("a", "2", 9)}, 9);
+  EXPECT_THAT(s.Read(), ElementsAre("-"));
+  EXPECT_EQ(reporter_.resets, 0);
+  Answer({Entry("a", "1", 5)}, 5);
+  Answer({Entry("a", "1", 5)}, 5);
+  EXPECT_THAT(s.Read(), ElementsAre("snapshot", "+a=1"));
+  EXPECT_EQ(reporter_.resets, 1);
+}
+
 // Where Consul lost what the reader holds there is nothing to wait for: the truth is the older state.
 TEST_F(HubResumeTest, AQuorumThatWentBackEndsTheWait) {
   Stream s = Open(Key("a"));
