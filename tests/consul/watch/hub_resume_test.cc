@@ -66,8 +66,10 @@ TEST_F(HubResumeTest, AnIndexThatGoesBackIsBelievedOfAQuorumOnly) {
   Answer({Entry("a", "2", 9)}, 9);
   EXPECT_THAT(s.Read(), ElementsAre("-"));
   EXPECT_EQ(reporter_.resets, 0);
-  Answer({Entry("a", "1", 5)}, 5);
-  Answer({Entry("a", "1", 5)}, 5);
+  for (int i = 0; i < 2; ++i) {
+    scheduler_.Advance(absl::Seconds(1));
+    Answer({Entry("a", "1", 5)}, 5);
+  }
   EXPECT_THAT(s.Read(), ElementsAre("snapshot", "+a=1"));
   EXPECT_EQ(reporter_.resets, 1);
 }
