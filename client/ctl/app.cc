@@ -47,7 +47,8 @@ int RunMeshgatectl(const std::vector<std::string>& args, const Environment& envi
     err << "meshgatectl: " << outcome.status.message() << std::endl;
     return kExitLocal;
   }
-  err << "meshgatectl: " << invocation->name << ": " << DescribeFailure(outcome.status, invocation->endpoint) << std::endl;
+  err << "meshgatectl: " << invocation->name << ": " << DescribeFailure(outcome.status, invocation->endpoint)
+      << std::endl;
   return ExitCodeOf(outcome.status);
 }
 

@@ -69,9 +69,8 @@ struct HelpArgs {
   std::string text;
 };
 
-using CommandArgs =
-    std::variant<GetArgs, PutArgs, DelArgs, ListArgs, CommitArgs, WatchArgs, RegisterArgs, HoldArgs, DeregisterArgs,
-                 HeartbeatArgs, DiscoverArgs, ServicesArgs, HelpArgs>;
+using CommandArgs = std::variant<GetArgs, PutArgs, DelArgs, ListArgs, CommitArgs, WatchArgs, RegisterArgs, HoldArgs,
+                                 DeregisterArgs, HeartbeatArgs, DiscoverArgs, ServicesArgs, HelpArgs>;
 
 struct Invocation {
   // As the user named it, for messages.

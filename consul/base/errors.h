@@ -43,7 +43,7 @@ inline constexpr std::string_view kSlowReader = "SLOW_READER";                  
 inline constexpr std::string_view kDeadline = "DEADLINE_EXCEEDED";                 // DEADLINE_EXCEEDED
 inline constexpr std::string_view kCancelled = "CANCELLED";                        // CANCELLED
 inline constexpr std::string_view kNotConsul = "UNEXPECTED_ANSWER";                // INTERNAL
-inline constexpr std::string_view kStorage = "STORAGE_FAILED";          // UNAVAILABLE, DATA_LOSS, FAILED_PRECONDITION
+inline constexpr std::string_view kStorage = "STORAGE_FAILED";  // UNAVAILABLE, DATA_LOSS, FAILED_PRECONDITION
 }  // namespace reason
 
 // A failed status with an ErrorInfo. `code` is not kOk. `message` says what is wrong and what to do next; it never

@@ -34,8 +34,8 @@ struct Lost {
 Lost LostBetween(TargetKind kind, const State& before, const State& after);
 
 // Whether what a target has lost is gone, as Backend::ConfirmKeysGone() and ConfirmInstancesGone() tell: OK,
-// PERMISSION_DENIED (reason::kHidden) where it is hidden from the gateway, UNAVAILABLE where it is there again by now, or
-// the error of the call. `done` runs once, on the backend's Scheduler.
+// PERMISSION_DENIED (reason::kHidden) where it is hidden from the gateway, UNAVAILABLE where it is there again by now,
+// or the error of the call. `done` runs once, on the backend's Scheduler.
 CallHandle ConfirmGone(Backend& backend, const Target& target, Lost lost,
                        absl::AnyInvocable<void(const absl::Status&)> done);
 

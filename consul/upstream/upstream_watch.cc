@@ -16,8 +16,8 @@ constexpr absl::Duration kSpuriousPace = absl::Seconds(1);
 constexpr absl::Duration kPollInterval = absl::Seconds(1);
 constexpr double kPollsPerSecond = 50;
 
-// Loops that are refused together ask again so many a second at most, and each at least once in so long. Those that meet
-// no Consul at all need no such care: the backend lets them go when it is back.
+// Loops that are refused together ask again so many a second at most, and each at least once in so long. Those that
+// meet no Consul at all need no such care: the backend lets them go when it is back.
 constexpr double kRetriesPerSecond = 500;
 constexpr absl::Duration kLongestRetry = absl::Seconds(20);
 
@@ -264,9 +264,10 @@ void UpstreamWatch::OnAnswer(absl::StatusOr<Fetched> answer) {
   if (verdict == Verdict::kReset) context_->reporter->OnIndexReset();
 
   if (verdict == Verdict::kUnusable) {
-    Fail(*listener, answer.ok() ? MakeError(absl::StatusCode::kInternal, reason::kNotConsul,
-                                            "Consul's answer carried no X-Consul-Index: is there a proxy that removes it?")
-                                : answer.status());
+    Fail(*listener, answer.ok()
+                        ? MakeError(absl::StatusCode::kInternal, reason::kNotConsul,
+                                    "Consul's answer carried no X-Consul-Index: is there a proxy that removes it?")
+                        : answer.status());
     return;
   }
   if (verdict == Verdict::kCurrent || verdict == Verdict::kReset) {
@@ -287,28 +288,28 @@ void UpstreamWatch::Confirm(Lost lost, Fetched answer, BlockingQueryState::Verdi
     under_way_ = true;
     blocks_ = false;
   }
-  CallHandle call = ConfirmGone(
-      *context_->backend, target_, std::move(lost),
-      [self = shared_from_this(), answer = std::move(answer), verdict, blocked](const absl::Status& gone) {
-        const std::shared_ptr<Listener> listener = self->listener_.lock();
-        std::optional<Seats::Seat> seat;
-        {
-          MutexLock lock(self->mu_);
-          self->under_way_ = false;
-          self->call_ = nullptr;
-          if (self->stopped_ || listener == nullptr) {
-            seat = std::move(self->seat_);
-            self->seat_.reset();
-            return;
-          }
-        }
-        if (gone.ok()) {
-          self->Proceed(*listener, answer, verdict, blocked);
-        } else {
-          self->context_->reporter->OnUnconfirmed(self->target_.kind);
-          self->Fail(*listener, gone);
-        }
-      });
+  CallHandle call =
+      ConfirmGone(*context_->backend, target_, std::move(lost),
+                  [self = shared_from_this(), answer = std::move(answer), verdict, blocked](const absl::Status& gone) {
+                    const std::shared_ptr<Listener> listener = self->listener_.lock();
+                    std::optional<Seats::Seat> seat;
+                    {
+                      MutexLock lock(self->mu_);
+                      self->under_way_ = false;
+                      self->call_ = nullptr;
+                      if (self->stopped_ || listener == nullptr) {
+                        seat = std::move(self->seat_);
+                        self->seat_.reset();
+                        return;
+                      }
+                    }
+                    if (gone.ok()) {
+                      self->Proceed(*listener, answer, verdict, blocked);
+                    } else {
+                      self->context_->reporter->OnUnconfirmed(self->target_.kind);
+                      self->Fail(*listener, gone);
+                    }
+                  });
   MutexLock lock(mu_);
   if (query == query_ && under_way_) call_ = std::move(call);
 }

@@ -52,8 +52,8 @@ class UpstreamWatch final : public std::enable_shared_from_this<UpstreamWatch> {
   class Listener {
    public:
     virtual ~Listener() = default;
-    // What the listener holds and `state` does not, where Consul may only be hiding it (Backend::ConfirmKeysGone). It is
-    // confirmed to be gone before OnState() is called with that state; otherwise that is a failure.
+    // What the listener holds and `state` does not, where Consul may only be hiding it (Backend::ConfirmKeysGone). It
+    // is confirmed to be gone before OnState() is called with that state; otherwise that is a failure.
     virtual Lost WhatIsLost(const State& state) { return {}; }
     // The target as Consul holds it, to be compared. `reset`: its indexes went back. Returns whether it was a change.
     virtual bool OnState(const Fetched& fetched, bool reset) = 0;

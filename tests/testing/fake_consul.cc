@@ -338,7 +338,7 @@ CallHandle FakeConsul::ConfirmKeysGone(const std::vector<std::string>& keys, con
   } else {
     found.emplace();
     for (const std::string& key : keys) {
-      found->push_back(shared_->forbidden.count(key) > 0  ? consul::Presence::kHidden
+      found->push_back(shared_->forbidden.count(key) > 0 ? consul::Presence::kHidden
                        : shared_->entries.count(key) > 0 ? consul::Presence::kExists
                                                          : consul::Presence::kGone);
     }
@@ -375,8 +375,7 @@ CallHandle FakeConsul::Commit(const std::vector<consul::KvOperation>&, const con
   return Refuse(shared_->scheduler, std::move(done));
 }
 CallHandle FakeConsul::ConfirmInstancesGone(const std::string&, const std::vector<consul::InstanceName>&,
-                                            const consul::ReadOptions&,
-                                            Callback<std::vector<consul::Presence>> done) {
+                                            const consul::ReadOptions&, Callback<std::vector<consul::Presence>> done) {
   return Refuse(shared_->scheduler, std::move(done));
 }
 CallHandle FakeConsul::Register(const consul::Registration&, const consul::WriteOptions&, DoneCallback done) {

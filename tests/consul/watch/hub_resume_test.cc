@@ -44,8 +44,8 @@ TEST_F(HubResumeTest, AnEqualStateOfThePastIsNotTheOneHeld) {
   Answer({}, 3);
   Answer({Entry("a", "1", 5)}, 5);
   Stream back;
-  back.subscription = hub_->Subscribe(Key("a"), View{}, ResumeToken{9, DigestOf(TargetKind::kKey, State{})},
-                                      back.subscriber);
+  back.subscription =
+      hub_->Subscribe(Key("a"), View{}, ResumeToken{9, DigestOf(TargetKind::kKey, State{})}, back.subscriber);
   scheduler_.RunReady();
   EXPECT_THAT(back.Read(), ElementsAre("-"));
   Answer({}, 9);
