@@ -11,9 +11,10 @@ namespace {
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint) {
   grpc::ChannelArguments args;
   args.SetUserAgentPrefix("meshgate-client/" MESHGATE_VERSION);
-  // Notices a gateway that vanished without closing the connection, which an idle watch otherwise never would.
-  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
-  args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+  // Notices a gateway that vanished without closing the connection, which an idle stream otherwise never would: in less
+  // than the TTL of a held instance. The gateway lets clients ping every 5 s.
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 8'000);
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 4'000);
   args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 250);
   args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);  // How long one attempt to connect may take.

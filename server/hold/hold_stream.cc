@@ -121,6 +121,7 @@ void HoldStream::OnReadsDone() {
     MutexLock lock(mu_);
     if (end_.has_value()) return;
     empty = !first_came_;
+    reads_done_ = true;
     probe_due_ = hold_ != nullptr;
   }
   if (empty) return outbox_->End(InvalidField("registration", "required: the stream was closed without a message"));
@@ -156,8 +157,14 @@ void HoldStream::Finish(const absl::Status& status) {
 }
 
 void HoldStream::LetGo(Hold* hold, const absl::Status& end) {
-  // Its caller goes on elsewhere, and the registration with it.
-  ReasonOf(end) == reason::kDraining ? hold->Abandon() : hold->Lose();
+  if (ReasonOf(end) != reason::kDraining) return hold->Lose();
+  bool goodbye;
+  {
+    MutexLock lock(mu_);
+    goodbye = reads_done_;
+  }
+  // Its caller goes on elsewhere, and the registration with it, unless that caller has just said that it is done.
+  goodbye ? hold->Release() : hold->Abandon();
 }
 
 consul::SharedMessage HoldStream::Next() {

@@ -70,7 +70,7 @@ class HoldStream final : public StreamWriter, public HoldListener, public std::e
   void OnFirstOverdue();
   // What has to be told next, or null.
   consul::SharedMessage Next();
-  static void LetGo(Hold* hold, const absl::Status& end);
+  void LetGo(Hold* hold, const absl::Status& end);
 
   // Constant after construction.
   StreamWriter* const transport_;
@@ -90,6 +90,8 @@ class HoldStream final : public StreamWriter, public HoldListener, public std::e
   // The state is to be sent, or being sent, once more: see above.
   bool probe_due_ ABSL_GUARDED_BY(mu_) = false;
   bool probing_ ABSL_GUARDED_BY(mu_) = false;
+  // The caller has closed its side.
+  bool reads_done_ ABSL_GUARDED_BY(mu_) = false;
   Scheduler::TimerId first_timer_ ABSL_GUARDED_BY(mu_) = 0;
 };
 

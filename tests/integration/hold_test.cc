@@ -31,6 +31,8 @@
 namespace meshgate {
 namespace {
 
+constexpr char kReachable[] = R"(meshgate_consul_breaker_state{state="closed"})";
+
 using ::meshgate::testing::ChildProcess;
 using ::meshgate::testing::ConsulAgent;
 using ::meshgate::testing::GatewayProcess;
@@ -285,6 +287,8 @@ TEST_P(HoldOnConsulTest, AnAgentThatForgotGetsItAgain) {
   agent_->Restart();
   ASSERT_TRUE(agent_->ready());
   ASSERT_TRUE(holder.ReadUntil(true));
+  // Agents take registrations before they know of a leader, and answer reads after that.
+  ASSERT_TRUE(gateway_->WaitForMetric(kReachable, 1));
   EXPECT_TRUE(Has("web-1"));
   EXPECT_EQ(gateway_->Metric("meshgate_reregistrations_total"), 1);
 }
@@ -297,6 +301,7 @@ TEST_P(HoldOnConsulTest, WaitsForConsul) {
   agent_->Restart();
   ASSERT_TRUE(agent_->ready());
   ASSERT_TRUE(holder.ReadUntil(true));
+  ASSERT_TRUE(gateway_->WaitForMetric(kReachable, 1));
   EXPECT_TRUE(Has("web-1"));
 }
 
