@@ -30,7 +30,8 @@ UpstreamPool::Budget UpstreamPool::BudgetLocked() const {
   const auto limit = static_cast<size_t>(std::max(1, context_->backend->MaxBlockingQueries()));
   // Services can't share; however many there are, something is left for keys.
   const size_t least = std::max<size_t>(1, limit / 8);
-  const auto left = [&](size_t of) { return std::max(least, of - std::min(of, unshareable_)); };
+  const size_t others = unshareable_;
+  const auto left = [&](size_t of) { return std::max(least, of - std::min(of, others)); };
   return {left(limit / 2), left(limit - limit / 4)};
 }
 

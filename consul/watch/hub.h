@@ -100,7 +100,8 @@ struct HubOptions {
 
 // Thread-safe. Promises, per subscription: order, no duplicates, the changes of one upstream answer in one message, and
 // the latest state in the end; a change is never invented. What it keeps true:
-//   - A target has one upstream query, from its first reader until `linger` after its last one.
+//   - A target has one upstream query, its own or shared with others (consul/upstream), from its first reader until
+//     `linger` after its last one.
 //   - Readers are told of differences between states, never of returns of a query.
 //   - No lock is held while a subscriber, the backend or a callback is called.
 //   - A reader costs a mark, never a queue: one that is slow gets the merged difference from the ring, or a snapshot.

@@ -279,7 +279,19 @@ TEST_F(BudgetTest, AbsentKeysCostNothing) {
   }
 }
 
-// Much that nobody watches below a shared prefix is found out by its first answer, and another way found.
+// What is read along though nobody watches it is weighed when it is first seen, and the next plan goes round it.
+TEST_F(BudgetTest, GoesRoundWhatNobodyWatches) {
+  // Without it k/1*, which has fewer keys than k/0*, would be the cheaper one to share.
+  consul_.Put("k/1bulk", std::string(3 << 20, 'x'));
+  auto readers = OpenMany(150);
+  scheduler_.Advance(absl::Seconds(40));
+  const std::vector<std::string> blocked = consul_.Blocked();
+  EXPECT_THAT(blocked, ::testing::Contains("k/0*"));
+  EXPECT_THAT(blocked, ::testing::Contains("k/14*"));
+  EXPECT_THAT(blocked, ::testing::Not(::testing::Contains("k/1*")));
+}
+
+// Far too much below a shared prefix is refused before it fills the memory, and another way found.
 TEST_F(BudgetTest, AvoidsWhatIsTooWide) {
   consul_.Put("k/0bulk", std::string((size_t{32} << 20) + 1, 'x'));
   auto readers = OpenMany(200);
