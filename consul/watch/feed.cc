@@ -93,7 +93,7 @@ SharedMessage Feed::Next(Mark& mark, absl::Time now, int64_t& merged) {
 
 bool Feed::IsBehind(const Mark& mark) const {
   return state_ != nullptr && !stale_since_.has_value() && mark.resume.has_value() && mark.resume->index > index_ &&
-         SequenceOf(mark.resume->digest) == 0;
+         mark.resume->digest != digest_;
 }
 
 SharedMessage Feed::Progress(const Mark& mark, absl::Time now) {
