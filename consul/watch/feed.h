@@ -55,8 +55,9 @@ class Feed {
   // that the reader did not get because later ones cover them.
   SharedMessage Next(Mark& mark, absl::Time now, int64_t& merged);
 
-  // Whether the state that a returning reader holds is another one than the one here and, by its index, newer, so that
-  // it would be led back. Not while Consul is away: then there is nothing to wait for.
+  // Whether the state that a returning reader holds is, by its index, newer than the one here and another, so that it
+  // would be led back; it may be known from before (a key came and went again). Not while Consul is away: then there is
+  // nothing to wait for.
   bool IsBehind(const Mark& mark) const;
 
   // Null where the reader has got nothing yet.

@@ -22,7 +22,8 @@ constexpr absl::Duration kLossToldWithin = absl::Seconds(15);
 // Nothing goes back: neither a response's index, nor the writes of one name (by Consul's index, and by who was answered
 // before whom began), nor does a response bring a change that an earlier index covered. But for a snapshot after a loss
 // of data; and for the first, stale snapshot of a gateway that started while Consul was away, which knows what it had
-// stored.
+// stored. A gateway may know the state that a reader comes back with under an older index than the one before did: what
+// does not change a state leaves no trace where it was not seen.
 Violations CheckOrder(const Record& record);
 
 // Each event changes what the reader holds, each response says something, and a reader that comes back with its token

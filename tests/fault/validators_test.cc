@@ -190,6 +190,12 @@ TEST(ValidatorsTest, OrderOnAnotherGateway) {
   Story stored = story;
   stored.Snapshot(10, {PutOf("a/1", Has(1, 10))}, true);
   EXPECT_THAT(CheckOrder(stored.record()), IsEmpty());
+  Story same = story;
+  same.Events(9, {}).Put({"a/1"}, 3).Events(12, {PutOf("a/1", Has(3, 12))});
+  EXPECT_THAT(CheckOrder(same.record()), IsEmpty());
+  Story covered = story;
+  covered.Events(9, {}).Put({"a/1"}, 3).Events(10, {PutOf("a/1", Has(3, 10))});
+  EXPECT_FALSE(CheckOrder(covered.record()).empty()) << "what the reader came with still counts";
   Story current = story;
   current.Snapshot(10, {PutOf("a/1", Has(1, 10))});
   EXPECT_FALSE(CheckOrder(current.record()).empty());

@@ -13,9 +13,9 @@ using ::testing::ElementsAre;
 class HubResumeTest : public HubTest {
  protected:
   // Comes with a state that another gateway told at this index.
-  Stream Return(KvEntry holds, uint64_t index) {
+  Stream Return(std::vector<KvEntry> holds, uint64_t index) {
     State state;
-    state.entries = {std::move(holds)};
+    state.entries = std::move(holds);
     Stream stream;
     stream.subscription =
         hub_->Subscribe(Key("a"), View{}, ResumeToken{index, DigestOf(TargetKind::kKey, state)}, stream.subscriber);
@@ -28,7 +28,7 @@ class HubResumeTest : public HubTest {
 TEST_F(HubResumeTest, AReaderIsNotLedBackByASlowerGateway) {
   Stream s = Open(Key("a"));
   Answer({Entry("a", "1", 5)}, 5);
-  Stream back = Return(Entry("a", "2", 9), 9);
+  Stream back = Return({Entry("a", "2", 9)}, 9);
   EXPECT_THAT(back.Read(), ElementsAre("-"));
   Answer({Entry("a", "2", 9)}, 9);
   EXPECT_THAT(back.Read(), ElementsAre("nothing"));
@@ -37,16 +37,12 @@ TEST_F(HubResumeTest, AReaderIsNotLedBackByASlowerGateway) {
   EXPECT_THAT(back.Read(), ElementsAre("-"));
 }
 
-// A key that came and went elsewhere leaves a state that was here once: led on from that, the reader would see the key
-// come back.
-TEST_F(HubResumeTest, AnEqualStateOfThePastIsNotTheOneHeld) {
+// A key that came and went leaves the state from before: known, but not the one that the reader was at.
+TEST_F(HubResumeTest, NorByOneThatKnowsTheStateFromBefore) {
   Stream s = Open(Key("a"));
   Answer({}, 3);
   Answer({Entry("a", "1", 5)}, 5);
-  Stream back;
-  back.subscription =
-      hub_->Subscribe(Key("a"), View{}, ResumeToken{9, DigestOf(TargetKind::kKey, State{})}, back.subscriber);
-  scheduler_.RunReady();
+  Stream back = Return({}, 9);
   EXPECT_THAT(back.Read(), ElementsAre("-"));
   Answer({}, 9);
   EXPECT_THAT(back.Read(), ElementsAre("nothing"));
@@ -78,7 +74,7 @@ TEST_F(HubResumeTest, AnIndexThatGoesBackIsBelievedOfAQuorumOnly) {
 TEST_F(HubResumeTest, AQuorumThatWentBackEndsTheWait) {
   Stream s = Open(Key("a"));
   Answer({Entry("a", "1", 5)}, 5);
-  Stream back = Return(Entry("a", "2", 9), 9);
+  Stream back = Return({Entry("a", "2", 9)}, 9);
   EXPECT_THAT(back.Read(), ElementsAre("-"));
   // The watch, which was asked first, returns early and is asked again.
   Answer({Entry("a", "1", 5)}, 5);
@@ -93,16 +89,16 @@ TEST_F(HubResumeTest, AQuorumThatWentBackEndsTheWait) {
 TEST_F(HubResumeTest, TheWaitIsBounded) {
   Stream s = Open(Key("a"));
   Answer({Entry("a", "1", 5)}, 5);
-  Stream slow = Return(Entry("a", "2", 9), 9);
+  Stream slow = Return({Entry("a", "2", 9)}, 9);
   scheduler_.Advance(absl::Seconds(29));
   EXPECT_THAT(slow.Read(), ElementsAre("-"));
   scheduler_.Advance(absl::Seconds(1));
   EXPECT_EQ(slow.subscriber->wakes, 2);
   EXPECT_THAT(slow.Read(), ElementsAre("snapshot", "+a=1"));
-  Stream left = Return(Entry("a", "2", 9), 9);
+  Stream left = Return({Entry("a", "2", 9)}, 9);
   left.subscription.reset();
 
-  Stream away = Return(Entry("a", "2", 9), 9);
+  Stream away = Return({Entry("a", "2", 9)}, 9);
   EXPECT_THAT(away.Read(), ElementsAre("-"));
   Fail(MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline, "no answer"));
   EXPECT_THAT(away.Read(), ElementsAre("snapshot", "stale", "+a=1"));
