@@ -180,7 +180,7 @@ TEST_P(HoldTest, LivesAsLongAsItsStream) {
   const grpc::Status end = holder.End();
   EXPECT_TRUE(end.ok()) << end.error_message();
   EXPECT_FALSE(Find("web-1").has_value());
-  EXPECT_EQ(gateway_->Metric("meshgate_held_registrations"), 0);
+  EXPECT_TRUE(gateway_->WaitForMetric("meshgate_held_registrations", 0));
 }
 
 // Would break if a program that crashed were gone before it can be back, or stayed for good.
