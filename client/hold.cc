@@ -230,7 +230,9 @@ absl::Status Hold::Run(Listener* listener, Cancellation* cancellation) {
     const absl::Duration delay = std::max(backoff.Next(), RetryAfterOf(ending.status).value_or(absl::ZeroDuration()));
     listener->OnDisconnected(ending.status, delay);
     if (!cancellation->Sleep(delay)) {
-      return absl::CancelledError("cancelled without a connection, so nobody was told: the instance goes by itself, after linger or with its TTL check");
+      return absl::CancelledError(
+          "cancelled without a connection, so nobody was told: the instance goes by itself, after linger or with its "
+          "TTL check");
     }
     client_->ConnectNow();
   }

@@ -53,8 +53,8 @@ class Hold {
   void Report(v1::HealthStatus status);
 
   // Blocks until `cancellation`, which deregisters the instance: OK when it is gone, otherwise why that is not known
-  // (it then goes by itself: after `linger`, or where that gateway has ended, too, when its TTL check has failed). Returns by itself with an error that no retry mends, or without
-  // `reconnect` with that of the first stream.
+  // (it then goes by itself: after `linger`, or where that gateway has ended, too, when its TTL check has failed).
+  // Returns by itself with an error that no retry mends, or without `reconnect` with that of the first stream.
   absl::Status Run(Listener* listener, Cancellation* cancellation);
 
  private:

@@ -132,9 +132,10 @@ class Backend {
 
   // Blocking queries that can wait at a time; those beyond it queue, at the cost of their timeout. Reads that don't
   // block don't count. May change when the first answers come. Where it is below kScarce, each one holds a connection
-  // that cancelling doesn't free before its wait ends. Cheap.
+  // that cancelling doesn't free before its wait ends; where it is kUnlimited they cost next to nothing. Cheap.
   static constexpr int kScarce = 1000;
-  virtual int MaxBlockingQueries() const { return std::numeric_limits<int>::max(); }
+  static constexpr int kUnlimited = std::numeric_limits<int>::max();
+  virtual int MaxBlockingQueries() const { return kUnlimited; }
 
   // ---- Reads. All may block on an index.
 

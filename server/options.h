@@ -43,8 +43,8 @@ struct Options {
   absl::Duration consul_wait = absl::Seconds(30);
 
   absl::Duration watch_linger = absl::Seconds(30);
-  // A reader that does not take messages for a minute keeps its stream. A whole process that has stopped does not answer
-  // pings either, and is let go by --grpc_keepalive_timeout.
+  // A reader that does not take messages for a minute keeps its stream. A whole process that has stopped does not
+  // answer pings either, and is let go by --grpc_keepalive_timeout.
   absl::Duration watch_write_timeout = absl::Minutes(2);
   absl::Duration drain_timeout = absl::Seconds(5);
   absl::Duration drain_delay = absl::Milliseconds(500);

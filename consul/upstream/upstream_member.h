@@ -58,7 +58,7 @@ class UpstreamMember final : public std::enable_shared_from_this<UpstreamMember>
   SharedQuery* share_ = nullptr;
   // A shared query that was sent after it had joined has been answered.
   bool covered_ = false;
-  // Has a state, as far as the pool knows; whether it holds anything, and, while queries are scarce, of what size and
+  // Has a state, as far as the pool knows; whether it holds anything, and, where queries are shared, of what size and
   // which.
   bool ready_ = false;
   bool present_ = false;

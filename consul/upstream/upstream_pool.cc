@@ -103,8 +103,8 @@ void UpstreamPool::Stop(UpstreamMember& member) {
 }
 
 bool UpstreamPool::OnOwnState(UpstreamMember& member, uint64_t stint, const Fetched& fetched, bool reset) {
-  // Of use to shared queries alone, which there are none of where there is room for all.
-  const SeenEntries seen = context_->scarce() ? SeenEntries(fetched.state->entries) : SeenEntries();
+  // Empty for services and catalogs, which share with nobody.
+  const SeenEntries seen = context_->shares() ? SeenEntries(fetched.state->entries) : SeenEntries();
   {
     MutexLock lock(mu_);
     if (member.stint_ != stint) return true;

@@ -28,9 +28,9 @@ namespace meshgate::consul {
 // Watches any number of targets with no more blocking queries than the backend has room for.
 //
 // Each target begins with a plain read of its own, so that its first state waits for no plan. Then it is watched by a
-// query of its own while there is room. When there are too many, keys and prefixes with a common prefix share a
-// recursive query of that (planner.h), and are split again when they have become few. The listener never notices. What
-// is kept true:
+// query of its own while there is room: 384 queries, and no more than three quarters of the seats. Beyond that keys and
+// prefixes with a common prefix share a recursive query of that (planner.h), and are split again when they have become
+// few. The listener never notices. What is kept true:
 //   - Nothing goes back in time. What a shared query brings counts for a target only if the query was sent after the
 //     target had joined; what the target's own query brings does not count from then on.
 //   - Nothing is missed. A target joins a query only with a state as new as the query's last answer. Even if that query

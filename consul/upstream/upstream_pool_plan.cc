@@ -1,6 +1,6 @@
 // When an UpstreamPool plans, and how it changes from one plan to the next.
 #include <algorithm>
-#include <limits>
+#include <cstdint>
 #include <set>
 
 #include "consul/upstream/upstream_pool.h"
@@ -12,6 +12,10 @@ namespace {
 constexpr absl::Duration kPlanDelay = absl::Milliseconds(150);
 // Queries of the plan before have to run out.
 constexpr absl::Duration kBetweenPlans = absl::Milliseconds(500);
+
+// However many seats there are, no more queries are planned with: each costs Consul a goroutine and us a transfer, and
+// Consul wakes one for an absent key at every write of its neighbours.
+constexpr size_t kMostQueries = 160;
 
 // What was measured of a prefix that is not asked for any more counts for so long.
 constexpr absl::Duration kMeasureAge = absl::Minutes(10);
@@ -26,11 +30,13 @@ constexpr size_t kWideBytes = 1 << 20;
 }  // namespace
 
 UpstreamPool::Budget UpstreamPool::BudgetLocked() const {
-  if (!context_->scarce()) return {std::numeric_limits<size_t>::max(), std::numeric_limits<size_t>::max()};
-  const auto limit = static_cast<size_t>(std::max(1, context_->backend->MaxBlockingQueries()));
+  if (!context_->shares()) return {SIZE_MAX, SIZE_MAX};
+  const auto seats = static_cast<size_t>(std::max(1, context_->backend->MaxBlockingQueries()));
+  const size_t limit = std::min(seats, kMostQueries);
   // Services can't share; however many there are, something is left for keys.
   const size_t least = std::max<size_t>(1, limit / 8);
-  const size_t others = unshareable_;
+  // Those beyond the limit have seats that keys may not use.
+  const size_t others = unshareable_ - std::min(unshareable_, seats - limit);
   const auto left = [&](size_t of) { return std::max(least, of - std::min(of, others)); };
   return {left(limit / 2), left(limit - limit / 4)};
 }

@@ -36,6 +36,8 @@ struct UpstreamContext {
   // Loops whose last query has failed.
   std::atomic<int> failing{0};
 
+  // Whether targets may have to share a query.
+  bool shares() const { return backend->MaxBlockingQueries() != Backend::kUnlimited; }
   // Whether blocking queries are few, and cancelling one frees nothing.
   bool scarce() const { return backend->MaxBlockingQueries() < Backend::kScarce; }
 };

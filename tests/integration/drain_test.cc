@@ -74,7 +74,7 @@ TEST(DrainTest, SurvivesReadersThatLeaveMeanwhile) {
 
 // Would break if readers that do not read kept a stop waiting until its time is up, for everybody.
 TEST(DrainTest, DoesNotWaitForReadersThatDoNotRead) {
-  GatewayProcess gateway({"--data_dir=" + std::string(getenv("TEST_TMPDIR")) + "/stalled", "--drain_timeout=20s"});
+  GatewayProcess gateway({"--data_dir=" + std::string(getenv("TEST_TMPDIR")) + "/stalled", "--drain_timeout=60s"});
   ASSERT_TRUE(gateway.listening());
   const auto stub = v1::ConfigService::NewStub(gateway.NewChannel());
   // Together more than gRPC and the sockets take for a reader that does not read.
@@ -96,7 +96,7 @@ TEST(DrainTest, DoesNotWaitForReadersThatDoNotRead) {
   const auto ended = gateway.process().Wait();
   ASSERT_TRUE(ended.has_value());
   EXPECT_EQ(ended->code, 0);
-  EXPECT_LT(absl::Now() - start, absl::Seconds(10));
+  EXPECT_LT(absl::Now() - start, absl::Seconds(30));
 }
 
 }  // namespace
