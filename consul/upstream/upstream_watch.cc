@@ -24,6 +24,10 @@ constexpr absl::Duration kLongestRetry = absl::Seconds(20);
 // So many failures tell readers quickly; from then on a read waits for Consul's return.
 constexpr int kPatientAfter = 2;
 
+// An index older than that may be of a store that has been lost since: an agent can be killed and be back, empty, in
+// half a second. A blocking query with it would wait for nothing, so it is read anew first.
+constexpr absl::Duration kIndexGoodFor = absl::Milliseconds(250);
+
 // Between reads of a target of which Consul hides a part that readers hold.
 constexpr absl::Duration kHiddenRetry = absl::Seconds(5);
 
@@ -89,7 +93,7 @@ void UpstreamWatch::Ask() {
     if (stopped_) return;
     timer_ = 0;
     polls_ = false;
-    if (plainly) blocking_.AskPlainly();
+    if (plainly || context_->scheduler->Now() - answered_ > kIndexGoodFor) blocking_.AskPlainly();
     index = blocking_.next_index();
     patient = failures_ >= kPatientAfter;
   }
@@ -247,6 +251,7 @@ void UpstreamWatch::OnAnswer(absl::StatusOr<Fetched> answer) {
       return;
     }
     if (answer.ok()) {
+      answered_ = context_->scheduler->Now();
       blocked = blocks_;
       // Consul only ever adds to the wait; the tenth is for clocks.
       const bool early = blocked && context_->scheduler->Now() - sent_ < sent_wait_ * 0.9;

@@ -130,6 +130,8 @@ class UpstreamWatch final : public std::enable_shared_from_this<UpstreamWatch> {
   // answers others before it has caught up with what its predecessor told.
   bool doubt_ ABSL_GUARDED_BY(mu_) = false;
   bool asks_quorum_ ABSL_GUARDED_BY(mu_) = false;
+  // When the last answer came.
+  absl::Time answered_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
   absl::Time sent_ ABSL_GUARDED_BY(mu_);
   absl::Duration sent_wait_ ABSL_GUARDED_BY(mu_);
   // As a member of context_->failing it is counted once.
