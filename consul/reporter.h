@@ -67,8 +67,8 @@ class WatchReporter {
   virtual void OnEvents(TargetKind kind, EventType type, int count) {}
   // Events that a reader got merged into later ones.
   virtual void OnMerged(TargetKind kind, int64_t events) {}
-  // From Consul's answer received to the write handed to the transport.
-  virtual void OnPropagation(TargetKind kind, absl::Duration took) {}
+  // From Consul's answer received to the message handed to the transport, for so many readers.
+  virtual void OnPropagation(TargetKind kind, absl::Duration took, int64_t readers) {}
   virtual void OnDropped(DropReason reason) {}
   virtual void OnIndexReset() {}
   // An answer lacked what readers hold, and it could not be confirmed to be gone: they keep it.

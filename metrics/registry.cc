@@ -1,5 +1,6 @@
 #include "metrics/registry.h"
 
+#include <algorithm>
 #include <array>
 #include <iterator>
 #include <map>
@@ -225,8 +226,14 @@ class WatchMetrics final : public consul::WatchReporter {
     events_[At(kind)][static_cast<size_t>(type)]->Increment(count);
   }
   void OnMerged(TargetKind kind, int64_t events) override { merged_[At(kind)]->Increment(static_cast<double>(events)); }
-  void OnPropagation(TargetKind kind, absl::Duration took) override {
-    propagation_[At(kind)]->Observe(absl::ToDoubleSeconds(took));
+  void OnPropagation(TargetKind kind, absl::Duration took, int64_t readers) override {
+    const double seconds = absl::ToDoubleSeconds(took);
+    if (readers == 1) return propagation_[At(kind)]->Observe(seconds);
+    static const Buckets buckets = PropagationBuckets();
+    std::vector<double> counts(buckets.size() + 1);
+    const auto bucket = std::lower_bound(buckets.begin(), buckets.end(), seconds) - buckets.begin();
+    counts[static_cast<size_t>(bucket)] = static_cast<double>(readers);
+    propagation_[At(kind)]->ObserveMultiple(counts, seconds * static_cast<double>(readers));
   }
   void OnDropped(DropReason reason) override { dropped_[static_cast<size_t>(reason)]->Increment(); }
   void OnIndexReset() override { index_resets_.Increment(); }
@@ -307,7 +314,7 @@ class RpcMethodMetrics final : public RpcMethodReporter {
  public:
   void OnStarted() override { started->Increment(); }
   void OnReceived() override { received->Increment(); }
-  void OnSent() override { sent->Increment(); }
+  void OnSent(int64_t messages) override { sent->Increment(static_cast<double>(messages)); }
   void OnHandled(int code, absl::Duration took) override {
     constexpr int kUnknown = 2;
     handled[code >= 0 && code < kRpcCodes ? code : kUnknown]->Increment();

@@ -25,7 +25,7 @@ class RpcMethodReporter {
   virtual ~RpcMethodReporter() = default;
   virtual void OnStarted() = 0;
   virtual void OnReceived() = 0;
-  virtual void OnSent() = 0;
+  virtual void OnSent(int64_t messages = 1) = 0;
   // The call has ended with `code`, `took` after it was started.
   virtual void OnHandled(int code, absl::Duration took) = 0;
 };

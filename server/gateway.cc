@@ -12,13 +12,12 @@
 #include "consul/base/errors.h"
 #include "consul/base/thread_pool_scheduler.h"
 #include "consul/watch/hub.h"
+#include "meshgate/v1/config_service.grpc.pb.h"
+#include "meshgate/v1/registry_service.grpc.pb.h"
 #include "metrics/registry.h"
+#include "server/call_tracker.h"
 #include "server/consul_events.h"
 #include "server/file_limit.h"
-#include "server/grpc/call_tracker.h"
-#include "server/grpc/config_service.h"
-#include "server/grpc/grpc_server.h"
-#include "server/grpc/registry_service.h"
 #include "server/health_monitor.h"
 #include "server/hold/hold_keeper.h"
 #include "server/http/admin.h"
@@ -29,6 +28,9 @@
 #include "server/state_store_factory.h"
 #include "server/stream/stream_set.h"
 #include "server/version.h"
+#include "server/wire/grpc_server.h"
+#include "server/wire/method_table.h"
+#include "server/wire/methods.h"
 
 namespace meshgate::server {
 namespace {
@@ -36,8 +38,9 @@ namespace {
 // Told to callers whose stream ends: long enough for a successor or a neighbour to be found.
 constexpr absl::Duration kRetryAfterDrain = absl::Seconds(1);
 
-// One in so many file descriptors may be an HTTP connection.
+// One in so many file descriptors may be an HTTP connection, and all but one in so many a gRPC one.
 constexpr uint64_t kHttpShareOfFiles = 8;
+constexpr uint64_t kNotGrpcShareOfFiles = 4;
 
 int WorkerThreads(const Options& options) {
   if (options.worker_threads > 0) return options.worker_threads;
@@ -51,6 +54,25 @@ consul::HubOptions HubOptionsOf(const Options& options) {
   hub.wait = options.consul_wait;
   hub.linger = options.watch_linger;
   return hub;
+}
+
+wire::GrpcServerOptions GrpcOptionsOf(const Options& options) {
+  wire::GrpcServerOptions grpc;
+  wire::FrontOptions& front = grpc.front;
+  front.listen = options.grpc_listen;
+  front.threads = options.grpc_threads;
+  front.loop.write_timeout = options.watch_write_timeout;
+  front.connection.keepalive_time = options.grpc_keepalive_time;
+  front.connection.keepalive_timeout = options.grpc_keepalive_timeout;
+  if (options.grpc_max_connection_age > absl::ZeroDuration()) {
+    front.connection.max_age = options.grpc_max_connection_age;
+  }
+  front.connection.max_age_grace = options.grpc_max_connection_age_grace;
+  // Whatever happens here, some are left for HTTP, the store and the log.
+  const uint64_t files = FileLimit();
+  front.max_connections =
+      static_cast<int>(std::min<uint64_t>(front.max_connections, files - files / kNotGrpcShareOfFiles));
+  return grpc;
 }
 
 bool IsLoopback(const std::string& address) {
@@ -72,7 +94,6 @@ struct Gateway::Parts {
   explicit Parts(const Options& o)
       : options(o), metrics(Version(), NameOf(o.backend)), scheduler(WorkerThreads(o), "worker") {}
 
-  Readiness Live() const;
   Readiness Ready() const;
 
   const Options options;
@@ -89,23 +110,16 @@ struct Gateway::Parts {
   CallTracker calls;
   std::unique_ptr<ConfigHandlers> config_handlers;
   std::unique_ptr<RegistryHandlers> registry_handlers;
-  std::unique_ptr<ConfigService> config_service;
-  std::unique_ptr<RegistryService> registry_service;
+  std::unique_ptr<wire::MethodTable> methods;
   Router router;
   std::unique_ptr<HttpServer> http;
-  std::unique_ptr<GrpcServer> grpc;
+  std::unique_ptr<wire::GrpcServer> grpc;
 
   std::atomic<bool> draining{false};
   bool drained = false;
 };
 
-Readiness Gateway::Parts::Live() const {
-  if (GrpcServer::ListenerDead()) return {false, "a gRPC port takes no connections any more: restart needed"};
-  return {true, ""};
-}
-
 Readiness Gateway::Parts::Ready() const {
-  if (const Readiness live = Live(); !live.ready) return live;
   if (draining) return {false, "draining"};
   const StoreHealth health = monitor->Latest();
   if (health.up && health.known_leader) return {true, "the store answers"};
@@ -137,13 +151,13 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   p->config_handlers = std::make_unique<ConfigHandlers>(p->backend.get(), p->hub.get());
   p->holds = std::make_unique<HoldKeeper>(p->backend.get(), &p->scheduler, p->metrics.hold_reporter());
   p->registry_handlers = std::make_unique<RegistryHandlers>(p->backend.get(), p->hub.get(), p->holds.get());
-  const StreamEnvironment streams{&p->scheduler, p->metrics.watch_reporter(), &p->streams, &p->calls,
-                                  options.watch_write_timeout};
-  p->config_service = std::make_unique<ConfigService>(p->config_handlers.get(), streams, p->metrics.rpc_reporter());
-  p->registry_service =
-      std::make_unique<RegistryService>(p->registry_handlers.get(), p->holds.get(), streams, p->metrics.rpc_reporter());
+  p->methods = std::make_unique<wire::MethodTable>(
+      wire::NativeEnvironment{&p->scheduler, p->metrics.watch_reporter(), &p->streams, &p->calls},
+      p->metrics.rpc_reporter());
+  wire::AddConfigMethods(p->config_handlers.get(), p->methods.get());
+  wire::AddRegistryMethods(p->registry_handlers.get(), p->holds.get(), p->methods.get());
 
-  AddAdminRoutes({[p] { return p->Live(); }, [p] { return p->Ready(); }, [p] { return p->metrics.Scrape(); },
+  AddAdminRoutes({[p] { return p->Ready(); }, [p] { return p->metrics.Scrape(); },
                   std::string(metrics::Registry::kContentType)},
                  &p->router);
   HttpServerOptions http_options;
@@ -155,14 +169,13 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   if (!http.ok()) return http.status();
   p->http = *std::move(http);
 
-  GrpcServerOptions grpc_options;
-  grpc_options.listen = options.grpc_listen;
-  grpc_options.keepalive_time = options.grpc_keepalive_time;
-  grpc_options.keepalive_timeout = options.grpc_keepalive_timeout;
-  auto grpc = GrpcServer::Start(grpc_options,
-                                {{v1::ConfigService::service_full_name(), p->config_service.get()},
-                                 {v1::RegistryService::service_full_name(), p->registry_service.get()}},
-                                &p->calls);
+  std::vector<wire::NamedService> services;
+  // For reflection and the health service alone: their methods are in the table.
+  services.push_back({v1::ConfigService::service_full_name(), std::make_unique<v1::ConfigService::CallbackService>()});
+  services.push_back(
+      {v1::RegistryService::service_full_name(), std::make_unique<v1::RegistryService::CallbackService>()});
+  auto grpc = wire::GrpcServer::Start(GrpcOptionsOf(options), p->methods.get(), std::move(services), &p->scheduler,
+                                      p->metrics.watch_reporter(), &p->calls);
   if (!grpc.ok()) return grpc.status();
   p->grpc = *std::move(grpc);
   p->monitor->Start();
@@ -183,7 +196,6 @@ Gateway::~Gateway() { Drain(); }
 
 const std::vector<std::string>& Gateway::grpc_addresses() const { return parts_->grpc->addresses(); }
 const std::string& Gateway::http_address() const { return parts_->http->address(); }
-bool Gateway::Alive() const { return parts_->Live().ready; }
 
 void Gateway::Drain() {
   Parts& p = *parts_;

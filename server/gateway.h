@@ -32,10 +32,6 @@ class Gateway {
   const std::vector<std::string>& grpc_addresses() const;
   const std::string& http_address() const;
 
-  // False once it can no longer do its work and only a new process can: drain it then and exit. /livez and /readyz fail
-  // from then on. Any thread.
-  bool Alive() const;
-
   // Stops, within `drain_timeout`:
   //   1. reports itself as not serving (gRPC health, /readyz) and waits for `drain_delay`;
   //   2. ends every stream with UNAVAILABLE (DRAINING) and a RetryInfo, and takes no new calls;

@@ -166,6 +166,17 @@ std::vector<OptionSpec> MakeTable() {
        "closed.",
        text(d.grpc_keepalive_timeout), nullptr, false,
        Duration(&Options::grpc_keepalive_timeout, absl::Seconds(1), absl::Minutes(10))},
+      {"Listening", "grpc_max_connection_age", "DURATION",
+       "So old a connection is told to take its next calls to a new one, give or take a tenth, so that callers spread "
+       "over the gateways behind a load balancer again; 0s: never.",
+       text(d.grpc_max_connection_age), nullptr, false,
+       Duration(&Options::grpc_max_connection_age, absl::ZeroDuration(), absl::Hours(24 * 365))},
+      {"Listening", "grpc_max_connection_age_grace", "DURATION",
+       "So long after that its calls are ended with UNAVAILABLE; readers come back and get what they have missed.",
+       text(d.grpc_max_connection_age_grace), nullptr, false,
+       Duration(&Options::grpc_max_connection_age_grace, absl::ZeroDuration(), absl::Hours(24))},
+      {"Listening", "grpc_threads", "N", "Threads that serve gRPC connections; 0: one per CPU.",
+       "0", nullptr, false, Number(&Options::grpc_threads, 0, 256)},
       {"Listening", "http_listen", "HOST:PORT", "Where HTTP listens: probes (/livez, /readyz) and /metrics.",
        d.http_listen, nullptr, false, SetHttpListen},
 

@@ -26,6 +26,10 @@ struct Options {
   // connection in, and 10,000 connections cost 170 pings a second.
   absl::Duration grpc_keepalive_time = absl::Seconds(60);
   absl::Duration grpc_keepalive_timeout = absl::Seconds(20);
+  // Zero: whatever its age.
+  absl::Duration grpc_max_connection_age = absl::ZeroDuration();
+  absl::Duration grpc_max_connection_age_grace = absl::Seconds(10);
+  int grpc_threads = 0;  // 0: one per CPU.
   std::string http_listen = "127.0.0.1:8080";
 
   // One or, with commas, several.

@@ -12,7 +12,7 @@ build_packages=(
   g++ pkg-config python3-minimal
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   libabsl-dev libboost1.81-dev libboost-program-options1.81-dev libcurl4-openssl-dev libnghttp2-dev
-  libsimdjson-dev libspdlog-dev libsqlite3-dev libssl-dev libyaml-cpp-dev prometheus-cpp-dev
+  libsimdjson-dev libspdlog-dev libsqlite3-dev libssl-dev libyaml-cpp-dev prometheus-cpp-dev zlib1g-dev
 )
 
 # What the tests need on top. `consul` is not among them: Debian 12 has none, see install_consul in tools/system.sh.
@@ -28,6 +28,6 @@ test_packages=(
 # shellcheck disable=SC2034
 runtime_packages=(
   ca-certificates
-  libabsl20220623 libboost-program-options1.81.0 libcurl4 libgrpc++1.51 libprometheus-cpp-core1.0
-  libsimdjson14 libspdlog1.10 libsqlite3-0 libssl3 libyaml-cpp0.7
+  libabsl20220623 libboost-program-options1.81.0 libcurl4 libgrpc++1.51 libnghttp2-14 libprometheus-cpp-core1.0
+  libsimdjson14 libspdlog1.10 libsqlite3-0 libssl3 libyaml-cpp0.7 zlib1g
 )

@@ -40,6 +40,21 @@ class Subscriber {
   virtual void Wake() = 0;
 };
 
+// What a thread last told a reader, so that the next one at the same place is told the same without a look at what all
+// threads share. One per thread that calls Next(), handed to each.
+class NextMemo {
+ private:
+  friend class Topic;
+  const void* audience_ = nullptr;
+  uint64_t version_ = 0;
+  uint64_t sequence_ = 0;
+  uint64_t epoch_ = 0;
+  uint64_t sequence_after_ = 0;
+  uint64_t epoch_after_ = 0;
+  int64_t merged_ = 0;
+  SharedMessage message_;
+};
+
 // One reader's place in one target. Thread-compatible: the owner calls it from one thread at a time (Wake() tells
 // when). Destroying it ends the subscription; Wake() may still be running then, so the Subscriber outlives that by
 // being shared.
@@ -50,8 +65,9 @@ class Subscription {
   // Takes what the reader has to be told next and moves its mark behind it: first the state (or that Consul can't be
   // reached and nothing is known yet), then merged differences, or a snapshot where a difference can't be told. Null:
   // nothing now, Wake() comes when there is. An error ends the stream: this target can't be watched (for example
-  // INVALID_ARGUMENT, a filter that does not parse).
-  virtual absl::StatusOr<SharedMessage> Next() = 0;
+  // INVALID_ARGUMENT, a filter that does not parse). `memo` may be null.
+  virtual absl::StatusOr<SharedMessage> Next(NextMemo* memo) = 0;
+  absl::StatusOr<SharedMessage> Next() { return Next(nullptr); }
 
   // A message without events that says the reader is up to date as of its mark. Null before the first message.
   virtual SharedMessage Progress() = 0;

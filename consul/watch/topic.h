@@ -95,7 +95,7 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   };
   using Wakes = std::vector<std::weak_ptr<Subscriber>>;
 
-  absl::StatusOr<SharedMessage> NextFor(Reader& reader);
+  absl::StatusOr<SharedMessage> NextFor(Reader& reader, NextMemo* memo);
   SharedMessage ProgressFor(Reader& reader);
   void Leave(Reader& reader);
 
@@ -119,7 +119,9 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   Audience& AudienceLocked(const View& view) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   CachedState CachedLocked(absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SetStaleLocked(std::optional<absl::Time> since, Wakes& wakes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  static void CollectLocked(const Audience& audience, Wakes& wakes);
+  void NewVersionLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Its readers have something to be told; what any memo holds is out of date.
+  void CollectLocked(const Audience& audience, Wakes& wakes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void WakeAll(Wakes wakes);
   uint64_t AddWaiterLocked(const CachedReadOptions& options, ReadDone done) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Answers the waiter, unless somebody else has.
@@ -162,6 +164,9 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   uint64_t next_waiter_ ABSL_GUARDED_BY(mu_) = 1;
   absl::flat_hash_map<uint64_t, Reader*> catching_up_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<uint64_t, Waiter> waiters_ ABSL_GUARDED_BY(mu_);
+
+  // Of what readers may be told. Unique in the process: another topic in the same place has another.
+  std::atomic<uint64_t> version_{0};
 
   // What the hub asks while it holds its own lock, and must not wait for; written under mu_.
   std::atomic<size_t> users_{0};  // readers and waiters

@@ -17,15 +17,13 @@ struct Readiness {
 
 // What operators and their tools ask for.
 struct AdminSources {
-  // Whether the process should go on, as opposed to being replaced.
-  std::function<Readiness()> liveness;
   std::function<Readiness()> readiness;
   // The exposition and its Content-Type.
   std::function<std::string()> metrics;
   std::string metrics_content_type;
 };
 
-// Adds / (a short index), /livez (200 "ok", or 503 with the reason), /readyz (200 or 503, with the reason as JSON)
+// Adds / (a short index), /livez (200 "ok"), /readyz (200 or 503, with the reason as JSON)
 // and /metrics. The sources are called on the HTTP threads.
 void AddAdminRoutes(AdminSources sources, Router* router);
 

@@ -5,13 +5,12 @@
 
 namespace meshgate::server {
 
-std::unique_ptr<StreamSet::Membership> StreamSet::Add(const std::shared_ptr<Outbox>& outbox,
-                                                      std::function<void()> hurry_up) {
+std::unique_ptr<StreamSet::Membership> StreamSet::Add(const std::shared_ptr<Outbox>& outbox) {
   auto membership = std::make_unique<Membership>(this, outbox.get());
   absl::Status ended;
   {
     MutexLock lock(mu_);
-    streams_.emplace(outbox.get(), Stream{outbox, std::move(hurry_up)});
+    streams_.emplace(outbox.get(), outbox);
     ended = ended_;
   }
   if (!ended.ok()) outbox->End(ended);
@@ -19,19 +18,16 @@ std::unique_ptr<StreamSet::Membership> StreamSet::Add(const std::shared_ptr<Outb
 }
 
 void StreamSet::EndAll(const absl::Status& status) {
-  std::vector<std::pair<std::shared_ptr<Outbox>, std::function<void()>>> streams;
+  std::vector<std::shared_ptr<Outbox>> streams;
   {
     MutexLock lock(mu_);
     ended_ = status;
     streams.reserve(streams_.size());
-    for (const auto& [key, stream] : streams_) {
-      if (auto outbox = stream.outbox.lock()) streams.emplace_back(std::move(outbox), stream.hurry_up);
+    for (const auto& [key, weak] : streams_) {
+      if (auto outbox = weak.lock()) streams.push_back(std::move(outbox));
     }
   }
-  for (const auto& [outbox, hurry_up] : streams) {
-    outbox->End(status);
-    if (hurry_up != nullptr) hurry_up();
-  }
+  for (const auto& outbox : streams) outbox->End(status);
 }
 
 size_t StreamSet::size() const {

@@ -2,7 +2,6 @@
 #define MESHGATE_SERVER_STREAM_STREAM_SET_H_
 
 #include <cstddef>
-#include <functional>
 #include <memory>
 
 #include "absl/container/flat_hash_map.h"
@@ -28,27 +27,19 @@ class StreamSet {
     const Outbox* const outbox_;
   };
 
-  // `hurry_up`, which may be null, tells the transport to wait for a reader no longer than it must; it is called from
-  // EndAll(), without a lock. After EndAll() a new stream is ended at once with the same status. The set outlives the
-  // membership.
-  std::unique_ptr<Membership> Add(const std::shared_ptr<Outbox>& outbox, std::function<void()> hurry_up = nullptr);
+  // After EndAll() a new stream is ended at once with the same status. The set outlives the membership.
+  std::unique_ptr<Membership> Add(const std::shared_ptr<Outbox>& outbox);
 
-  // Ends every stream, those to come too, with `status`. One whose reader does not read cannot be told: it is cut by
-  // its transport soon after, so that the others need not wait for it.
+  // Ends every stream, those to come too, with `status`.
   void EndAll(const absl::Status& status);
 
   size_t size() const;
 
  private:
-  struct Stream {
-    std::weak_ptr<Outbox> outbox;
-    std::function<void()> hurry_up;
-  };
-
   void Remove(const Outbox* outbox);
 
   mutable Mutex mu_;
-  absl::flat_hash_map<const Outbox*, Stream> streams_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<const Outbox*, std::weak_ptr<Outbox>> streams_ ABSL_GUARDED_BY(mu_);
   absl::Status ended_ ABSL_GUARDED_BY(mu_);  // OK: not ended
 };
 

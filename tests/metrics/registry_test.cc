@@ -70,7 +70,7 @@ TEST(RegistryTest, CountsWhatIsReported) {
   watch->OnUpstreamWatches(TargetKind::kPrefix, 3);
   watch->OnEvents(TargetKind::kService, WatchReporter::EventType::kDelete, 5);
   watch->OnMerged(TargetKind::kKey, 4);
-  watch->OnPropagation(TargetKind::kKey, absl::Microseconds(300));
+  watch->OnPropagation(TargetKind::kKey, absl::Microseconds(300), 1);
   watch->OnDropped(WatchReporter::DropReason::kDraining);
   watch->OnDropped(WatchReporter::DropReason::kSlowReader);
   watch->OnDropped(WatchReporter::DropReason::kSlowReader);
@@ -154,7 +154,7 @@ TEST(RegistryTest, ReportsFromManyThreadsWhileScraped) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&registry] {
-      for (int i = 0; i < 1000; ++i) registry.watch_reporter()->OnPropagation(TargetKind::kKey, absl::Milliseconds(1));
+      for (int i = 0; i < 1000; ++i) registry.watch_reporter()->OnPropagation(TargetKind::kKey, absl::Milliseconds(1), 1);
     });
   }
   for (int i = 0; i < 10; ++i) registry.Scrape();

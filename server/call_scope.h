@@ -1,15 +1,15 @@
-#ifndef MESHGATE_SERVER_GRPC_CALL_SCOPE_H_
-#define MESHGATE_SERVER_GRPC_CALL_SCOPE_H_
+#ifndef MESHGATE_SERVER_CALL_SCOPE_H_
+#define MESHGATE_SERVER_CALL_SCOPE_H_
 
 #include <chrono>
 #include <string>
 #include <string_view>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "google/protobuf/message.h"
-#include "grpcpp/server_context.h"
 #include "metrics/registry.h"
-#include "server/grpc/call_tracker.h"
+#include "server/call_tracker.h"
 #include "server/service/call.h"
 
 namespace meshgate::server {
@@ -22,11 +22,14 @@ struct MethodInfo {
 };
 
 // What every call needs around its handler, unary or streaming: who called, the request id, metrics, the log. Made when
-// the call begins, destroyed when gRPC is done with it.
+// the call begins, destroyed when it has ended.
 class CallScope {
  public:
-  // Reads the caller from `context` and sends the request id back in the initial metadata as `x-request-id`.
-  CallScope(const MethodInfo* method, CallTracker* tracker, grpc::CallbackServerContext* context);
+  // The name of the request id in metadata, on the way in and out.
+  static constexpr char kRequestId[] = "x-request-id";
+
+  // The caller's request id is one that it has given, where that is fit to be logged, or a new one.
+  CallScope(const MethodInfo* method, CallTracker* tracker, Caller caller);
   ~CallScope();
   CallScope(const CallScope&) = delete;
   CallScope& operator=(const CallScope&) = delete;
@@ -34,9 +37,9 @@ class CallScope {
   const Caller& caller() const { return caller_; }
   metrics::RpcMethodReporter* reporter() const { return method_->reporter; }
 
-  // Counts and logs the end. Called once, before Finish(): `request` says what the call was about and is used in here
-  // only; null where it did not parse.
-  void OnFinished(const absl::Status& status, const google::protobuf::Message* request) const;
+  // Counts and logs the end, once, before the caller is told. `subject` says what the call was about, and is asked for
+  // where it is logged.
+  void OnFinished(const absl::Status& status, absl::FunctionRef<std::string()> subject) const;
 
  private:
   const MethodInfo* const method_;
@@ -50,4 +53,4 @@ std::string SubjectOf(const google::protobuf::Message& request);
 
 }  // namespace meshgate::server
 
-#endif  // MESHGATE_SERVER_GRPC_CALL_SCOPE_H_
+#endif  // MESHGATE_SERVER_CALL_SCOPE_H_

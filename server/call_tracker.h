@@ -1,5 +1,5 @@
-#ifndef MESHGATE_SERVER_GRPC_CALL_TRACKER_H_
-#define MESHGATE_SERVER_GRPC_CALL_TRACKER_H_
+#ifndef MESHGATE_SERVER_CALL_TRACKER_H_
+#define MESHGATE_SERVER_CALL_TRACKER_H_
 
 #include <atomic>
 #include <cstdint>
@@ -39,4 +39,4 @@ class CallTracker {
 
 }  // namespace meshgate::server
 
-#endif  // MESHGATE_SERVER_GRPC_CALL_TRACKER_H_
+#endif  // MESHGATE_SERVER_CALL_TRACKER_H_

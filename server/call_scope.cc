@@ -1,9 +1,9 @@
-#include "server/grpc/call_scope.h"
+#include "server/call_scope.h"
 
 #include <random>
+#include <utility>
 
-#include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
+#include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
 #include "consul/base/strings.h"
 #include "google/protobuf/descriptor.h"
@@ -12,7 +12,6 @@
 namespace meshgate::server {
 namespace {
 
-constexpr char kRequestIdKey[] = "x-request-id";
 constexpr size_t kMaxRequestIdBytes = 128;
 
 // It is echoed and logged: short, and printable without spaces.
@@ -26,41 +25,27 @@ bool IsRequestId(std::string_view id) {
 
 std::string NewRequestId() {
   thread_local std::mt19937_64 random{std::random_device{}()};
-  return absl::StrFormat("%016x", random());
-}
-
-absl::Duration TimeLeft(const grpc::CallbackServerContext& context) {
-  const auto deadline = context.deadline();
-  if (deadline == std::chrono::system_clock::time_point::max()) return absl::InfiniteDuration();
-  return absl::FromChrono(deadline) - absl::Now();
+  return absl::StrCat(absl::Hex(random(), absl::kZeroPad16));
 }
 
 }  // namespace
 
-CallScope::CallScope(const MethodInfo* method, CallTracker* tracker, grpc::CallbackServerContext* context)
-    : method_(method), tracker_(tracker) {
+CallScope::CallScope(const MethodInfo* method, CallTracker* tracker, Caller caller)
+    : method_(method), tracker_(tracker), caller_(std::move(caller)) {
   tracker_->Begin();
   method_->reporter->OnStarted();
-  caller_.peer = context->peer();
-  caller_.time_left = TimeLeft(*context);
-  const auto& metadata = context->client_metadata();
-  if (auto it = metadata.find(kRequestIdKey); it != metadata.end()) {
-    const std::string_view given(it->second.data(), it->second.size());
-    if (IsRequestId(given)) caller_.request_id = std::string(given);
-  }
-  if (caller_.request_id.empty()) caller_.request_id = NewRequestId();
-  context->AddInitialMetadata(kRequestIdKey, caller_.request_id);
+  if (!IsRequestId(caller_.request_id)) caller_.request_id = NewRequestId();
 }
 
 CallScope::~CallScope() { tracker_->End(); }
 
-void CallScope::OnFinished(const absl::Status& status, const google::protobuf::Message* request) const {
+void CallScope::OnFinished(const absl::Status& status, absl::FunctionRef<std::string()> subject) const {
   const auto took = absl::FromChrono(std::chrono::steady_clock::now() - start_);
   const int code = static_cast<int>(status.code());
   method_->reporter->OnHandled(code, took);
   const std::string reason = status.ok() ? "" : ReasonOf(status);
   if (!LogEnabled(CallLogLevel(code, reason))) return;
-  const std::string key = request == nullptr ? "" : SubjectOf(*request);
+  const std::string key = subject();
   CallRecord record;
   record.service = method_->service;
   record.method = method_->method;

@@ -1,0 +1,81 @@
+// A socket and its session.
+#ifndef MESHGATE_SERVER_WIRE_CONNECTION_H_
+#define MESHGATE_SERVER_WIRE_CONNECTION_H_
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/time/time.h"
+#include "boost/asio/generic/stream_protocol.hpp"
+#include "server/wire/event_loop.h"
+#include "server/wire/session.h"
+
+namespace meshgate::server::wire {
+
+struct ConnectionOptions {
+  SessionOptions session;
+  // A connection that has been silent for so long is pinged, and closed when no answer comes in time. The timeout is
+  // also the socket's TCP_USER_TIMEOUT: what a peer's host has not acknowledged in it, or what a peer that has stopped
+  // reading its socket altogether has no room for, closes the connection, too, when a ping could not even be sent.
+  absl::Duration keepalive_time = absl::Seconds(60);
+  absl::Duration keepalive_timeout = absl::Seconds(20);
+  // So old it is told to go elsewhere, give or take a tenth, and so much later its calls are ended.
+  absl::Duration max_age = absl::InfiniteDuration();
+  absl::Duration max_age_grace = absl::Seconds(10);
+};
+
+// One client's connection, on its loop's thread. Holds no buffer but for what its socket has not taken, at most
+// kSendBytes and a frame.
+class Connection final : public std::enable_shared_from_this<Connection> {
+ public:
+  using Socket = boost::asio::generic::stream_protocol::socket;
+
+  // Of frames that are put together for one send.
+  static constexpr size_t kSendBytes = 256 << 10;
+
+  // `options` and `calls` outlive it. `on_closed` is called once, on the loop.
+  Connection(EventLoop* loop, Socket socket, std::string peer, const ConnectionOptions* options,
+             const CallFactory* calls, std::function<void()> on_closed);
+
+  void Start();
+  // Sends what there is to send.
+  void Flush();
+  void OnSweep();
+  // Takes no new calls from here on, and closes when those that are open have ended.
+  void GoAway();
+  // Ends its calls, each with `ending`.
+  void CutCalls(const Ending& ending) { session_.CutAll(ending); }
+  void Close();
+
+ private:
+  void Read();
+  void OnReadable();
+  void FlushSoon();
+  void WriteRest();
+  void CheckAge();
+  void CheckKeepalive();
+
+  EventLoop* const loop_;
+  const ConnectionOptions* const options_;
+  const std::function<void()> on_closed_;
+  Socket socket_;
+  Session session_;
+  // What the socket did not take.
+  std::string rest_;
+  bool writing_ = false;
+  absl::Time writing_since_;
+  bool flush_due_ = false;
+  bool closing_ = false;
+  bool closed_ = false;
+  absl::Time heard_;
+  absl::Time pinged_ = absl::InfinitePast();
+  absl::Time go_away_at_;
+  absl::Time going_since_;
+  absl::Time cut_at_ = absl::InfiniteFuture();
+};
+
+}  // namespace meshgate::server::wire
+
+#endif  // MESHGATE_SERVER_WIRE_CONNECTION_H_

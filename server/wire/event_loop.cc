@@ -1,0 +1,156 @@
+#include "server/wire/event_loop.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "boost/asio/post.hpp"
+#include "server/wire/connection.h"
+#include "server/wire/stream.h"
+
+namespace meshgate::server::wire {
+namespace {
+
+// What a read or a write of a socket takes at most.
+constexpr size_t kReadBytes = 64 << 10;
+
+// Of keepalive, connection age and stalled writes; each is late by so much at most.
+constexpr absl::Duration kSweepEvery = absl::Milliseconds(250);
+
+}  // namespace
+
+EventLoop::EventLoop(Scheduler* clock, consul::WatchReporter* watches, const Options& options)
+    : clock_(clock),
+      options_(options),
+      work_(boost::asio::make_work_guard(io_)),
+      now_(clock->Now()),
+      deadline_timer_(io_),
+      sweep_timer_(io_),
+      deliveries_(watches),
+      read_buffer_(kReadBytes) {}
+
+EventLoop::~EventLoop() { Stop(); }
+
+void EventLoop::Start() {
+  ArmSweep();
+  thread_ = std::thread([this] { io_.run(); });
+  thread_id_ = thread_.get_id();
+}
+
+void EventLoop::Stop() {
+  if (!thread_.joinable()) return;
+  Post([this] {
+    // Closing removes them.
+    const auto all = connections_;
+    for (const auto& connection : all) connection->Close();
+    deadline_timer_.cancel();
+    sweep_timer_.cancel();
+    work_.reset();
+  });
+  thread_.join();
+}
+
+void EventLoop::Post(absl::AnyInvocable<void()> task) {
+  bool wake;
+  {
+    MutexLock lock(mu_);
+    tasks_.push_back(std::move(task));
+    wake = !std::exchange(woken_, true);
+  }
+  if (wake) boost::asio::post(io_, [this] { RunPosted(); });
+}
+
+void EventLoop::Schedule(std::shared_ptr<Outbox> outbox) {
+  bool wake;
+  {
+    MutexLock lock(mu_);
+    outboxes_.push_back(std::move(outbox));
+    wake = !std::exchange(woken_, true);
+  }
+  if (wake) boost::asio::post(io_, [this] { RunPosted(); });
+}
+
+void EventLoop::RunPosted() {
+  std::vector<absl::AnyInvocable<void()>> tasks;
+  {
+    MutexLock lock(mu_);
+    woken_ = false;
+    tasks.swap(tasks_);
+    running_.swap(outboxes_);
+  }
+  Tick();
+  for (auto& task : tasks) task();
+  for (const auto& outbox : running_) outbox->Run();
+  running_.clear();
+  EndBatch();
+}
+
+void EventLoop::Add(std::shared_ptr<Connection> connection) { connections_.insert(std::move(connection)); }
+
+void EventLoop::FlushLater(std::shared_ptr<Connection> connection) {
+  to_flush_.push_back(std::move(connection));
+  if (std::exchange(flush_posted_, true)) return;
+  boost::asio::post(io_, [this] { EndBatch(); });
+}
+
+void EventLoop::EndBatch() {
+  flush_posted_ = false;
+  // Flushing one may have another want to.
+  std::vector<std::shared_ptr<Connection>> some;
+  some.swap(to_flush_);
+  for (const auto& connection : some) connection->Flush();
+  deliveries_.Flush(clock_->Now());
+}
+
+void EventLoop::AddDeadline(Stream* stream, absl::Time deadline) {
+  deadlines_.emplace(deadline, stream);
+  if (deadline < deadline_armed_) ArmDeadline();
+}
+
+void EventLoop::ArmDeadline() {
+  deadline_armed_ = deadlines_.empty() ? absl::InfiniteFuture() : deadlines_.begin()->first;
+  if (deadlines_.empty()) return;
+  const absl::Duration left = std::max(deadline_armed_ - clock_->Now(), absl::ZeroDuration());
+  deadline_timer_.expires_after(absl::ToChronoNanoseconds(std::min(left, absl::Hours(24))));
+  deadline_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    Tick();
+    while (!deadlines_.empty() && deadlines_.begin()->first <= now_) {
+      Stream* const stream = deadlines_.begin()->second;
+      deadlines_.erase(deadlines_.begin());
+      stream->OnDeadline();
+    }
+    ArmDeadline();
+    EndBatch();
+  });
+}
+
+void EventLoop::Hurry() { hurry_ = true; }
+
+absl::Duration EventLoop::write_timeout() const {
+  return hurry_ ? std::min(options_.write_timeout, options_.drain_write_timeout) : options_.write_timeout;
+}
+
+void EventLoop::ArmSweep() {
+  sweep_timer_.expires_after(absl::ToChronoNanoseconds(kSweepEvery));
+  sweep_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    Sweep();
+    ArmSweep();
+  });
+}
+
+void EventLoop::Sweep() {
+  Tick();
+  while (TimedList::Entry* oldest = writing_.oldest()) {
+    const absl::Duration stalled = now_ - oldest->since();
+    if (stalled < write_timeout()) break;
+    writing_.Remove(*oldest);
+    static_cast<Stream*>(oldest)->OnStalled(stalled);
+  }
+  // One may close itself meanwhile.
+  const std::vector<std::shared_ptr<Connection>> all(connections_.begin(), connections_.end());
+  for (const auto& connection : all) connection->OnSweep();
+  EndBatch();
+}
+
+}  // namespace meshgate::server::wire

@@ -1,0 +1,58 @@
+// What comes before nghttp2: a look at the frames' headers alone.
+#ifndef MESHGATE_SERVER_WIRE_FRAME_GUARD_H_
+#define MESHGATE_SERVER_WIRE_FRAME_GUARD_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "absl/functional/function_ref.h"
+#include "absl/time/time.h"
+
+namespace meshgate::server::wire {
+
+// Does two things that nghttp2 1.52 leaves to its user:
+//   - A RST_STREAM for a stream that was never opened is dropped. gRPC's C-core sends one where a call is cancelled
+//     before its HEADERS have left, and nghttp2 would end the connection, and every other stream on it, for that.
+//   - Frames that carry nothing are counted (empty DATA, PRIORITY, WINDOW_UPDATE, PING, SETTINGS, unknown types). A
+//     peer may send some at any time, and more the more it is sent; one that sends nothing else is flooding.
+//
+// Not thread-safe.
+class FrameGuard {
+ public:
+  // At most so many idle frames in a burst and a second, beside those that what we send gives reason for.
+  static constexpr double kBurst = 4000;
+  static constexpr double kPerSecond = 200;
+
+  // Calls `pass` with the bytes that are for nghttp2, in pieces, as long as it returns true. Returns false when it did
+  // not, or when the peer is flooding.
+  bool Feed(std::string_view bytes, absl::Time now, absl::FunctionRef<bool(std::string_view)> pass);
+
+  // Frames were sent to the peer, of which each gives it reason for one or two of its own.
+  void OnSent(size_t frames) { credit_ += 2.0 * static_cast<double>(frames); }
+
+  bool flooded() const { return flooded_; }
+
+ private:
+  static constexpr size_t kPrefaceBytes = 24;
+  static constexpr size_t kHeaderBytes = 9;
+
+  // Takes the header that is complete now. Returns whether the frame is for nghttp2.
+  bool OnHeader();
+  bool IsIdle(uint8_t type, uint8_t flags, uint32_t length) const;
+
+  size_t preface_left_ = kPrefaceBytes;
+  char header_[kHeaderBytes] = {};
+  size_t header_held_ = 0;
+  uint32_t payload_left_ = 0;
+  bool dropping_ = false;
+  uint32_t highest_stream_ = 0;
+
+  double credit_ = kBurst;
+  absl::Time refilled_ = absl::InfinitePast();
+  bool flooded_ = false;
+};
+
+}  // namespace meshgate::server::wire
+
+#endif  // MESHGATE_SERVER_WIRE_FRAME_GUARD_H_

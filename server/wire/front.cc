@@ -1,0 +1,104 @@
+#include "server/wire/front.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "server/log.h"
+
+namespace meshgate::server::wire {
+
+absl::StatusOr<std::unique_ptr<Front>> Front::Start(const FrontOptions& options, Scheduler* clock,
+                                                    consul::WatchReporter* watches, CallFactory calls) {
+  std::unique_ptr<Front> front(new Front(options, clock, watches, std::move(calls)));
+  if (absl::Status status = front->Listen(); !status.ok()) return status;
+  for (const auto& loop : front->loops_) loop->Start();
+  return front;
+}
+
+Front::Front(const FrontOptions& options, Scheduler* clock, consul::WatchReporter* watches, CallFactory calls)
+    : options_(options), calls_(std::move(calls)) {
+  const int threads = options.threads > 0 ? options.threads : static_cast<int>(std::thread::hardware_concurrency());
+  for (int i = 0; i < std::max(1, threads); ++i) {
+    loops_.push_back(std::make_unique<EventLoop>(clock, watches, options.loop));
+  }
+}
+
+Front::~Front() { Stop(); }
+
+absl::Status Front::Listen() {
+  for (const std::string& address : options_.listen) {
+    auto listener =
+        std::make_shared<Listener>(loops_.front().get(), [this](Listener::Protocol::socket socket, std::string peer) {
+          OnAccept(std::move(socket), std::move(peer));
+        });
+    if (absl::Status status = listener->Open(address); !status.ok()) return status;
+    addresses_.push_back(listener->address());
+    listeners_.push_back(std::move(listener));
+  }
+  for (const auto& listener : listeners_) listener->Start();
+  return absl::OkStatus();
+}
+
+void Front::OnAccept(Listener::Protocol::socket socket, std::string peer) {
+  const bool full = connections_ >= options_.max_connections;
+  if (full != std::exchange(full_, full) && full) {
+    Log(LogLevel::kWarn, "connections are refused: there are as many as may be",
+        {{"connections", static_cast<int64_t>(connections_)}});
+  }
+  if (full) return;
+  ++connections_;
+  EventLoop* const loop = loops_[next_++ % loops_.size()].get();
+  // From the acceptor's loop to its own.
+  const auto protocol = socket.local_endpoint().protocol();
+  const int fd = socket.release();
+  loop->Post([this, loop, protocol, fd, peer = std::move(peer)]() mutable {
+    boost::system::error_code error;
+    Connection::Socket own(loop->io());
+    own.assign(protocol, fd, error);
+    auto connection = std::make_shared<Connection>(loop, std::move(own), std::move(peer), &options_.connection, &calls_,
+                                                   [this] {
+                                                     if (--connections_ > 0) return;
+                                                     MutexLock lock(mu_);
+                                                     changed_.NotifyAll();
+                                                   });
+    loop->Add(connection);
+    connection->Start();
+  });
+}
+
+void Front::BeginDrain() {
+  loops_.front()->Post([this] {
+    for (const auto& listener : listeners_) listener->Close();
+    // Connections that were taken before this are there when it arrives.
+    for (const auto& loop : loops_) {
+      EventLoop* const own = loop.get();
+      own->Post([own] {
+        own->Hurry();
+        const auto all = own->connections();
+        for (const auto& connection : all) connection->GoAway();
+      });
+    }
+  });
+}
+
+bool Front::WaitForConnections(absl::Time deadline) {
+  MutexLock lock(mu_);
+  while (connections_ > 0) {
+    if (!changed_.WaitUntil(mu_, deadline)) return connections_ <= 0;
+  }
+  return true;
+}
+
+void Front::Stop() {
+  if (loops_.empty()) return;
+  if (loops_.front()->running()) {
+    // Before the loops: what they have taken must find its loop.
+    loops_.front()->Post([this] {
+      for (const auto& listener : listeners_) listener->Close();
+    });
+  }
+  for (const auto& loop : loops_) loop->Stop();
+}
+
+}  // namespace meshgate::server::wire

@@ -1,0 +1,55 @@
+// A gRPC request's messages out of the bytes of its DATA frames.
+#ifndef MESHGATE_SERVER_WIRE_MESSAGE_READER_H_
+#define MESHGATE_SERVER_WIRE_MESSAGE_READER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+
+namespace meshgate::server::wire {
+
+enum class Encoding { kIdentity, kDeflate, kGzip };
+
+// What a server says it takes, in grpc-accept-encoding.
+inline constexpr char kAcceptedEncodings[] = "identity, deflate, gzip";
+
+// Absent: one that we do not know. Empty is identity.
+std::optional<Encoding> ParseEncoding(std::string_view grpc_encoding);
+
+// Before each message: a flag for compression, and the length, big-endian.
+inline constexpr size_t kPrefixBytes = 5;
+
+// Puts messages together and decompresses them, never holding more than `max_bytes` of one, on the wire or unpacked.
+// Not thread-safe.
+class MessageReader {
+ public:
+  MessageReader(Encoding encoding, size_t max_bytes) : encoding_(encoding), max_bytes_(max_bytes) {}
+
+  // Calls `each` for every message that is complete now, as long as it returns true. An error ends the call:
+  // RESOURCE_EXHAUSTED for one that is too large, INTERNAL for what is no message.
+  absl::Status Add(std::string_view bytes, absl::FunctionRef<bool(std::string message)> each);
+
+  // Whether the input may end here.
+  bool AtBoundary() const { return prefix_held_ == 0; }
+
+ private:
+  absl::Status OnPrefix();
+  absl::Status Unpack(std::string* message) const;
+
+  const Encoding encoding_;
+  const size_t max_bytes_;
+
+  uint8_t prefix_[kPrefixBytes] = {};
+  size_t prefix_held_ = 0;
+  size_t length_ = 0;
+  std::string message_;
+};
+
+}  // namespace meshgate::server::wire
+
+#endif  // MESHGATE_SERVER_WIRE_MESSAGE_READER_H_

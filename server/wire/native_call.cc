@@ -1,0 +1,59 @@
+#include "server/wire/native_call.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace meshgate::server::wire {
+namespace {
+
+Caller CallerOf(const Stream& stream, absl::Time now) {
+  Caller caller;
+  caller.peer = stream.peer();
+  const Metadata& metadata = stream.head().metadata;
+  const auto given = std::find_if(metadata.begin(), metadata.end(),
+                                  [](const auto& header) { return header.first == CallScope::kRequestId; });
+  if (given != metadata.end()) caller.request_id = given->second;
+  caller.time_left = stream.deadline() - now;
+  return caller;
+}
+
+}  // namespace
+
+NativeCall::NativeCall(Stream* stream, const MethodInfo* method, CallTracker* tracker)
+    : stream_(stream),
+      loop_(&stream->loop()),
+      scope_(method, tracker, CallerOf(*stream, stream->loop().now())) {}
+
+bool NativeCall::End(const absl::Status& status) {
+  if (std::exchange(over_, true)) return false;
+  scope_.OnFinished(status, [this] { return subject_; });
+  OnEnd(status);
+  return true;
+}
+
+void NativeCall::Finish(const absl::Status& status) {
+  if (!End(status) || stream_ == nullptr) return;
+  stream_->Finish(EndingOf(status));
+}
+
+Ending NativeCall::OnStalled(absl::Duration stalled) {
+  const absl::Status status = StalledStatus(stalled);
+  End(status);
+  return EndingOf(status);
+}
+
+absl::Status NativeCall::StalledStatus(absl::Duration stalled) {
+  return MakeError(absl::StatusCode::kUnavailable, reason::kSlowReader,
+                   absl::StrCat("the reader has not taken a message for ",
+                                absl::FormatDuration(absl::Trunc(stalled, absl::Seconds(1))),
+                                "; call again to get what it has missed"));
+}
+
+void NativeCall::OnClosed(Why why) {
+  stream_ = nullptr;
+  End(why == Why::kDeadline ? MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline, "the deadline passed")
+                            : absl::CancelledError("the caller has gone"));
+}
+
+}  // namespace meshgate::server::wire

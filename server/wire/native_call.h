@@ -1,0 +1,136 @@
+// Calls whose handlers are ours, served from the loop.
+#ifndef MESHGATE_SERVER_WIRE_NATIVE_CALL_H_
+#define MESHGATE_SERVER_WIRE_NATIVE_CALL_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "consul/base/errors.h"
+#include "consul/base/scheduler.h"
+#include "consul/reporter.h"
+#include "google/protobuf/message.h"
+#include "server/call_scope.h"
+#include "server/call_tracker.h"
+#include "server/service/call.h"
+#include "server/service/request_parser.h"
+#include "server/stream/stream_set.h"
+#include "server/wire/call.h"
+#include "server/wire/event_loop.h"
+#include "server/wire/stream.h"
+
+namespace meshgate::server::wire {
+
+// What native calls share. All of it outlives them.
+struct NativeEnvironment {
+  Scheduler* scheduler;
+  consul::WatchReporter* watches;
+  StreamSet* streams;
+  CallTracker* calls;
+};
+
+// What they have in common: who calls, metrics, the log, and one end.
+class NativeCall : public Call {
+ public:
+  void OnClosed(Why why) override;
+  Ending OnStalled(absl::Duration stalled) override;
+
+ protected:
+  NativeCall(Stream* stream, const MethodInfo* method, CallTracker* tracker);
+
+  // Counts and logs the end. The first one counts; returns whether this was it.
+  bool End(const absl::Status& status);
+  // What a call does when it has ended, before its stream does.
+  virtual void OnEnd(const absl::Status& status) {}
+  // End(), and the stream with it.
+  void Finish(const absl::Status& status);
+  // Where the call has been told to end already, how.
+  virtual absl::Status StalledStatus(absl::Duration stalled);
+
+  void NoteSubject(const google::protobuf::Message& request) { subject_ = SubjectOf(request); }
+
+  // Null once the stream is over.
+  Stream* stream_;
+  EventLoop* const loop_;
+  const CallScope scope_;
+  std::string subject_;
+
+ private:
+  bool over_ = false;
+};
+
+// A unary call to `handler(const Request&, const Caller&, Reply<Response>)`, which may reply on any thread. Is answered
+// with UNAVAILABLE where the handler lets its reply go without calling it, which happens to work that a stopping
+// process drops.
+template <typename Request, typename Response>
+class UnaryCall final : public NativeCall, public std::enable_shared_from_this<UnaryCall<Request, Response>> {
+ public:
+  using Handler = std::function<void(const Request&, const Caller&, Reply<Response>)>;
+
+  // `method` and `handler` outlive the call.
+  UnaryCall(Stream* stream, const MethodInfo* method, CallTracker* tracker, const Handler* handler)
+      : NativeCall(stream, method, tracker), handler_(handler) {
+    stream->SetHeaders({{CallScope::kRequestId, scope_.caller().request_id}});
+  }
+
+  void OnMessage(std::string message) override {
+    // A unary call has one; gRPC's own server does not look at more either.
+    if (std::exchange(begun_, true)) return;
+    scope_.reporter()->OnReceived();
+    const absl::Status parsed = ParseRequest(message, &request_);
+    if (!parsed.ok()) return Answer(parsed);
+    (*handler_)(request_, scope_.caller(), Reply<Response>(PendingReply(this->shared_from_this())));
+  }
+
+  void OnHalfClose() override {
+    if (begun_) return;
+    Answer(MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidRequest, "the call carries no request"));
+  }
+
+  SharedBytes NextMessage() override { return std::exchange(response_, nullptr); }
+
+ private:
+  // Move-only; the answer is due until it has been called.
+  class PendingReply {
+   public:
+    explicit PendingReply(std::shared_ptr<UnaryCall> call) : call_(std::move(call)) {}
+    PendingReply(PendingReply&& other) noexcept : call_(std::exchange(other.call_, nullptr)) {}
+    ~PendingReply() {
+      if (call_ == nullptr) return;
+      (*this)(MakeError(absl::StatusCode::kUnavailable, reason::kDraining,
+                        "the gateway is stopping and has dropped this call; try again"));
+    }
+    void operator()(absl::StatusOr<Response> response) {
+      const std::shared_ptr<UnaryCall> call = std::exchange(call_, nullptr);
+      EventLoop* const loop = call->loop_;
+      if (loop->OnThisThread()) return call->Answer(std::move(response));
+      loop->Post([call, response = std::move(response)]() mutable { call->Answer(std::move(response)); });
+    }
+
+   private:
+    std::shared_ptr<UnaryCall> call_;
+  };
+
+  void Answer(absl::StatusOr<Response> response) {
+    // Its caller has gone.
+    if (stream_ == nullptr) return;
+    if (response.ok()) {
+      response_ = std::make_shared<const std::string>(response->SerializeAsString());
+      scope_.reporter()->OnSent();
+    }
+    this->NoteSubject(request_);
+    Finish(response.status());
+  }
+
+  const Handler* const handler_;
+  Request request_;
+  SharedBytes response_;
+  bool begun_ = false;
+};
+
+}  // namespace meshgate::server::wire
+
+#endif  // MESHGATE_SERVER_WIRE_NATIVE_CALL_H_

@@ -1,0 +1,251 @@
+#include "server/wire/session.h"
+
+#include <utility>
+
+#include "server/wire/event_loop.h"
+
+namespace meshgate::server::wire {
+namespace {
+
+// Of a request that is being sent. A call's is given back as it is taken.
+constexpr int32_t kStreamWindow = 1 << 20;
+constexpr int32_t kConnectionWindow = 8 << 20;
+
+// Pings too soon after each other before the connection is closed.
+constexpr int kPingStrikes = 2;
+
+constexpr size_t kFrameHeaderBytes = 9;
+
+constexpr char kTooManyPings[] = "too_many_pings";
+
+}  // namespace
+
+// nghttp2's side. No C++ exception may pass through it: nothing here throws but for want of memory.
+struct Callbacks {
+  static Session& Of(void* user) { return *static_cast<Session*>(user); }
+
+  static int OnBeginHeaders(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) Of(user).Begin(frame->hd.stream_id);
+    return 0;
+  }
+
+  static int OnHeader(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name, size_t name_size,
+                      const uint8_t* value, size_t value_size, uint8_t, void* user) {
+    Stream* const stream = Of(user).Find(frame->hd.stream_id);
+    if (stream == nullptr) return 0;
+    const bool goes_on = stream->OnHeader({reinterpret_cast<const char*>(name), name_size},
+                                          {reinterpret_cast<const char*>(value), value_size});
+    return goes_on ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+  }
+
+  static int OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    Session& session = Of(user);
+    const bool last = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    switch (frame->hd.type) {
+      case NGHTTP2_HEADERS:
+        if (Stream* stream = session.Find(frame->hd.stream_id)) stream->OnRequestHeaders(last);
+        break;
+      case NGHTTP2_DATA:
+        if (Stream* stream = session.Find(frame->hd.stream_id); stream != nullptr && last) stream->OnRequestEnd();
+        break;
+      case NGHTTP2_PING:
+        (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 ? session.OnPong() : session.OnPing();
+        break;
+      default:
+        break;
+    }
+    return 0;
+  }
+
+  static int OnData(nghttp2_session* raw, uint8_t, int32_t id, const uint8_t* data, size_t size, void* user) {
+    if (Stream* stream = Of(user).Find(id)) {
+      stream->OnData({reinterpret_cast<const char*>(data), size});
+    } else {
+      nghttp2_session_consume_connection(raw, size);
+    }
+    return 0;
+  }
+
+  static int OnFrameSent(nghttp2_session* raw, const nghttp2_frame* frame, void* user) {
+    Session& session = Of(user);
+    ++session.frames_sent_;
+    const bool carries = frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS;
+    if (carries) session.ping_strikes_ = 0;
+    if (!carries || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
+    // Answered before the request was over: the peer is to stop sending it, once it has the answer.
+    Stream* const stream = session.Find(frame->hd.stream_id);
+    if (stream != nullptr && stream->OnResponseEnd()) {
+      nghttp2_submit_rst_stream(raw, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+    }
+    return 0;
+  }
+
+  static int SendData(nghttp2_session*, nghttp2_frame*, const uint8_t* header, size_t size, nghttp2_data_source* source,
+                      void* user) {
+    Session& session = Of(user);
+    // With NO_COPY nghttp2 goes from frame to frame by itself.
+    if (session.out_->size() >= session.enough_) return NGHTTP2_ERR_WOULDBLOCK;
+    session.out_->append(reinterpret_cast<const char*>(header), kFrameHeaderBytes);
+    static_cast<Stream*>(source->ptr)->AppendData(size, session.out_);
+    return 0;
+  }
+
+  static int OnStreamClose(nghttp2_session*, int32_t id, uint32_t, void* user) {
+    if (Stream* stream = Of(user).Find(id)) Of(user).End(stream);
+    return 0;
+  }
+
+  // One set for the process.
+  static const nghttp2_session_callbacks* Get() {
+    static const nghttp2_session_callbacks* const all = [] {
+      nghttp2_session_callbacks* made = nullptr;
+      nghttp2_session_callbacks_new(&made);
+      nghttp2_session_callbacks_set_on_begin_headers_callback(made, OnBeginHeaders);
+      nghttp2_session_callbacks_set_on_header_callback(made, OnHeader);
+      nghttp2_session_callbacks_set_on_frame_recv_callback(made, OnFrame);
+      nghttp2_session_callbacks_set_on_data_chunk_recv_callback(made, OnData);
+      nghttp2_session_callbacks_set_on_frame_send_callback(made, OnFrameSent);
+      nghttp2_session_callbacks_set_send_data_callback(made, SendData);
+      nghttp2_session_callbacks_set_on_stream_close_callback(made, OnStreamClose);
+      return made;
+    }();
+    return all;
+  }
+
+  static const nghttp2_option* Options() {
+    static const nghttp2_option* const all = [] {
+      nghttp2_option* made = nullptr;
+      nghttp2_option_new(&made);
+      // Room is given back as calls take what came.
+      nghttp2_option_set_no_auto_window_update(made, 1);
+      nghttp2_option_set_no_closed_streams(made, 1);
+      return made;
+    }();
+    return all;
+  }
+};
+
+Session::Session(const SessionEnvironment& environment, std::string peer, std::function<void()> on_output)
+    : environment_(environment), peer_(std::move(peer)), on_output_(std::move(on_output)) {
+  nghttp2_session_server_new2(&session_, Callbacks::Get(), this, Callbacks::Options());
+  const nghttp2_settings_entry settings[] = {
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options().max_streams},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(options().max_header_bytes)},
+  };
+  nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, std::size(settings));
+  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kConnectionWindow);
+}
+
+Session::~Session() {
+  Close();
+  nghttp2_session_del(session_);
+}
+
+void Session::Close() {
+  // Nobody sends any more.
+  inside_ = true;
+  failed_ = true;
+  while (!streams_.empty()) End(*streams_.begin());
+}
+
+bool Session::Receive(std::string_view bytes) {
+  if (failed_) return false;
+  inside_ = true;
+  const bool goes_on = guard_.Feed(bytes, loop().now(), [this](std::string_view some) {
+    const ssize_t taken =
+        nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(some.data()), some.size());
+    return taken == static_cast<ssize_t>(some.size());
+  });
+  inside_ = false;
+  failed_ = failed_ || !goes_on;
+  if (failed_) nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
+  return !failed_;
+}
+
+bool Session::Produce(std::string* out, size_t enough) {
+  inside_ = true;
+  out_ = out;
+  enough_ = enough;
+  bool goes_on = true;
+  while (out->size() < enough) {
+    const uint8_t* data = nullptr;
+    const ssize_t size = nghttp2_session_mem_send(session_, &data);
+    goes_on = size >= 0;
+    if (size <= 0) break;
+    out->append(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
+  }
+  out_ = nullptr;
+  inside_ = false;
+  guard_.OnSent(std::exchange(frames_sent_, 0));
+  return goes_on;
+}
+
+bool Session::Done() const {
+  return nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0;
+}
+
+void Session::WantOutput() {
+  if (!inside_) on_output_();
+}
+
+void Session::GoAway() {
+  if (std::exchange(going_away_, true)) return;
+  nghttp2_submit_shutdown_notice(session_);
+  Ping();
+}
+
+void Session::FinishGoAway() {
+  GoAway();
+  if (std::exchange(gone_away_, true)) return;
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
+                        NGHTTP2_NO_ERROR, nullptr, 0);
+  WantOutput();
+}
+
+void Session::Ping() {
+  ping_answered_ = false;
+  nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr);
+  WantOutput();
+}
+
+void Session::OnPong() {
+  ping_answered_ = true;
+  if (going_away_) FinishGoAway();
+}
+
+void Session::OnPing() {
+  const absl::Time now = loop().now();
+  if (now - std::exchange(last_ping_, now) >= options().least_ping_interval) {
+    ping_strikes_ = 0;
+    return;
+  }
+  if (++ping_strikes_ <= kPingStrikes) return;
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
+                        NGHTTP2_ENHANCE_YOUR_CALM, reinterpret_cast<const uint8_t*>(kTooManyPings),
+                        sizeof(kTooManyPings) - 1);
+  failed_ = true;
+}
+
+void Session::CutAll(const Ending& ending) {
+  for (Stream* stream : streams_) stream->Cut(ending);
+}
+
+Stream* Session::Find(int32_t id) const {
+  return static_cast<Stream*>(nghttp2_session_get_stream_user_data(session_, id));
+}
+
+void Session::Begin(int32_t id) {
+  auto* const stream = new Stream(this, id);
+  streams_.insert(stream);
+  nghttp2_session_set_stream_user_data(session_, id, stream);
+}
+
+void Session::End(Stream* stream) {
+  streams_.erase(stream);
+  nghttp2_session_set_stream_user_data(session_, stream->id(), nullptr);
+  stream->OnClosed();
+  delete stream;
+}
+
+}  // namespace meshgate::server::wire

@@ -1,0 +1,119 @@
+// A connection's HTTP/2: bytes in, calls, bytes out. No socket.
+#ifndef MESHGATE_SERVER_WIRE_SESSION_H_
+#define MESHGATE_SERVER_WIRE_SESSION_H_
+
+#include <nghttp2/nghttp2.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/time/time.h"
+#include "server/wire/call.h"
+#include "server/wire/frame_guard.h"
+#include "server/wire/stream.h"
+
+namespace meshgate::server::wire {
+
+class EventLoop;
+
+// Limits on what one peer can cost.
+struct SessionOptions {
+  // Of a request, on the wire and decompressed; the largest legal one is a value of 512 KiB with its key.
+  size_t max_request_bytes = 4 << 20;
+  // Of a request's headers; beyond it the call fails. One that sends sixteen times as many is cut off.
+  size_t max_header_bytes = 16 << 10;
+  // Calls open on one connection at a time; more wait at the client.
+  uint32_t max_streams = 4096;
+  // Clients may ping this often; those that do so oftener three times in a row get their connection closed. Go's and
+  // Java's ping every 10 s at most, whatever they are told; the rest is room for pings that a network lets bunch up.
+  absl::Duration least_ping_interval = absl::Seconds(5);
+};
+
+// What the session needs of its connection and its server. All of it outlives the session.
+struct SessionEnvironment {
+  EventLoop* loop;
+  const SessionOptions* options;
+  // For every stream that is gRPC.
+  const CallFactory* calls;
+};
+
+// One per connection, on its loop's thread. Every stream that was begun is told of its end before the session is gone.
+class Session {
+ public:
+  // `on_output` is called when there may be something to send, other than inside Receive() and Produce().
+  Session(const SessionEnvironment& environment, std::string peer, std::function<void()> on_output);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Takes bytes from the peer. Returns false when the connection must be closed, once what Produce() still gives was
+  // sent: the peer does not speak HTTP/2, or costs more than it may.
+  bool Receive(std::string_view bytes);
+
+  // Appends what is to be sent until `out` holds `enough` or there is nothing more. Returns false when the connection
+  // must be closed at once.
+  bool Produce(std::string* out, size_t enough);
+
+  // Neither side has anything to say any more.
+  bool Done() const;
+
+  // Tells the peer to send no new calls here: first that the end is near, and then, when it has answered a ping or the
+  // owner has waited long enough for that and calls FinishGoAway(), which call was the last.
+  void GoAway();
+  void FinishGoAway();
+  bool going_away() const { return going_away_; }
+
+  void Ping();
+  // Since the last Ping().
+  bool ping_answered() const { return ping_answered_; }
+
+  size_t streams() const { return streams_.size(); }
+  // Ends every call that is open, now.
+  void CutAll(const Ending& ending);
+  // The connection is gone, and every stream with it. Nothing may be received or produced any more.
+  void Close();
+
+  // ---- For its streams.
+  EventLoop& loop() const { return *environment_.loop; }
+  const SessionOptions& options() const { return *environment_.options; }
+  const CallFactory& calls() const { return *environment_.calls; }
+  const std::string& peer() const { return peer_; }
+  nghttp2_session* raw() const { return session_; }
+  void WantOutput();
+
+ private:
+  friend struct Callbacks;
+
+  Stream* Find(int32_t id) const;
+  void Begin(int32_t id);
+  void End(Stream* stream);
+  void OnPing();
+  void OnPong();
+
+  const SessionEnvironment environment_;
+  const std::string peer_;
+  const std::function<void()> on_output_;
+  nghttp2_session* session_ = nullptr;
+  FrameGuard guard_;
+  absl::flat_hash_set<Stream*> streams_;
+  // Where DATA is appended while frames are produced.
+  std::string* out_ = nullptr;
+  size_t enough_ = 0;
+  size_t frames_sent_ = 0;
+  bool inside_ = false;
+  bool failed_ = false;
+  bool going_away_ = false;
+  bool gone_away_ = false;
+  bool ping_answered_ = true;
+  int ping_strikes_ = 0;
+  absl::Time last_ping_ = absl::InfinitePast();
+};
+
+}  // namespace meshgate::server::wire
+
+#endif  // MESHGATE_SERVER_WIRE_SESSION_H_
