@@ -16,6 +16,9 @@ const std::vector<std::pair<std::string, void (*)(Round*)>>& Workloads() {
   return workloads;
 }
 
+// The load's client sends a request in one frame, of 16,384 bytes at most.
+constexpr int kMostValueBytes = 16000;
+
 }  // namespace
 
 const std::vector<std::string>& ComparedWorkloads() {
@@ -28,6 +31,11 @@ const std::vector<std::string>& ComparedWorkloads() {
 }
 
 bool Compare(const Config& config, const std::vector<std::string>& names) {
+  if (config.value_bytes > kMostValueBytes) {
+    std::printf("FAILED: values are compared up to %d bytes, which is what one frame of HTTP/2 carries\n",
+                kMostValueBytes);
+    return false;
+  }
   Results results;
   bool passed = true;
   const int runs = config.Or(config.runs, 3, 1);

@@ -15,8 +15,8 @@ inline constexpr char kMeshgate[] = "meshgate", kEtcd[] = "etcd", kEtcdProxy[] =
 
 namespace figures {
 inline constexpr char kCpuPerDelivery[] = "CPU, us/delivery", kP50[] = "p50, ms", kP99[] = "p99, ms",
-                      kMemoryPerStream[] = "memory, KiB/stream", kReads[] = "calls/s", kCpuPerCall[] = "CPU, us/call",
-                      kToLast[] = "median, ms", kIdleCpu[] = "idle CPU, % of a core";
+                      kMemoryPerStream[] = "memory, KiB/stream", kClientCpu[] = "client CPU, us", kReads[] = "calls/s",
+                      kCpuPerCall[] = "CPU, us/call", kToLast[] = "median, ms", kIdleCpu[] = "idle CPU, % of a core";
 }  // namespace figures
 
 // Streams on a connection.

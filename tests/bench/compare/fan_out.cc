@@ -1,8 +1,11 @@
+#include <unistd.h>
+
 #include "absl/strings/str_cat.h"
 #include "tests/bench/compare/compared_workloads.h"
 #include "tests/bench/compare/processes.h"
 #include "tests/bench/compare/watch_load.h"
 #include "tests/bench/compare/writer.h"
+#include "tests/bench/process_stats.h"
 #include "tests/bench/stats.h"
 
 namespace meshgate::bench {
@@ -31,12 +34,13 @@ absl::Status Measure(const Sizes& sizes, const std::string& section, const std::
   if (auto opened = load.Open(sizes.streams, sizes.per_connection, round->patience()); !opened.ok()) return opened;
   const double after = RestingKib(&loop, peer);
 
-  absl::Duration cpu;
+  absl::Duration cpu, own_cpu;
   for (int i = -kWarmUp; i < sizes.changes; ++i) {
     if (i == 0) {
       load.TakeLatencies();
       loop.RunFor(kAfterwards);
       cpu = CpuTime(peer);
+      own_cpu = CpuTime(getpid());
     }
     // One at a time: what is measured is delivery, not a queue.
     load.Expect(++change);
@@ -46,12 +50,14 @@ absl::Status Measure(const Sizes& sizes, const std::string& section, const std::
   }
   loop.RunFor(kAfterwards);
   cpu = CpuTime(peer) - cpu;
+  own_cpu = CpuTime(getpid()) - own_cpu;
   const std::vector<double> latencies = load.TakeLatencies();
-  round->Add(section, name, figures::kCpuPerDelivery,
-             absl::ToDoubleMicroseconds(cpu) / static_cast<double>(latencies.size()));
+  const auto deliveries = static_cast<double>(latencies.size());
+  round->Add(section, name, figures::kCpuPerDelivery, absl::ToDoubleMicroseconds(cpu) / deliveries);
   round->Add(section, name, figures::kP50, Quantile(latencies, 0.5));
   round->Add(section, name, figures::kP99, Quantile(latencies, 0.99));
   round->Add(section, name, figures::kMemoryPerStream, (after - before) / sizes.streams);
+  round->Add(section, name, figures::kClientCpu, absl::ToDoubleMicroseconds(own_cpu) / deliveries);
   return absl::OkStatus();
 }
 

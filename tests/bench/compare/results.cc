@@ -35,7 +35,7 @@ std::optional<double> Results::Median(const std::string& section, const std::str
 void Results::Print() const {
   for (const Section& section : sections_) {
     std::printf("\n%s\n%-16s", section.name.c_str(), "median (range)");
-    for (const std::string& figure : section.figures) std::printf(" %26s", figure.c_str());
+    for (const std::string& figure : section.figures) std::printf(" %23s", figure.c_str());
     std::printf("\n");
     for (const std::string& peer : section.peers) {
       std::printf("%-16s", peer.c_str());
@@ -47,7 +47,7 @@ void Results::Print() const {
           cell = Number(bench::Median(values));
           if (values.size() > 1) cell += " (" + Number(Quantile(values, 0)) + "-" + Number(Quantile(values, 1)) + ")";
         }
-        std::printf(" %26s", cell.c_str());
+        std::printf(" %23s", cell.c_str());
       }
       std::printf("\n");
     }
