@@ -18,9 +18,9 @@ build_packages=(
 # What the tests need on top. `consul` is not among them: Debian 12 has none, see install_consul in tools/system.sh.
 # shellcheck disable=SC2034
 test_packages=(
-  libgtest-dev libgmock-dev
+  libgtest-dev libgmock-dev libbenchmark-dev
   python3-grpcio python3-protobuf python3-yaml
-  docker-compose faketime openssl prometheus shellcheck systemd
+  docker-compose etcd-server faketime openssl prometheus shellcheck systemd
 )
 
 # The shared libraries that the two binaries are linked with, for images and hosts that only run them.

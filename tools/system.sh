@@ -90,8 +90,8 @@ require_root_for() {
 # Where Debian's packages ask whether they may start their services.
 POLICY=${POLICY:-/usr/sbin/policy-rc.d}
 
-# A development machine should not find a Prometheus, a Consul or a Docker running because of a test.
-brings_services() { [[ " $* " =~ \ (prometheus|consul|docker-compose|systemd)\  ]]; }
+# A development machine should not find a Prometheus, a Consul, an etcd or a Docker running because of a test.
+brings_services() { [[ " $* " =~ \ (prometheus|consul|docker-compose|etcd-server|systemd)\  ]]; }
 
 # Unattended upgrades and other people hold apt's locks, for minutes. Installing can wait for them by itself, reading the
 # lists can't.
@@ -127,8 +127,8 @@ apt_install() (
     apt-get -q install -y --no-install-recommends -o "DPkg::Lock::Timeout=$LOCK_SECONDS" "$@" || status=$?
   cleanup
   if [[ -d /run/systemd/system ]]; then
-    for unit in prometheus consul; do
-      if [[ " $* " == *" $unit "* ]]; then as_root systemctl --quiet disable "$unit" || true; fi
+    for unit in prometheus consul etcd; do
+      if [[ " $* " =~ \ $unit(-server)?\  ]]; then as_root systemctl --quiet disable "$unit" || true; fi
     done
   fi
   exit "$status"

@@ -9,15 +9,17 @@ namespace meshgate::bench {
 struct Config {
   bool quick = false;
   bool tls = false;          // many_keys: over HTTPS, with HTTP/2.
-  int streams = 0;           // slow_reader, stream_cost
+  int runs = 0;              // compared workloads: how many, for the medians
+  int streams = 0;           // slow_reader, stream_cost, fan_out, propagation, idle
   int keys = 0;              // many_keys: so many keys, each with a stream of its own
   int absent = -1;           // many_keys: of those, not there at first; -1: one in ten
-  int channels = 0;          // connections that the streams go round
+  int channels = 0;          // connections that the streams, or the calls of unary and discover, go round
   int pairs = 0;             // slow_reader: runs with and without the slow reader
-  int changes = 0;           // slow_reader: per run
-  int value_bytes = 0;       // slow_reader
+  int changes = 0;           // slow_reader, fan_out, propagation: per run
+  int value_bytes = 0;       // all but many_keys and stream_cost
   int write_rate = 0;        // many_keys: changes a second
-  int idle_seconds = 0;      // many_keys: how long the idle gateway is measured
+  int seconds = 0;           // unary, discover: how long calls are measured
+  int idle_seconds = 0;      // many_keys, idle: how long the idle gateway is measured
   int patience_seconds = 0;  // most time that any one step may take
 
   int Or(int given, int normal, int tiny) const { return given > 0 ? given : quick ? tiny : normal; }
