@@ -20,6 +20,7 @@ build_packages=(
 test_packages=(
   libgtest-dev libgmock-dev
   python3-grpcio python3-protobuf python3-yaml
+  golang-go golang-google-grpc-dev golang-goprotobuf-dev nodejs
   docker-compose faketime openssl prometheus shellcheck systemd
 )
 

@@ -13,6 +13,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
 #include "google/protobuf/util/json_util.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "grpcpp/create_channel.h"
@@ -42,9 +43,10 @@ void Say(const v1::Case& c, const v1::Outcome& outcome) {
 
 v1::Outcome RunOnce(const Channel& channel, const v1::Case& c) {
   if (IsStandardCase(c)) return RunStandardCase(channel, c);
+  const absl::Time end = absl::Now() + kPatience;
   while (true) {
     v1::Outcome outcome = CaseCall(channel, c).Run();
-    if (!c.until_failure() || outcome.code() != 0) return outcome;
+    if (c.until_code() == 0 || outcome.code() == c.until_code() || absl::Now() > end) return outcome;
   }
 }
 
@@ -74,7 +76,7 @@ void RunDrain(const Channel& channel, const std::vector<v1::Case>& cases) {
   std::vector<std::unique_ptr<CaseCall>> calls;
   std::map<std::string, std::future<v1::Outcome>> outcomes;
   for (const v1::Case& c : cases) {
-    if (c.until_failure()) continue;
+    if (c.until_code() != 0) continue;
     CaseCall* call = calls.emplace_back(std::make_unique<CaseCall>(channel, c)).get();
     outcomes[c.name()] = std::async(std::launch::async, [call] { return call->Run(); });
     call->WaitStarted();
@@ -83,7 +85,8 @@ void RunDrain(const Channel& channel, const std::vector<v1::Case>& cases) {
   line.set_ready(true);
   Print(line);
   for (const v1::Case& c : cases) {
-    if (c.until_failure()) outcomes[c.name()] = std::async(std::launch::deferred, [&] { return RunOnce(channel, c); });
+    if (c.until_code() != 0)
+      outcomes[c.name()] = std::async(std::launch::deferred, [&] { return RunOnce(channel, c); });
   }
   for (const v1::Case& c : cases) Say(c, outcomes[c.name()].get());
 }

@@ -27,7 +27,7 @@ def run_drain(channel, cases):
     outcomes = {}
     threads = []
     for case in cases:
-        if case.until_failure:
+        if case.until_code:
             continue
         call = calls.Call(channel, case)
         threads.append(threading.Thread(target=lambda case=case, call=call: outcomes.update({case.name: call.run()})))
@@ -35,7 +35,7 @@ def run_drain(channel, cases):
         call.wait_started()
     print(json.dumps({"ready": True}), flush=True)
     for case in cases:
-        if case.until_failure:
+        if case.until_code:
             outcomes[case.name] = calls.run(channel, case)
     for thread in threads:
         thread.join()
