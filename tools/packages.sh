@@ -19,7 +19,7 @@ build_packages=(
 # shellcheck disable=SC2034
 test_packages=(
   libgtest-dev libgmock-dev
-  python3-grpcio python3-protobuf python3-yaml
+  python3-grpcio python3-h2 python3-protobuf python3-yaml
   golang-go golang-google-grpc-dev golang-goprotobuf-dev nodejs
   docker-compose faketime openssl prometheus shellcheck systemd
 )

@@ -23,7 +23,7 @@ struct NamedStart {
   absl::StatusOr<std::unique_ptr<ServerUnderTest>> (*start)(Events*);
 };
 
-// The first is what the others are compared with.
+// The first is what the others are compared with; conformance_test finds every one that is added here.
 constexpr NamedStart kServers[] = {
     {"plain", StartPlainServer},
 };
