@@ -16,6 +16,6 @@ for source in "$@"; do
   esac
 done
 /usr/bin/protoc -I. --go_out=plugins=grpc:"$work/src" "${protos[@]}"
-export GO111MODULE=off GOPATH=$work:/usr/share/gocode GOCACHE=${MESHGATE_GOCACHE:-$work/cache} GOFLAGS= HOME=$work CGO_ENABLED=0
+export GO111MODULE=off GOPATH=$work:/usr/share/gocode GOCACHE=$work/cache GOFLAGS='' HOME=$work CGO_ENABLED=0
 cd "$work/src/client"
 /usr/bin/go build -o "$output" client
