@@ -41,6 +41,8 @@ done
 ((${#targets[@]})) || targets=(//...)
 
 install_packages "${build_packages[@]}" "${test_packages[@]}"
+# Debian's conflicts with a nodejs that brings an npm of its own.
+command -v npm >/dev/null || install_packages npm
 install_consul || say "tests that need a real Consul can't run"
 
 results=()

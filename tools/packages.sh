@@ -19,7 +19,8 @@ build_packages=(
 # shellcheck disable=SC2034
 test_packages=(
   libgtest-dev libgmock-dev libbenchmark-dev
-  python3-grpcio python3-protobuf python3-yaml
+  python3-grpcio python3-h2 python3-protobuf python3-yaml
+  golang-go golang-google-grpc-dev golang-goprotobuf-dev nodejs
   docker-compose etcd-server faketime openssl prometheus shellcheck systemd
 )
 
