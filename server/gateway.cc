@@ -157,9 +157,9 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   wire::AddConfigMethods(p->config_handlers.get(), p->methods.get());
   wire::AddRegistryMethods(p->registry_handlers.get(), p->holds.get(), p->methods.get());
 
-  AddAdminRoutes({[p] { return p->Ready(); }, [p] { return p->metrics.Scrape(); },
-                  std::string(metrics::Registry::kContentType)},
-                 &p->router);
+  AddAdminRoutes(
+      {[p] { return p->Ready(); }, [p] { return p->metrics.Scrape(); }, std::string(metrics::Registry::kContentType)},
+      &p->router);
   HttpServerOptions http_options;
   http_options.listen = options.http_listen;
   // Whatever happens here, most descriptors stay for callers and the store.

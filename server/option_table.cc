@@ -175,8 +175,8 @@ std::vector<OptionSpec> MakeTable() {
        "So long after that its calls are ended with UNAVAILABLE; readers come back and get what they have missed.",
        text(d.grpc_max_connection_age_grace), nullptr, false,
        Duration(&Options::grpc_max_connection_age_grace, absl::ZeroDuration(), absl::Hours(24))},
-      {"Listening", "grpc_threads", "N", "Threads that serve gRPC connections; 0: one per CPU.",
-       "0", nullptr, false, Number(&Options::grpc_threads, 0, 256)},
+      {"Listening", "grpc_threads", "N", "Threads that serve gRPC connections; 0: one per CPU.", "0", nullptr, false,
+       Number(&Options::grpc_threads, 0, 256)},
       {"Listening", "http_listen", "HOST:PORT", "Where HTTP listens: probes (/livez, /readyz) and /metrics.",
        d.http_listen, nullptr, false, SetHttpListen},
 

@@ -42,9 +42,9 @@ void HoldStream::Open() {
   first_timer_ = scheduler_->After(kFirstMessageWithin, [weak = std::weak_ptr<Outbox>(outbox_)] {
     auto outbox = weak.lock();
     if (outbox == nullptr) return;
-    outbox->End(MakeError(
-        absl::StatusCode::kDeadlineExceeded, reason::kDeadline,
-        absl::StrCat("the first message did not come within ", absl::FormatDuration(kFirstMessageWithin))));
+    outbox->End(
+        MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline,
+                  absl::StrCat("the first message did not come within ", absl::FormatDuration(kFirstMessageWithin))));
   });
 }
 

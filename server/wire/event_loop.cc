@@ -1,5 +1,7 @@
 #include "server/wire/event_loop.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -32,7 +34,10 @@ EventLoop::~EventLoop() { Stop(); }
 
 void EventLoop::Start() {
   ArmSweep();
-  thread_ = std::thread([this] { io_.run(); });
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "wire");
+    io_.run();
+  });
   thread_id_ = thread_.get_id();
 }
 

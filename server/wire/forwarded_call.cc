@@ -15,11 +15,12 @@ namespace {
 // Between the inside and the outside, either way: beyond it the faster end waits.
 constexpr size_t kBacklogBytes = 256 << 10;
 
-constexpr char kPeer[] = "x-forwarded-peer";
+// Headers without content may belong to an end that follows at once, with which they then go.
+constexpr std::chrono::milliseconds kEmptyHeadersWait{5};
 
 // Where a caller speaks to the front, not to who is behind it.
 bool StaysOutside(const std::string& name) {
-  if (name == "te" || name == "host" || name == "content-length" || name == kPeer) return true;
+  if (name == "te" || name == "host" || name == "content-length") return true;
   return absl::StartsWith(name, "grpc-") && name != "grpc-trace-bin" && name != "grpc-tags-bin";
 }
 
@@ -27,6 +28,8 @@ Metadata Outward(const std::multimap<grpc::string_ref, grpc::string_ref>& inside
   Metadata outside;
   for (const auto& [name, value] : inside) {
     std::string key(name.data(), name.size());
+    // Between the inside and the front.
+    if (key == "grpc-accept-encoding" || key == "grpc-encoding" || key == "content-type") continue;
     std::string bytes(value.data(), value.size());
     if (IsBinary(key)) bytes = Base64Encode(bytes);
     outside.emplace_back(std::move(key), std::move(bytes));
@@ -39,11 +42,12 @@ grpc_slice Static(const std::string& s) { return grpc_slice_from_static_buffer(s
 }  // namespace
 
 ForwardedCall::ForwardedCall(Stream* stream, std::function<void()> on_over)
-    : loop_(&stream->loop()), on_over_(std::move(on_over)), stream_(stream) {}
+    : loop_(&stream->loop()), on_over_(std::move(on_over)), stream_(stream), empty_headers_(loop_->io()) {}
 
 void ForwardedCall::Start(grpc::GenericStub* stub) {
   if (!CopyMetadata()) {
-    stream_->Finish({static_cast<int>(grpc::StatusCode::INVALID_ARGUMENT), "a request header is not legal in gRPC", {}});
+    stream_->Finish(
+        {static_cast<int>(grpc::StatusCode::INVALID_ARGUMENT), "a request header is not legal in gRPC", {}});
     stream_ = nullptr;
     MutexLock lock(mu_);
     let_go_ = true;
@@ -80,7 +84,6 @@ bool ForwardedCall::CopyMetadata() {
       begin = end + 1;
     }
   }
-  context_.AddMetadata(kPeer, stream_->peer());
   return true;
 }
 
@@ -135,6 +138,7 @@ Ending ForwardedCall::OnStalled(absl::Duration) {
 
 void ForwardedCall::OnClosed(Why) {
   stream_ = nullptr;
+  empty_headers_.cancel();
   to_write_.clear();
   to_send_.clear();
   context_.TryCancel();
@@ -154,9 +158,19 @@ void ForwardedCall::Post(absl::AnyInvocable<void()> task) {
 // ---- gRPC's threads.
 
 void ForwardedCall::OnReadInitialMetadataDone(bool ok) {
-  if (!ok) return;
-  Post([this, metadata = Outward(context_.GetServerInitialMetadata())]() mutable {
-    if (stream_ != nullptr) stream_->SendHeaders(std::move(metadata));
+  Post([this, metadata = ok ? Outward(context_.GetServerInitialMetadata()) : Metadata()]() mutable {
+    headers_came_ = true;
+    if (stream_ == nullptr) return;
+    if (!metadata.empty()) {
+      stream_->SendHeaders(std::move(metadata));
+    } else {
+      // Whether they were sent, or are just what comes with an end without any, is not to be seen from here.
+      empty_headers_.expires_after(kEmptyHeadersWait);
+      empty_headers_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+        if (!error && self->stream_ != nullptr) self->stream_->SendHeaders({});
+      });
+    }
+    if (!to_send_.empty()) stream_->Ready();
   });
 }
 
@@ -172,17 +186,21 @@ void ForwardedCall::OnReadDone(bool ok) {
     message->append(reinterpret_cast<const char*>(slice.begin()), slice.size());
   }
   reading_.Clear();
+  bool paused;
   {
     MutexLock lock(mu_);
     unsent_bytes_ += message->size();
-    read_paused_ = unsent_bytes_ >= kBacklogBytes;
-    if (!read_paused_ && !let_go_) StartRead(&reading_);
+    paused = read_paused_ = unsent_bytes_ >= kBacklogBytes;
   }
+  // Before the next read is started, which another thread may see the end of.
   Post([this, message = std::move(message)]() mutable {
     if (stream_ == nullptr) return;
     to_send_.push_back(std::move(message));
-    stream_->Ready();
+    if (headers_came_) stream_->Ready();
   });
+  if (paused) return;
+  MutexLock lock(mu_);
+  if (!let_go_) StartRead(&reading_);
 }
 
 void ForwardedCall::OnWriteDone(bool ok) {

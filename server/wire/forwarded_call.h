@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 
+#include "boost/asio/steady_timer.hpp"
 #include "consul/base/mutex.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/generic/generic_stub.h"
@@ -68,6 +70,8 @@ class ForwardedCall final : public Call,
   bool half_closed_ = false;
   bool writes_done_ = false;
   std::deque<SharedBytes> to_send_;
+  bool headers_came_ = false;
+  boost::asio::steady_timer empty_headers_;
   // Between OnDone()'s arrival and the last message taken.
   std::unique_ptr<Ending> ending_;
 

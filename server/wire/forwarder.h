@@ -12,8 +12,8 @@
 namespace meshgate::server::wire {
 
 // Brings calls to a grpc::Server of this process over an in-process channel: bytes and metadata as they came, streaming
-// both ways, in either direction no faster than the other end takes. The caller's address is in the metadata
-// `x-forwarded-peer`, which callers themselves can't set.
+// both ways, in either direction no faster than the other end takes. Who is behind it does not learn the caller's
+// address.
 class Forwarder {
  public:
   struct Options {

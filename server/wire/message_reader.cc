@@ -16,8 +16,7 @@ constexpr size_t kUnpackStep = 64 << 10;
 
 absl::Status TooLarge(size_t bytes, size_t max) {
   // Word for word what gRPC's own server says.
-  return absl::ResourceExhaustedError(
-      absl::StrCat("Received message larger than max (", bytes, " vs. ", max, ")"));
+  return absl::ResourceExhaustedError(absl::StrCat("Received message larger than max (", bytes, " vs. ", max, ")"));
 }
 
 }  // namespace

@@ -21,9 +21,7 @@ Caller CallerOf(const Stream& stream, absl::Time now) {
 }  // namespace
 
 NativeCall::NativeCall(Stream* stream, const MethodInfo* method, CallTracker* tracker)
-    : stream_(stream),
-      loop_(&stream->loop()),
-      scope_(method, tracker, CallerOf(*stream, stream->loop().now())) {}
+    : stream_(stream), loop_(&stream->loop()), scope_(method, tracker, CallerOf(*stream, stream->loop().now())) {}
 
 bool NativeCall::End(const absl::Status& status) {
   if (std::exchange(over_, true)) return false;

@@ -158,8 +158,10 @@ bool Session::Receive(std::string_view bytes) {
     return taken == static_cast<ssize_t>(some.size());
   });
   inside_ = false;
-  failed_ = failed_ || !goes_on;
-  if (failed_) nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
+  if (!goes_on) {
+    failed_ = true;
+    nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
+  }
   return !failed_;
 }
 

@@ -40,6 +40,13 @@ nghttp2_nv HeaderOf(const std::pair<std::string, std::string>& header) {
   return Header(header.first, header.second, IsUnique(header.first) ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE);
 }
 
+std::vector<nghttp2_nv> ResponseHeaders(const Metadata& metadata) {
+  std::vector<nghttp2_nv> headers = {Fixed(":status", "200"), Fixed("content-type", "application/grpc"),
+                                     Fixed("grpc-accept-encoding", kAcceptedEncodings)};
+  for (const auto& header : metadata) headers.push_back(HeaderOf(header));
+  return headers;
+}
+
 }  // namespace
 
 Stream::Stream(Session* session, int32_t id) : session_(session), id_(id), head_(std::make_unique<RequestHead>()) {}
@@ -165,9 +172,7 @@ void Stream::SendHeaders(Metadata metadata) {
 
 void Stream::BeginResponse() {
   begun_ = has_data_ = true;
-  std::vector<nghttp2_nv> headers = {Fixed(":status", "200"), Fixed("content-type", "application/grpc"),
-                                     Fixed("grpc-accept-encoding", kAcceptedEncodings)};
-  for (const auto& header : headers_) headers.push_back(HeaderOf(header));
+  const std::vector<nghttp2_nv> headers = ResponseHeaders(headers_);
   nghttp2_data_provider provider;
   provider.source.ptr = this;
   provider.read_callback = [](nghttp2_session*, int32_t, uint8_t*, size_t max, uint32_t* flags,
@@ -222,8 +227,7 @@ void Stream::SubmitTrailers() {
     nghttp2_submit_response(raw, id_, trailers.data(), trailers.size(), nullptr);
   } else {
     if (!begun_) {
-      std::vector<nghttp2_nv> headers = {Fixed(":status", "200"), Fixed("content-type", "application/grpc")};
-      for (const auto& header : headers_) headers.push_back(HeaderOf(header));
+      const std::vector<nghttp2_nv> headers = ResponseHeaders(headers_);
       nghttp2_submit_headers(raw, NGHTTP2_FLAG_NONE, id_, nullptr, headers.data(), headers.size(), nullptr);
     }
     // Goes ahead of DATA that waits for room.

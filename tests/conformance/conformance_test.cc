@@ -152,7 +152,13 @@ void ExpectAsScripted(const Client& client, const v1::Script& script, const Outc
   EXPECT_EQ(outcomes.size(), cases);
 }
 
-void ExpectEqual(const v1::Script& script, const Outcomes& reference, const Outcomes& outcomes,
+// Where gRPC's server gets this client into trouble that others are spared, another server may spare it, too.
+bool IsSpared(const v1::Case& c, const Client& client, v1::Outcome seen) {
+  seen.clear_other_metadata();
+  return c.expected_of().count(client.name) > 0 && Difference(c.expected(), seen).empty();
+}
+
+void ExpectEqual(const v1::Script& script, const Client& client, const Outcomes& reference, const Outcomes& outcomes,
                  const std::string& name) {
   for (const v1::Case& c : script.cases()) {
     const auto expected = reference.find(c.name());
@@ -163,6 +169,7 @@ void ExpectEqual(const v1::Script& script, const Outcomes& reference, const Outc
       continue;
     }
     v1::Outcome first = expected->second, second = found->second;
+    if (IsSpared(c, client, second)) continue;
     if (EndsByClient(c)) {
       first.clear_other_metadata();
       second.clear_other_metadata();
@@ -199,10 +206,11 @@ class ConformanceTest : public ::testing::Test {
     const v1::Script script = ReadScript(client_.script);
     const Outcomes& reference = Reference(client_, drain_);
     if (server_ == shared_server->names().front()) return ExpectAsScripted(client_, script, reference, drain_);
-    if (!drain_) return ExpectEqual(script, reference, RunClient(client_, shared_server, server_, drain_), server_);
+    if (!drain_)
+      return ExpectEqual(script, client_, reference, RunClient(client_, shared_server, server_, drain_), server_);
     // Is stopped by the test.
     Server own;
-    ExpectEqual(script, reference, RunClient(client_, &own, server_, drain_), server_);
+    ExpectEqual(script, client_, reference, RunClient(client_, &own, server_, drain_), server_);
     const auto ended = own.process().Wait();
     EXPECT_TRUE(ended.has_value() && ended->code == 0) << "the server has not drained";
   }
@@ -218,7 +226,10 @@ void RegisterTests() {
   for (const bool drain : {false, true}) {
     for (const std::string& server : shared_server->names()) {
       for (const Client& client : Clients()) {
-        if (drain && client.script == kRawScript) continue;
+        // gRPC's own server takes much that the protocol forbids: what the front makes of that is for its session's
+        // test.
+        const bool first = server == shared_server->names().front();
+        if (client.script == kRawScript && (drain || !first)) continue;
         ::testing::RegisterTest(absl::StrCat("Conformance_", server).c_str(),
                                 absl::StrCat(client.name, drain ? "_drain" : "").c_str(), nullptr, nullptr, __FILE__,
                                 __LINE__,

@@ -26,6 +26,8 @@ struct NamedStart {
 // The first is what the others are compared with; conformance_test finds every one that is added here.
 constexpr NamedStart kServers[] = {
     {"plain", StartPlainServer},
+    {"forwarded", StartForwardingServer},
+    {"native", StartNativeServer},
 };
 
 int Main() {

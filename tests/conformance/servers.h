@@ -24,6 +24,12 @@ class ServerUnderTest {
 // A grpc::Server with a listener of its own: what all others are held against. `events` outlives it.
 absl::StatusOr<std::unique_ptr<ServerUnderTest>> StartPlainServer(Events* events);
 
+// The wire front with a grpc::Server behind it, which every call is forwarded to.
+absl::StatusOr<std::unique_ptr<ServerUnderTest>> StartForwardingServer(Events* events);
+
+// The same, and the service's own methods are served by the front.
+absl::StatusOr<std::unique_ptr<ServerUnderTest>> StartNativeServer(Events* events);
+
 }  // namespace meshgate::conformance
 
 #endif  // MESHGATE_TESTS_CONFORMANCE_SERVERS_H_

@@ -154,7 +154,8 @@ TEST(RegistryTest, ReportsFromManyThreadsWhileScraped) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&registry] {
-      for (int i = 0; i < 1000; ++i) registry.watch_reporter()->OnPropagation(TargetKind::kKey, absl::Milliseconds(1), 1);
+      for (int i = 0; i < 1000; ++i)
+        registry.watch_reporter()->OnPropagation(TargetKind::kKey, absl::Milliseconds(1), 1);
     });
   }
   for (int i = 0; i < 10; ++i) registry.Scrape();
