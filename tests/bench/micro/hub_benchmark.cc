@@ -24,7 +24,8 @@ class Reader final : public Subscriber {
   void Wake() override {
     if (subscription_ == nullptr) return;
     while (true) {
-      const auto message = subscription_->Next();
+      static NextMemo memo;
+      const auto message = subscription_->Next(&memo);
       if (!message.ok() || *message == nullptr) return;
       benchmark::DoNotOptimize((*message)->bytes.data());
     }

@@ -1,4 +1,4 @@
-// What the state machine of a stream takes for one message, between the hub and a transport that takes it at once.
+// What a stream takes for one message, between the hub and a transport that takes it at once.
 #include <benchmark/benchmark.h>
 
 #include <memory>
@@ -15,7 +15,7 @@ namespace {
 class Source final : public consul::Subscription {
  public:
   explicit Source(bool* full) : full_(full) {}
-  absl::StatusOr<consul::SharedMessage> Next() override {
+  absl::StatusOr<consul::SharedMessage> Next(consul::NextMemo*) override {
     return std::exchange(*full_, false) ? message_ : consul::SharedMessage();
   }
   consul::SharedMessage Progress() override { return message_; }
@@ -27,22 +27,24 @@ class Source final : public consul::Subscription {
       std::make_shared<const consul::Message>(consul::Message{std::string(1024, 'x'), absl::InfinitePast()});
 };
 
-class Transport final : public StreamWriter {
+// Runs what is scheduled at once, on the only thread there is.
+class Transport final : public Outbox::Executor, public Outbox::Listener {
  public:
-  void StartWrite(consul::SharedMessage message) override {
-    benchmark::DoNotOptimize(message->bytes.data());
-    outbox->OnWriteDone(true);
+  void Schedule(std::shared_ptr<Outbox> outbox) override { outbox->Run(); }
+  void OnReady() override {
+    const Outbox::Taken taken = outbox->Take(&memo);
+    if (taken.message != nullptr) benchmark::DoNotOptimize(taken.message->bytes.data());
   }
-  void Finish(const absl::Status& status) override {}
 
   Outbox* outbox = nullptr;
+  consul::NextMemo memo;
 };
 
 void OutboxMessage(benchmark::State& state) {
   meshgate::testing::ManualScheduler scheduler;
   consul::WatchReporter reporter;
   Transport transport;
-  const auto outbox = std::make_shared<Outbox>(&transport, &scheduler, &reporter);
+  const auto outbox = std::make_shared<Outbox>(&transport, &transport, &scheduler, &reporter);
   transport.outbox = outbox.get();
   bool full = false;
   outbox->Start(std::make_unique<Source>(&full), absl::ZeroDuration());
@@ -50,7 +52,7 @@ void OutboxMessage(benchmark::State& state) {
     full = true;
     outbox->Wake();
   }
-  outbox->OnCancelled();
+  outbox->Close();
 }
 BENCHMARK(OutboxMessage);
 
