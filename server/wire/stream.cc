@@ -283,7 +283,7 @@ void Stream::AppendData(size_t bytes, std::string* out) {
     sent_ += some;
     bytes -= some;
   }
-  out->append(*message_, sent_ - kPrefixBytes, bytes);
+  if (bytes > 0) out->append(*message_, sent_ - kPrefixBytes, bytes);
   sent_ += bytes;
   if (sent_ < kPrefixBytes + message_->size()) return;
   EndMessage();

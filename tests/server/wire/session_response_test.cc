@@ -69,6 +69,22 @@ TEST_F(SessionResponseTest, AsksWhenThereIsRoom) {
   EXPECT_THAT(response(id).messages(), ElementsAre("new"));
 }
 
+// Would break if a message were put together wrongly where the room ends within it or its prefix.
+TEST_F(SessionResponseTest, ByTheByte) {
+  Open(1);
+  const int32_t id = BeginCall();
+  const std::vector<std::string> messages = {"ab", "", "cde", "f"};
+  for (const std::string& message : messages) call().Say(message);
+  call().stream().Finish({});
+  for (int i = 0; i < 100 && !response(id).ended; ++i) {
+    Pump();
+    client_->OpenWindow(id, 1);
+  }
+  EXPECT_EQ(response(id).messages(), messages);
+  EXPECT_EQ(response(id).code(), "0");
+  EXPECT_THAT(call().closed, ElementsAre(Why::kFinished));
+}
+
 // Would break if a message larger than a frame, a batch or a window came out as another.
 TEST_F(SessionResponseTest, LargeMessages) {
   Open(3'000'000);
