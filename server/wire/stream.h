@@ -94,6 +94,10 @@ class Stream final : public TimedList::Entry {
   // The message in flight, and how much of it with its prefix has gone.
   SharedBytes message_;
   size_t sent_ = 0;
+  // nghttp2 has been told the length of a frame and not taken it yet, because the socket has no room; the message stays
+  // until then, and is over after it when the stream was cut meanwhile.
+  bool frame_due_ = false;
+  bool cut_ = false;
 
   std::optional<Ending> ending_;
   absl::Time deadline_ = absl::InfiniteFuture();

@@ -144,6 +144,48 @@ TEST_F(SessionResponseTest, CutInMidMessage) {
   EXPECT_EQ(loop_.writing().oldest(), nullptr);
 }
 
+// Would break if a stream could be cut, by its deadline or with its connection's age, only between frames: the socket
+// had no more room when nghttp2 had one ready.
+TEST_F(SessionResponseTest, CutWhileAFrameWaitsForTheSocket) {
+  Open(1'000'000);
+  client_->OpenWindow(0, 1'000'000);
+  const int32_t id = BeginCall();
+  call().Say(std::string(100'000, 'x'));
+  client_->Receive(Produce(1'000));
+  session_->CutAll({14, "old", {}});
+  Pump();
+  EXPECT_EQ(response(id).code(), "14");
+  EXPECT_THAT(response(id).messages(), ElementsAre(StartsWith("+")));
+  EXPECT_EQ(response(id).closed, NGHTTP2_NO_ERROR);
+  // The connection is whole.
+  Request("x");
+  EXPECT_EQ(calls_.size(), 2u);
+}
+TEST_F(SessionResponseTest, DeadlineWhileAFrameWaitsForTheSocket) {
+  Open(1'000'000);
+  client_->OpenWindow(0, 1'000'000);
+  const int32_t id = BeginCall({{"grpc-timeout", "1S"}});
+  call().Say(std::string(100'000, 'x'));
+  client_->Receive(Produce(1'000));
+  call().stream().OnDeadline();
+  Pump();
+  EXPECT_EQ(response(id).code(), "4");
+}
+
+// Would break if a peer that goes away just then left the frame behind.
+TEST_F(SessionResponseTest, ResetWhileAFrameWaitsForTheSocket) {
+  Open(1'000'000);
+  client_->OpenWindow(0, 1'000'000);
+  const int32_t id = BeginCall();
+  call().Say(std::string(100'000, 'x'));
+  client_->Receive(Produce(1'000));
+  client_->Reset(id);
+  Pump();
+  EXPECT_THAT(call().closed, ElementsAre(Why::kCancelled));
+  Request("x");
+  EXPECT_EQ(calls_.size(), 2u);
+}
+
 // Would break if what a reader is told of the end were not the first thing that was said of it.
 TEST_F(SessionResponseTest, TheFirstEndWins) {
   const int32_t id = BeginCall();
