@@ -201,8 +201,12 @@ void Stream::Finish(Ending ending) {
 
 void Stream::Cut(Ending ending) {
   if (ended_) return;
-  if (!finished()) ending_ = std::move(ending);
+  EndEarly(std::move(ending));
   SubmitTrailers();
+}
+
+void Stream::EndEarly(Ending ending) {
+  if (!finished() || ending_->code == 0) ending_ = std::move(ending);
 }
 
 void Stream::SubmitTrailers() {
@@ -312,7 +316,7 @@ void Stream::OnDeadline() {
   in_deadlines_ = false;
   if (ended_) return;
   // What is in flight would come too late.
-  if (!finished()) ending_ = Ending{kDeadlineExceeded, "Deadline Exceeded", {}};
+  EndEarly({kDeadlineExceeded, "Deadline Exceeded", {}});
   const std::shared_ptr<Call> call = std::exchange(call_, nullptr);
   if (call != nullptr) call->OnClosed(Call::Why::kDeadline);
   SubmitTrailers();

@@ -79,6 +79,8 @@ class Stream final : public TimedList::Entry {
   void RefuseHttp(int status, std::string_view text);
   void StartCall();
   void BeginResponse();
+  // The first end counts, but for OK, which would say that the answer is whole.
+  void EndEarly(Ending ending);
   void SubmitTrailers();
   void SetDeadline();
   void ConsumeRequest();

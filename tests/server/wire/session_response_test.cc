@@ -186,6 +186,20 @@ TEST_F(SessionResponseTest, ResetWhileAFrameWaitsForTheSocket) {
   EXPECT_EQ(calls_.size(), 2u);
 }
 
+// Would break if a call that had answered with OK were told so while half of its answer is missing.
+TEST_F(SessionResponseTest, HalfAnAnswerIsNotOk) {
+  for (const bool stalled : {true, false}) {
+    Open(7);
+    const int32_t id = Request("x", {{"grpc-timeout", "1S"}});
+    call().to_send = {"message"};
+    call().stream().Finish({});
+    Pump();
+    stalled ? call().stream().OnStalled(absl::Minutes(2)) : call().stream().OnDeadline();
+    Pump();
+    EXPECT_EQ(response(id).code(), stalled ? "14" : "4");
+  }
+}
+
 // Would break if what a reader is told of the end were not the first thing that was said of it.
 TEST_F(SessionResponseTest, TheFirstEndWins) {
   const int32_t id = BeginCall();
