@@ -149,6 +149,7 @@ TEST_F(SessionEndTest, FloodsOfIdleFrames) {
   const std::pair<const char*, std::string> kinds[] = {
       {"empty DATA", Frame(NGHTTP2_DATA, 0, 1)},
       {"PRIORITY", Frame(NGHTTP2_PRIORITY, 0, 1, Bytes32(0) + "\x10")},
+      {"SETTINGS", Settings()},
       {"PING", Frame(NGHTTP2_PING, 0, 0, "12345678")},
       {"PING answer", Frame(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "12345678")},
       {"WINDOW_UPDATE", Frame(NGHTTP2_WINDOW_UPDATE, 0, 0, Bytes32(1))},
