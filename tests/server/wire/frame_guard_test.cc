@@ -137,6 +137,7 @@ TEST_F(FrameGuardTest, EveryKindOfIdleFrameIsCounted) {
                                Frame(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "12345678"),
                                Frame(NGHTTP2_WINDOW_UPDATE, 0, 0, Bytes32(1)),
                                Frame(0x77, 0, 0, std::string(100, 'x')),
+                               RstStream(1),
                                RstStream(99)};
   for (const std::string& frame : kinds) {
     guard_ = FrameGuard();
@@ -149,9 +150,9 @@ TEST_F(FrameGuardTest, EveryKindOfIdleFrameIsCounted) {
 // Would break if large requests were taken for a flood.
 TEST_F(FrameGuardTest, WhatCarriesSomethingIsNotCounted) {
   Feed(kPreface);
-  for (const std::string& frame : {Frame(NGHTTP2_DATA, 0, 1, "x"), Frame(NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1),
-                                   Frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, "x"),
-                                   Frame(NGHTTP2_CONTINUATION, 0, 1, "x"), RstStream(1)}) {
+  for (const std::string& frame :
+       {Frame(NGHTTP2_DATA, 0, 1, "x"), Frame(NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1),
+        Frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, "x"), Frame(NGHTTP2_CONTINUATION, 0, 1, "x")}) {
     EXPECT_EQ(Count(frame, 10'000), 10'000);
   }
 }

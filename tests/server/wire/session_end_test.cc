@@ -178,6 +178,23 @@ TEST_F(SessionEndTest, FloodOfContinuations) {
   }
 }
 
+// Would break if calls that are begun and reset at once, which costs a peer next to nothing, were served without end.
+TEST_F(SessionEndTest, RapidReset) {
+  for (const bool reads : {true, false}) {
+    Open();
+    const int ended = EndsAfter(
+        [&] {
+          const int32_t id = client_->Begin(Client::Call("/test.Service/Method"));
+          std::string bytes = client_->Output();
+          client_->Reset(id);
+          return bytes + client_->Output();
+        },
+        reads);
+    EXPECT_LE(ended, FrameGuard::kBurst + 1'000);
+    for (const auto& call : calls_) ASSERT_THAT(call->closed, ElementsAre(Why::kCancelled));
+  }
+}
+
 // Would break if any bytes could harm the process: what a client may send, with some of it changed.
 TEST_F(SessionEndTest, SurvivesAnyBytes) {
   std::string good;
