@@ -91,9 +91,8 @@ bool FrameGuard::IsIdle(uint8_t type, uint8_t flags, uint32_t length) const {
       return length == 0 && (flags & NGHTTP2_FLAG_END_STREAM) == 0;
     case NGHTTP2_HEADERS:
     case NGHTTP2_CONTINUATION:
-    case NGHTTP2_RST_STREAM:
     case NGHTTP2_GOAWAY:
-      // Bounded by nghttp2, or what a call begins and ends with.
+      // Bounded by nghttp2, or what a call begins with.
       return false;
     default:
       return true;

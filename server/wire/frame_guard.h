@@ -15,13 +15,16 @@ namespace meshgate::server::wire {
 //   - A RST_STREAM for a stream that was never opened is dropped. gRPC's C-core sends one where a call is cancelled
 //     before its HEADERS have left, and nghttp2 would end the connection, and every other stream on it, for that.
 //   - Frames that carry nothing are counted (empty DATA, PRIORITY, WINDOW_UPDATE, PING, SETTINGS, unknown types). A
-//     peer may send some at any time, and more the more it is sent; one that sends nothing else is flooding.
+//     peer may send some at any time, and more the more it is sent; one that sends nothing else is flooding. So are
+//     RST_STREAMs: nghttp2's own limit on them ends the connection by a GOAWAY, which a peer that reads nothing is not
+//     sent.
 //
 // Not thread-safe.
 class FrameGuard {
  public:
-  // At most so many idle frames in a burst and a second, beside those that what we send gives reason for.
-  static constexpr double kBurst = 4000;
+  // At most so many idle frames in a burst and a second, beside those that what we send gives reason for. A burst may
+  // cancel all calls of a connection.
+  static constexpr double kBurst = 5000;
   static constexpr double kPerSecond = 200;
 
   // Calls `pass` with the bytes that are for nghttp2, in pieces, as long as it returns true. Returns false when it did

@@ -68,9 +68,12 @@ struct Callbacks {
 
   static int OnFrameSent(nghttp2_session* raw, const nghttp2_frame* frame, void* user) {
     Session& session = Of(user);
-    ++session.frames_sent_;
     const bool carries = frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS;
     if (carries) session.ping_strikes_ = 0;
+    // Answers give no reason for an answer: who is answered could go on for ever.
+    const bool asks = (frame->hd.type == NGHTTP2_SETTINGS || frame->hd.type == NGHTTP2_PING) &&
+                      (frame->hd.flags & NGHTTP2_FLAG_ACK) == 0;
+    if (carries || asks) ++session.frames_sent_;
     if (!carries || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
     // Answered before the request was over: the peer is to stop sending it, once it has the answer.
     Stream* const stream = session.Find(frame->hd.stream_id);

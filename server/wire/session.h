@@ -104,6 +104,7 @@ class Session {
   // Where DATA is appended while frames are produced.
   std::string* out_ = nullptr;
   size_t enough_ = 0;
+  // That give the peer reason for some of its own.
   size_t frames_sent_ = 0;
   bool inside_ = false;
   bool failed_ = false;

@@ -206,13 +206,22 @@ void Stream::Finish(Ending ending) {
 
 void Stream::Cut(Ending ending) {
   if (ended_) return;
-  if (!finished()) ending_ = std::move(ending);
+  EndEarly(std::move(ending));
   SubmitTrailers();
+}
+
+void Stream::EndEarly(Ending ending) {
+  if (!finished() || ending_->code == 0) ending_ = std::move(ending);
 }
 
 void Stream::SubmitTrailers() {
   if (std::exchange(ended_, true)) return;
-  EndMessage();
+  if (frame_due_) {
+    cut_ = true;
+    loop().writing().Remove(*this);
+  } else {
+    EndMessage();
+  }
   const bool trailers_only = !begun_ && headers_.empty();
   const std::string code = absl::StrCat(ending_->code);
   const std::string message = PercentEncode(ending_->message);
@@ -274,10 +283,12 @@ ssize_t Stream::ReadData(size_t max, uint32_t* flags) {
   const size_t left = kPrefixBytes + message_->size() - sent_;
   const size_t now = std::min(left, max);
   *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+  frame_due_ = true;
   return static_cast<ssize_t>(now);
 }
 
 void Stream::AppendData(size_t bytes, std::string* out) {
+  frame_due_ = false;
   if (sent_ < kPrefixBytes) {
     const size_t size = message_->size();
     const char prefix[kPrefixBytes] = {0, static_cast<char>(size >> 24), static_cast<char>(size >> 16),
@@ -287,9 +298,9 @@ void Stream::AppendData(size_t bytes, std::string* out) {
     sent_ += some;
     bytes -= some;
   }
-  out->append(*message_, sent_ - kPrefixBytes, bytes);
+  if (bytes > 0) out->append(*message_, sent_ - kPrefixBytes, bytes);
   sent_ += bytes;
-  if (sent_ < kPrefixBytes + message_->size()) return;
+  if (!std::exchange(cut_, false) && sent_ < kPrefixBytes + message_->size()) return;
   EndMessage();
   if (!finished() || ended_) return;
   message_ = call_ != nullptr ? call_->NextMessage() : nullptr;
@@ -309,7 +320,7 @@ void Stream::OnDeadline() {
   in_deadlines_ = false;
   if (ended_) return;
   // What is in flight would come too late.
-  if (!finished()) ending_ = Ending{kDeadlineExceeded, "Deadline Exceeded", {}};
+  EndEarly({kDeadlineExceeded, "Deadline Exceeded", {}});
   const std::shared_ptr<Call> call = std::exchange(call_, nullptr);
   if (call != nullptr) call->OnClosed(Call::Why::kDeadline);
   SubmitTrailers();

@@ -79,6 +79,8 @@ class Stream final : public TimedList::Entry {
   void RefuseHttp(int status, std::string_view text);
   void StartCall();
   void BeginResponse();
+  // The first end counts, but for OK, which would say that the answer is whole.
+  void EndEarly(Ending ending);
   void SubmitTrailers();
   void SetDeadline();
   void ConsumeRequest();
@@ -94,6 +96,10 @@ class Stream final : public TimedList::Entry {
   // The message in flight, and how much of it with its prefix has gone.
   SharedBytes message_;
   size_t sent_ = 0;
+  // nghttp2 has been told the length of a frame and not taken it yet, because the socket has no room; the message stays
+  // until then, and is over after it when the stream was cut meanwhile.
+  bool frame_due_ = false;
+  bool cut_ = false;
 
   std::optional<Ending> ending_;
   absl::Time deadline_ = absl::InfiniteFuture();

@@ -48,16 +48,13 @@ class BadInputTest : public HandlerHarness {
     return [this](const std::string& bytes) {
       v1::HoldRegistrationRequest request;
       if (absl::Status s = ParseRequest(bytes, &request); !s.ok()) return s;
-      struct Ended final : StreamWriter {
-        void StartWrite(consul::SharedMessage) override { ADD_FAILURE() << "a response"; }
-        void Finish(const absl::Status& s) override { status = s; }
-        absl::Status status = absl::UnknownError("still open");
-      } ended;
-      auto stream = std::make_shared<HoldStream>(&ended, &scheduler_, &holds_);
+      RecordedStream ended(&scheduler_, &reporter_);
+      auto stream = std::make_shared<HoldStream>(ended.outbox(), &scheduler_, &holds_);
       stream->Open();
       stream->OnMessage(request);
-      const absl::Status status = ended.status;
-      stream->OnCancelled();
+      EXPECT_TRUE(ended.written().empty());
+      const absl::Status status = ended.end().value_or(absl::UnknownError("still open"));
+      stream->OnEnd(status);
       return status;
     };
   }

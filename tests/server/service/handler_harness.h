@@ -20,6 +20,7 @@
 #include "server/service/registry_handlers.h"
 #include "server/stream/outbox.h"
 #include "tests/testing/fake_backend.h"
+#include "tests/testing/manual_executor.h"
 #include "tests/testing/manual_scheduler.h"
 
 namespace meshgate::server {
@@ -60,30 +61,24 @@ class Answered {
       std::make_shared<std::optional<absl::StatusOr<Response>>>();
 };
 
-// One stream: what was written to it, each write done at once, and how it ended.
-class RecordedStream final : public StreamWriter {
+// One stream: what it was given, and how it ended.
+class RecordedStream {
  public:
-  RecordedStream(Scheduler* scheduler, consul::WatchReporter* reporter)
-      : outbox_(std::make_shared<Outbox>(this, scheduler, reporter)) {}
-  ~RecordedStream() override { outbox_->OnCancelled(); }
+  RecordedStream(Scheduler* scheduler, consul::WatchReporter* reporter) : stream_(&executor_, scheduler, reporter) {}
 
-  void StartWrite(consul::SharedMessage message) override {
-    written_.push_back(message->bytes);
-    outbox_->OnWriteDone(true);
+  const std::shared_ptr<Outbox>& outbox() const { return stream_.outbox(); }
+  std::vector<std::string> written() {
+    executor_.RunReady();
+    return stream_.taken();
   }
-  void Finish(const absl::Status& status) override {
-    EXPECT_FALSE(end_.has_value()) << "finished twice";
-    end_ = status;
+  const std::optional<absl::Status>& end() {
+    executor_.RunReady();
+    return stream_.end();
   }
-
-  const std::shared_ptr<Outbox>& outbox() const { return outbox_; }
-  const std::vector<std::string>& written() const { return written_; }
-  const std::optional<absl::Status>& end() const { return end_; }
 
  private:
-  const std::shared_ptr<Outbox> outbox_;
-  std::vector<std::string> written_;
-  std::optional<absl::Status> end_;
+  testing::ManualExecutor executor_;
+  testing::TakingStream stream_;
 };
 
 // Handlers on a real hub and a backend that the test answers.

@@ -315,7 +315,7 @@ TEST_F(ListServicesTest, AsksConsul) {
 
 class WatchServiceTest : public RegistryHandlersTest {
  protected:
-  static std::vector<std::string> FirstIds(const RecordedStream& stream) {
+  static std::vector<std::string> FirstIds(RecordedStream& stream) {
     std::vector<std::string> ids;
     v1::WatchServiceResponse response;
     if (stream.written().empty() || !response.ParseFromString(stream.written()[0])) return {"nothing"};

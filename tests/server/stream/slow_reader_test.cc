@@ -10,44 +10,35 @@
 
 #include "server/stream/outbox.h"
 #include "tests/consul/watch/hub_fixture.h"
+#include "tests/testing/manual_executor.h"
 
 namespace meshgate::server {
 namespace {
 
 using consul::KvEntry;
-using consul::SharedMessage;
-
-// Holds what is in flight until the test says that it has been written.
-class StalledWriter : public StreamWriter {
- public:
-  void StartWrite(SharedMessage message) override {
-    ASSERT_EQ(in_flight, nullptr) << "two writes in flight";
-    in_flight = std::move(message);
-    ++writes;
-  }
-  void Finish(const absl::Status&) override { finished = true; }
-
-  v1::WatchConfigResponse Done(Outbox* outbox) {
-    v1::WatchConfigResponse response;
-    EXPECT_TRUE(in_flight != nullptr && response.ParseFromString(in_flight->bytes));
-    in_flight = nullptr;
-    outbox->OnWriteDone(true);
-    return response;
-  }
-
-  SharedMessage in_flight;
-  int writes = 0;
-  bool finished = false;
-};
+using testing::ManualExecutor;
+using testing::TakingStream;
 
 class SlowReaderTest : public consul::HubTest {
  protected:
-  std::shared_ptr<Outbox> Open(StalledWriter* writer) {
-    auto outbox = std::make_shared<Outbox>(writer, &scheduler_, &reporter_);
+  // A reader of all keys; `room` as in TakingStream.
+  std::unique_ptr<TakingStream> Open(int room) {
+    auto stream = std::make_unique<TakingStream>(&executor_, &scheduler_, &reporter_, room);
     const consul::Target prefix{consul::TargetKind::kPrefix, "p/", "", ""};
-    outbox->Start(hub_->Subscribe(prefix, consul::View{}, std::nullopt, outbox), absl::ZeroDuration());
+    stream->outbox()->Start(hub_->Subscribe(prefix, consul::View{}, std::nullopt, stream->outbox()),
+                            absl::ZeroDuration());
     scheduler_.RunReady();
-    return outbox;
+    executor_.RunReady();
+    return stream;
+  }
+
+  // The one message that a reader has taken, which has then gone out.
+  static v1::WatchConfigResponse Read(TakingStream& stream) {
+    v1::WatchConfigResponse response;
+    EXPECT_EQ(stream.messages().size(), 1u);
+    EXPECT_TRUE(!stream.messages().empty() && response.ParseFromString(stream.messages()[0]->bytes));
+    stream.Forget();
+    return response;
   }
 
   // One change of one of the keys.
@@ -64,62 +55,72 @@ class SlowReaderTest : public consul::HubTest {
     scheduler_.RunReady();
     // The pace of queries.
     scheduler_.Advance(absl::Seconds(1));
+    executor_.RunReady();
   }
 
   static constexpr uint64_t kKeys = 10;
   uint64_t index_ = 100;
   std::map<std::string, KvEntry> entries_;
+  ManualExecutor executor_;
 };
 
-// Would break if changes queued up behind a write that stalls: 1,000 of them are one message with the latest state of
-// each key, once.
+// Would break if changes queued up for a reader that has no room: 1,000 of them are one message with the latest state
+// of each key, once.
 TEST_F(SlowReaderTest, AThousandChangesAreOneMessage) {
-  StalledWriter slow, quick;
-  auto slow_outbox = Open(&slow);
-  auto quick_outbox = Open(&quick);
+  auto slow = Open(1);
+  auto quick = Open(TakingStream::kPlenty);
   Tell();
-  quick.Done(quick_outbox.get());
+  Read(*quick);
   constexpr int kChanges = 1000;
   for (int i = 0; i < kChanges; ++i) {
     Change();
     // The other reader of the target keeps up with every one of them.
-    ASSERT_NE(quick.in_flight, nullptr);
-    quick.Done(quick_outbox.get());
+    ASSERT_EQ(Read(*quick).index(), index_);
   }
-  EXPECT_EQ(quick.writes, 1 + kChanges);
-  EXPECT_EQ(slow.writes, 1);
-  EXPECT_TRUE(slow.Done(slow_outbox.get()).snapshot());
+  EXPECT_TRUE(Read(*slow).snapshot());
 
-  EXPECT_EQ(slow.writes, 2);
-  const v1::WatchConfigResponse merged = slow.Done(slow_outbox.get());
+  slow->GiveRoom();
+  const v1::WatchConfigResponse merged = Read(*slow);
   EXPECT_FALSE(merged.snapshot());
   EXPECT_EQ(merged.index(), index_);
   ASSERT_EQ(merged.events_size(), static_cast<int>(kKeys));
   for (const auto& event : merged.events()) EXPECT_EQ(event.entry().value(), entries_[event.entry().key()].value);
-  EXPECT_EQ(slow.in_flight, nullptr);
-  slow_outbox->End(absl::OkStatus());
-  quick_outbox->End(absl::OkStatus());
+  slow->GiveRoom();
+  EXPECT_TRUE(slow->messages().empty());
 }
 
-// Would break if readers that stall on the same state each held a copy of it, or if what one of them holds kept older
-// states alive.
+// Would break if readers that are told the same each held a copy of it, or if one that stalls kept older states alive.
 TEST_F(SlowReaderTest, StalledReadersShareWhatTheyHold) {
   constexpr size_t kReaders = 50;
-  std::vector<StalledWriter> writers(kReaders);
-  std::vector<std::shared_ptr<Outbox>> outboxes;
-  for (auto& writer : writers) outboxes.push_back(Open(&writer));
+  std::vector<std::unique_ptr<TakingStream>> streams;
+  for (size_t i = 0; i < kReaders; ++i) streams.push_back(Open(1));
   Tell();
-  for (const auto& writer : writers) EXPECT_EQ(writer.in_flight, writers[0].in_flight);
-  const std::weak_ptr<const consul::Message> first = writers[0].in_flight;
+  for (const auto& stream : streams) ASSERT_EQ(stream->messages(), streams[0]->messages());
+  const std::weak_ptr<const consul::Message> first = streams[0]->messages()[0];
   for (int i = 0; i < 20; ++i) Change();
-  for (size_t i = 0; i < kReaders; ++i) writers[i].Done(outboxes[i].get());
-  EXPECT_TRUE(first.expired());
-  for (const auto& writer : writers) EXPECT_EQ(writer.in_flight, writers[0].in_flight);
-  for (size_t i = 0; i < kReaders; ++i) {
-    writers[i].Done(outboxes[i].get());
-    EXPECT_EQ(writers[i].in_flight, nullptr);
-    outboxes[i]->End(absl::OkStatus());
+  for (const auto& stream : streams) {
+    stream->Forget();
+    stream->GiveRoom();
   }
+  EXPECT_TRUE(first.expired());
+  for (const auto& stream : streams) EXPECT_EQ(stream->messages(), streams[0]->messages());
+  for (const auto& stream : streams) EXPECT_EQ(Read(*stream).index(), index_);
+}
+
+// Would break if a reader without any room had the hub encode messages for it: it is a mark, and the state it could get
+// is dropped when the next one comes.
+TEST_F(SlowReaderTest, AReaderWithoutRoomHoldsNothing) {
+  auto stalled = Open(0);
+  auto quick = Open(1);
+  Tell();
+  const std::weak_ptr<const consul::Message> first = quick->messages()[0];
+  quick->Forget();
+  quick->GiveRoom();
+  for (int i = 0; i < 5; ++i) Change();
+  EXPECT_TRUE(first.expired());
+  EXPECT_TRUE(stalled->messages().empty());
+  stalled->GiveRoom();
+  EXPECT_TRUE(Read(*stalled).snapshot());
 }
 
 }  // namespace
