@@ -32,8 +32,11 @@ EventLoop::~EventLoop() { Stop(); }
 
 void EventLoop::Start() {
   ArmSweep();
-  thread_ = std::thread([this] { io_.run(); });
-  thread_id_ = thread_.get_id();
+  thread_ = std::thread([this] {
+    // Here, because what it runs asks.
+    thread_id_ = std::this_thread::get_id();
+    io_.run();
+  });
 }
 
 void EventLoop::Stop() {
@@ -44,6 +47,8 @@ void EventLoop::Stop() {
     for (const auto& connection : all) connection->Close();
     deadline_timer_.cancel();
     sweep_timer_.cancel();
+    // It may be due already, and is not cancelled then.
+    stopping_ = true;
     work_.reset();
   });
   thread_.join();
@@ -133,7 +138,7 @@ absl::Duration EventLoop::write_timeout() const {
 void EventLoop::ArmSweep() {
   sweep_timer_.expires_after(absl::ToChronoNanoseconds(kSweepEvery));
   sweep_timer_.async_wait([this](const boost::system::error_code& error) {
-    if (error) return;
+    if (error || stopping_) return;
     Sweep();
     ArmSweep();
   });
