@@ -124,7 +124,8 @@ void Connection::WriteRest() {
 
 void Connection::GoAway() {
   if (closed_ || session_.going_away()) return;
-  going_since_ = loop_->now();
+  // With a ping, whose answer is due from now on.
+  going_since_ = pinged_ = loop_->now();
   session_.GoAway();
 }
 

@@ -36,9 +36,10 @@ void EventLoop::Start() {
   ArmSweep();
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), "wire");
+    // Here, because what it runs asks.
+    thread_id_ = std::this_thread::get_id();
     io_.run();
   });
-  thread_id_ = thread_.get_id();
 }
 
 void EventLoop::Stop() {
@@ -49,6 +50,8 @@ void EventLoop::Stop() {
     for (const auto& connection : all) connection->Close();
     deadline_timer_.cancel();
     sweep_timer_.cancel();
+    // It may be due already, and is not cancelled then.
+    stopping_ = true;
     work_.reset();
   });
   thread_.join();
@@ -138,7 +141,7 @@ absl::Duration EventLoop::write_timeout() const {
 void EventLoop::ArmSweep() {
   sweep_timer_.expires_after(absl::ToChronoNanoseconds(kSweepEvery));
   sweep_timer_.async_wait([this](const boost::system::error_code& error) {
-    if (error) return;
+    if (error || stopping_) return;
     Sweep();
     ArmSweep();
   });

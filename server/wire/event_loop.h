@@ -2,6 +2,7 @@
 #ifndef MESHGATE_SERVER_WIRE_EVENT_LOOP_H_
 #define MESHGATE_SERVER_WIRE_EVENT_LOOP_H_
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <set>
@@ -97,7 +98,7 @@ class EventLoop final : public Outbox::Executor {
   boost::asio::io_context io_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   std::thread thread_;
-  std::thread::id thread_id_;
+  std::atomic<std::thread::id> thread_id_;
   bool hurry_ = false;
 
   Mutex mu_;
@@ -115,6 +116,7 @@ class EventLoop final : public Outbox::Executor {
   boost::asio::steady_timer deadline_timer_;
   absl::Time deadline_armed_ = absl::InfiniteFuture();
   boost::asio::steady_timer sweep_timer_;
+  bool stopping_ = false;
   TimedList writing_;
   consul::NextMemo memo_;
   DeliveryReport deliveries_;

@@ -59,6 +59,8 @@ H2Client::H2Client(uint32_t stream_window) {
           if (frame->hd.type == NGHTTP2_HEADERS && side.blocks++ == 0) side.response.trailers_only = last;
         } else if (frame->hd.type == NGHTTP2_PING) {
           ++((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 ? self.pongs_ : self.pings_);
+        } else if (frame->hd.type == NGHTTP2_SETTINGS) {
+          self.settled_ = true;
         } else if (frame->hd.type == NGHTTP2_GOAWAY) {
           self.go_aways_.push_back({frame->goaway.last_stream_id, frame->goaway.error_code,
                                     Text(frame->goaway.opaque_data, frame->goaway.opaque_data_len)});

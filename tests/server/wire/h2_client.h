@@ -70,7 +70,8 @@ class H2Client {
   int pongs() const { return pongs_; }
   // Others' that it has been sent.
   int pings() const { return pings_; }
-  nghttp2_session* raw() { return session_; }
+  // The server has sent its settings.
+  bool settled() const { return settled_; }
 
   // The headers of a call of ours.
   static Headers Call(const std::string& path, const Headers& more = {});
@@ -90,6 +91,7 @@ class H2Client {
   std::vector<GoAway> go_aways_;
   int pings_ = 0;
   int pongs_ = 0;
+  bool settled_ = false;
 };
 
 }  // namespace meshgate::testing

@@ -1,7 +1,10 @@
-#include "server/grpc/grpc_server.h"
+#include "server/wire/grpc_server.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <filesystem>
@@ -10,7 +13,7 @@
 
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpcpp/generic/generic_stub.h"
-#include "tests/server/grpc/test_service.h"
+#include "tests/server/wire/test_server.h"
 #include "tests/testing/manual_scheduler.h"
 
 namespace meshgate::server {
@@ -24,7 +27,12 @@ using ::testing::MatchesRegex;
 
 class GrpcServerTest : public ::testing::Test {
  protected:
-  GrpcServerTest() { server_.Start(); }
+  GrpcServerTest() {
+    server_.get = [](const v1::GetConfigRequest&, const Caller&, Reply<v1::GetConfigResponse> reply) {
+      reply(v1::GetConfigResponse());
+    };
+    server_.Start();
+  }
 
   HealthCheckResponse::ServingStatus Check(const std::string& service) {
     grpc::ClientContext context;
@@ -50,6 +58,12 @@ class GrpcServerTest : public ::testing::Test {
     std::string bytes;
     for (const auto& s : slices) bytes.append(reinterpret_cast<const char*>(s.begin()), s.size());
     return bytes;
+  }
+
+  // Another server, with what the first one has.
+  absl::StatusOr<std::unique_ptr<wire::GrpcServer>> Start(const wire::GrpcServerOptions& options) {
+    return wire::GrpcServer::Start(options, &server_.methods, {}, &scheduler_, server_.registry.watch_reporter(),
+                                   &server_.calls);
   }
 
   testing::ManualScheduler scheduler_;
@@ -88,26 +102,64 @@ TEST_F(GrpcServerTest, RefusesRequestsThatAreTooLarge) {
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
 }
 
+// Would break if a method that nobody has were not refused as gRPC refuses one.
+TEST_F(GrpcServerTest, UnknownMethods) {
+  grpc::Status status;
+  Raw("/no.such.Service/Method", "", &status);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  Raw("/meshgate.v1.ConfigService/NoSuchMethod", "", &status);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+}
+
 // Would break if a port in use were reported late, unclearly, or shared with whoever has it.
 TEST_F(GrpcServerTest, SaysWhichAddressItCannotListenOn) {
   const std::string taken = server_.server->addresses().at(0);
   EXPECT_THAT(taken, MatchesRegex("127\\.0\\.0\\.1:[1-9][0-9]*"));
-  GrpcServerOptions options;
-  options.listen = {"127.0.0.1:0", taken};
-  CallTracker calls;
-  auto second = GrpcServer::Start(options, {}, &calls);
+  wire::GrpcServerOptions options;
+  options.front.listen = {"127.0.0.1:0", taken};
+  auto second = Start(options);
   ASSERT_FALSE(second.ok());
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("cannot listen for gRPC on " + taken));
+}
+
+// Would break if an address that is none were not said to be wrong.
+TEST_F(GrpcServerTest, AddressesThatAreNone) {
+  for (const std::string& address :
+       {std::string("127.0.0.1"), std::string("no such host:1"), "unix:" + std::string(200, 'x')}) {
+    wire::GrpcServerOptions options;
+    options.front.listen = {address};
+    const auto server = Start(options);
+    ASSERT_FALSE(server.ok()) << address;
+    EXPECT_THAT(std::string(server.status().message()), HasSubstr("--grpc_listen")) << address;
+  }
+}
+
+// Would break if a process that was killed left its socket in the file system in the way of the next, or one that
+// stops left its own.
+TEST_F(GrpcServerTest, ASocketLeftBehindIsReplaced) {
+  std::filesystem::current_path(::testing::TempDir());
+  wire::GrpcServerOptions options;
+  options.front.listen = {"unix:left"};
+  {
+    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    sockaddr_un address = {AF_UNIX, "left"};
+    ASSERT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    close(fd);
+  }
+  {
+    auto server = Start(options);
+    ASSERT_TRUE(server.ok()) << server.status();
+  }
+  EXPECT_FALSE(std::filesystem::exists("left"));
 }
 
 // Would break if several addresses, or a socket in the file system, were not served.
 TEST_F(GrpcServerTest, ListensOnSeveralAddresses) {
   // Relative, because the path of a socket has at most 107 characters.
   std::filesystem::current_path(::testing::TempDir());
-  GrpcServerOptions options;
-  options.listen = {"127.0.0.1:0", "unix:socket"};
-  CallTracker calls;
-  auto server = GrpcServer::Start(options, {}, &calls);
+  wire::GrpcServerOptions options;
+  options.front.listen = {"127.0.0.1:0", "unix:socket", "localhost:0"};
+  auto server = Start(options);
   ASSERT_TRUE(server.ok()) << server.status();
   for (const std::string& address : (*server)->addresses()) {
     grpc::ClientContext context;
@@ -144,7 +196,7 @@ TEST(GrpcServerStopTest, WaitsForCallsInProgress) {
   testing::ManualScheduler scheduler;
   testing::TestServer server(&scheduler);
   std::promise<Reply<v1::GetConfigResponse>> reply;
-  server.service.get = [&reply](const v1::GetConfigRequest&, const Caller&, Reply<v1::GetConfigResponse> r) {
+  server.get = [&reply](const v1::GetConfigRequest&, const Caller&, Reply<v1::GetConfigResponse> r) {
     reply.set_value(std::move(r));
   };
   server.Start();

@@ -1,5 +1,3 @@
-#include "server/grpc/unary_call.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -12,8 +10,10 @@
 
 #include "google/rpc/status.pb.h"
 #include "meshgate/v1/registry_service.pb.h"
+#include "server/call_scope.h"
 #include "server/log.h"
-#include "tests/server/grpc/test_service.h"
+#include "tests/server/wire/h2_socket.h"
+#include "tests/server/wire/test_server.h"
 #include "tests/testing/manual_scheduler.h"
 
 namespace meshgate::server {
@@ -26,7 +26,7 @@ using GetReply = Reply<v1::GetConfigResponse>;
 class UnaryCallTest : public ::testing::Test {
  protected:
   void Start(testing::OnGetConfig handler) {
-    server_.service.get = std::move(handler);
+    server_.get = std::move(handler);
     server_.Start();
   }
 
@@ -60,7 +60,7 @@ TEST_F(UnaryCallTest, AnswersAndCounts) {
   EXPECT_EQ(response.entry().key(), "a/b");
   EXPECT_EQ(response.entry().value(), std::string(300000, 'v'));
   EXPECT_THAT(Header("x-request-id"), MatchesRegex("[0-9a-f]{16}"));
-  EXPECT_TRUE(server_.calls.WaitIdle(absl::Now() + absl::Seconds(10)));
+  EXPECT_TRUE(server_.Idle());
   const std::string text = server_.registry.Scrape();
   const std::string labels = R"(grpc_method="GetConfig",grpc_service="meshgate.v1.ConfigService",grpc_type="unary"})";
   EXPECT_THAT(text, HasSubstr("grpc_server_started_total{" + labels + " 1\n"));
@@ -156,6 +156,78 @@ TEST_F(UnaryCallTest, LogsFailures) {
   for (const char* part : {R"("level":"warn")", R"("grpc.method":"GetConfig")", R"("grpc.code":"Unavailable")",
                            R"("request_id":"r7")", R"("key":"payments/db")", R"("error":"away")"}) {
     EXPECT_THAT(lines[0], HasSubstr(part));
+  }
+}
+
+// Would break if a caller that sends no message, or none that is whole, waited for an answer.
+TEST_F(UnaryCallTest, NoRequest) {
+  Start([](const v1::GetConfigRequest&, const Caller&, GetReply) { ADD_FAILURE() << "the handler was called"; });
+  testing::H2Socket peer(server_.address());
+  const int32_t id = peer.client().Begin(testing::H2Client::Call("/meshgate.v1.ConfigService/GetConfig"));
+  peer.client().End(id);
+  ASSERT_TRUE(peer.Until([&] { return peer.client().response(id).ended; }));
+  EXPECT_EQ(peer.client().response(id).code(), "3");
+  EXPECT_EQ(peer.client().response(id).message(), "the call carries no request");
+}
+
+// Would break if a handler that answers late held its caller beyond its deadline, or the late answer did any harm. The
+// peer here keeps no time itself.
+TEST_F(UnaryCallTest, DeadlineExceeded) {
+  std::promise<GetReply> reply;
+  Start([&reply](const v1::GetConfigRequest&, const Caller&, GetReply r) { reply.set_value(std::move(r)); });
+  testing::H2Socket peer(server_.address());
+  const int32_t id =
+      peer.client().Begin(testing::H2Client::Call("/meshgate.v1.ConfigService/GetConfig", {{"grpc-timeout", "50m"}}));
+  peer.client().Send(id, testing::H2Client::Framed(""));
+  peer.client().End(id);
+  std::future<GetReply> pending = reply.get_future();
+  ASSERT_TRUE(peer.Until([&] { return pending.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }));
+  EXPECT_EQ(server_.calls.open(), 1);
+  scheduler_.Advance(absl::Milliseconds(50));
+  ASSERT_TRUE(peer.Until([&] { return peer.client().response(id).ended; }));
+  EXPECT_EQ(peer.client().response(id).code(), "4");
+  pending.get()(v1::GetConfigResponse());
+  EXPECT_TRUE(server_.Idle());
+  EXPECT_EQ(server_.Metric(R"(grpc_server_handled_total{grpc_code="DeadlineExceeded",grpc_method="GetConfig",)"
+                           R"(grpc_service="meshgate.v1.ConfigService",grpc_type="unary"})"),
+            1);
+}
+
+// Would break if an answer to a caller that has gone did any harm, or that call were not counted as cancelled.
+TEST_F(UnaryCallTest, CancelledBeforeItIsAnswered) {
+  std::promise<GetReply> reply;
+  Start([&reply](const v1::GetConfigRequest&, const Caller&, GetReply r) { reply.set_value(std::move(r)); });
+  std::future<grpc::Status> status = std::async(std::launch::async, [this] {
+    v1::GetConfigResponse response;
+    return Get("a", &response);
+  });
+  GetReply pending = reply.get_future().get();
+  context_.TryCancel();
+  EXPECT_EQ(status.get().error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_TRUE(testing::Eventually([&] {
+    return server_.Metric(R"(grpc_server_handled_total{grpc_code="Canceled",grpc_method="GetConfig",)"
+                          R"(grpc_service="meshgate.v1.ConfigService",grpc_type="unary"})") == 1;
+  }));
+  pending(v1::GetConfigResponse());
+  EXPECT_TRUE(server_.Idle());
+}
+
+// Would break if clients that compress their requests, as some do by default, were not understood.
+TEST_F(UnaryCallTest, CompressedRequests) {
+  Start([](const v1::GetConfigRequest& request, const Caller&, GetReply reply) {
+    v1::GetConfigResponse response;
+    response.mutable_entry()->set_key(request.key());
+    reply(response);
+  });
+  for (const auto algorithm : {GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE}) {
+    grpc::ClientContext context;
+    context.set_compression_algorithm(algorithm);
+    v1::GetConfigRequest request;
+    request.set_key(std::string(400, 'k'));
+    v1::GetConfigResponse response;
+    const grpc::Status status = server_.stub->GetConfig(&context, request, &response);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    EXPECT_EQ(response.entry().key(), request.key());
   }
 }
 

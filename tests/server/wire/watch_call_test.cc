@@ -1,5 +1,3 @@
-#include "server/grpc/watch_call.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -15,7 +13,8 @@
 #include "consul/base/errors.h"
 #include "consul/base/thread_pool_scheduler.h"
 #include "google/rpc/status.pb.h"
-#include "tests/server/grpc/test_service.h"
+#include "tests/server/wire/h2_socket.h"
+#include "tests/server/wire/test_server.h"
 #include "tests/testing/manual_scheduler.h"
 
 namespace meshgate::server {
@@ -72,7 +71,7 @@ class Source {
   class Reader final : public consul::Subscription {
    public:
     explicit Reader(Source* source) : source_(source) {}
-    absl::StatusOr<consul::SharedMessage> Next() override {
+    absl::StatusOr<consul::SharedMessage> Next(consul::NextMemo*) override {
       MutexLock lock(source_->mu_);
       if (mark_ == source_->version_) return consul::SharedMessage();
       mark_ = source_->version_;
@@ -101,19 +100,14 @@ class Source {
   std::vector<std::weak_ptr<Outbox>> outboxes_ ABSL_GUARDED_BY(mu_);
 };
 
-std::string Handled(const char* code) {
-  return std::string(R"(grpc_server_handled_total{grpc_code=")") + code +
-         R"(",grpc_method="WatchConfig",grpc_service="meshgate.v1.ConfigService",grpc_type="server_stream"} )";
-}
-
 class WatchCallTest : public ::testing::Test {
  protected:
   void Start(Source* source) {
-    server_.service.watch = [source](const v1::WatchConfigRequest&, const Caller&,
-                                     const std::shared_ptr<Outbox>& outbox) { source->Attach(outbox); };
+    server_.watch = [source](const v1::WatchConfigRequest&, const Caller&, const std::shared_ptr<Outbox>& outbox) {
+      source->Attach(outbox);
+    };
     server_.Start();
   }
-  bool Idle() { return server_.calls.WaitIdle(absl::Now() + absl::Seconds(30)); }
 
   ThreadPoolScheduler scheduler_{2, "test"};
   testing::TestServer server_{&scheduler_};
@@ -141,18 +135,19 @@ TEST_F(WatchCallTest, DeliversThenFinishesOnce) {
   const grpc::Status status = reader->Finish();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(status.error_details(), HasSubstr("INVALID_FILTER"));
-  ASSERT_TRUE(Idle());
+  ASSERT_TRUE(server_.Idle());
   EXPECT_EQ(server_.streams.size(), 0u);
-  const std::string text = server_.registry.Scrape();
-  EXPECT_THAT(text, HasSubstr(Handled("InvalidArgument") + "1\n"));
-  EXPECT_THAT(text, HasSubstr(Handled("Internal") + "0\n"));
-  EXPECT_THAT(text, HasSubstr(R"(grpc_server_msg_sent_total{grpc_method="WatchConfig",)"
-                              R"(grpc_service="meshgate.v1.ConfigService",grpc_type="server_stream"} 20)"));
+  EXPECT_EQ(server_.WatchesHandled("InvalidArgument"), 1);
+  EXPECT_EQ(server_.WatchesHandled("Internal"), 0);
+  EXPECT_TRUE(testing::Eventually([&] {
+    return server_.Metric(R"(grpc_server_msg_sent_total{grpc_method="WatchConfig",)"
+                          R"(grpc_service="meshgate.v1.ConfigService",grpc_type="server_stream"})") == 20;
+  }));
 }
 
 // Would break if the caller learned only with the first message that its stream stands.
 TEST_F(WatchCallTest, HeadersComeAtOnce) {
-  server_.service.watch = [](const v1::WatchConfigRequest&, const Caller&, const std::shared_ptr<Outbox>&) {};
+  server_.watch = [](const v1::WatchConfigRequest&, const Caller&, const std::shared_ptr<Outbox>&) {};
   server_.Start();
   grpc::ClientContext context;
   auto reader = server_.stub->WatchConfig(&context, v1::WatchConfigRequest());
@@ -162,7 +157,7 @@ TEST_F(WatchCallTest, HeadersComeAtOnce) {
 
 // Would break if a request that does not parse started a stream.
 TEST_F(WatchCallTest, MalformedRequest) {
-  server_.service.watch = [](const v1::WatchConfigRequest&, const Caller&, const std::shared_ptr<Outbox>&) {
+  server_.watch = [](const v1::WatchConfigRequest&, const Caller&, const std::shared_ptr<Outbox>&) {
     ADD_FAILURE() << "the handler was called";
   };
   server_.Start();
@@ -171,6 +166,13 @@ TEST_F(WatchCallTest, MalformedRequest) {
   request.set_key("\xff");
   auto reader = server_.stub->WatchConfig(&context, request);
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  // None at all.
+  testing::H2Socket peer(server_.address());
+  const int32_t id = peer.client().Begin(testing::H2Client::Call("/meshgate.v1.ConfigService/WatchConfig"));
+  peer.client().End(id);
+  ASSERT_TRUE(peer.Until([&] { return peer.client().response(id).ended; }));
+  EXPECT_EQ(peer.client().response(id).code(), "3");
+  EXPECT_EQ(peer.client().response(id).message(), "the call carries no request");
 }
 
 // Would break if a cancellation that meets a write, an end or another cancellation finished a call twice, never, or
@@ -199,20 +201,15 @@ TEST_F(WatchCallTest, CancelStorm) {
     });
   }
   for (auto& t : callers) t.join();
-  EXPECT_TRUE(Idle());
+  EXPECT_TRUE(server_.Idle());
   stop = true;
   publisher.join();
   EXPECT_EQ(server_.streams.size(), 0u);
   // Also those that were cancelled before their request had arrived.
-  const std::string text = server_.registry.Scrape();
-  const auto value = [&text](const std::string& series) {
-    const size_t at = text.find(series);
-    return at == std::string::npos ? -1.0 : std::stod(text.substr(at + series.size()));
-  };
-  const double started = value(R"(grpc_server_started_total{grpc_method="WatchConfig",)"
-                               R"(grpc_service="meshgate.v1.ConfigService",grpc_type="server_stream"} )");
+  const double started = server_.Metric(R"(grpc_server_started_total{grpc_method="WatchConfig",)"
+                                        R"(grpc_service="meshgate.v1.ConfigService",grpc_type="server_stream"})");
   EXPECT_GT(started, 0);
-  EXPECT_EQ(value(Handled("Canceled")), started);
+  EXPECT_EQ(server_.WatchesHandled("Canceled"), started);
 }
 
 // Would break if a reader that does not read made the server queue messages, or missed the latest state in the end.
@@ -251,15 +248,14 @@ TEST_F(WatchCallTest, LostConnectionEndsTheStream) {
     ASSERT_TRUE(reader->Read(&response));
     EXPECT_EQ(server_.streams.size(), 1u);
   }
-  EXPECT_TRUE(Idle());
+  EXPECT_TRUE(server_.Idle());
   EXPECT_EQ(server_.streams.size(), 0u);
 }
 
 // Would break if a reader that does not read held up those that share its connection.
 TEST_F(WatchCallTest, AStalledStreamLeavesItsNeighboursAlone) {
   Source large(8 << 20), small;
-  server_.service.watch = [&](const v1::WatchConfigRequest& request, const Caller&,
-                              const std::shared_ptr<Outbox>& outbox) {
+  server_.watch = [&](const v1::WatchConfigRequest& request, const Caller&, const std::shared_ptr<Outbox>& outbox) {
     (request.key() == "large" ? large : small).Attach(outbox);
   };
   server_.Start();
@@ -282,64 +278,85 @@ TEST_F(WatchCallTest, AStalledStreamLeavesItsNeighboursAlone) {
   context.TryCancel();
 }
 
-// Would break if a program that stands still for a minute lost its stream, or missed the latest state afterwards.
-TEST(WatchCallTimeoutTest, AReaderThatStopsForAMinuteKeepsItsStream) {
-  testing::ManualScheduler scheduler;
-  testing::TestServer server(&scheduler);
-  Source large(8 << 20);
-  server.service.watch = [&](const v1::WatchConfigRequest&, const Caller&, const std::shared_ptr<Outbox>& outbox) {
-    large.Attach(outbox);
-  };
-  server.Start();
-  grpc::ClientContext context;
-  auto reader = server.stub->WatchConfig(&context, v1::WatchConfigRequest());
-  large.WaitTaken();
-  for (int second = 0; second < 60; ++second) {
-    large.Publish();
-    scheduler.Advance(absl::Seconds(1));
+class WatchCallTimeoutTest : public ::testing::Test {
+ protected:
+  WatchCallTimeoutTest() {
+    // One thread, whose sweep sends a ping after 30 s: a peer that has it knows that what is due by then was done.
+    server_.options.front.threads = 1;
+    server_.options.front.connection.keepalive_time = absl::Seconds(30);
+    server_.options.front.connection.keepalive_timeout = absl::Hours(1);
+    server_.watch = [this](const v1::WatchConfigRequest& request, const Caller&,
+                           const std::shared_ptr<Outbox>& outbox) {
+      (request.key() == "large" ? large_ : quiet_).Attach(outbox);
+    };
+    server_.Start();
   }
-  EXPECT_EQ(server.streams.size(), 1u);
+
+  // A stream in whose first message its reader, who never reads it, stops.
+  std::unique_ptr<grpc::ClientReader<v1::WatchConfigResponse>> Stall(grpc::ClientContext* context) {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    stalled_stub_ = v1::ConfigService::NewStub(server_.Channel(arguments));
+    v1::WatchConfigRequest request;
+    request.set_key("large");
+    auto reader = stalled_stub_->WatchConfig(context, request);
+    large_.WaitTaken();
+    return reader;
+  }
+  void Sweep() {
+    testing::H2Socket witness(server_.address());
+    ASSERT_TRUE(witness.Until([&] { return witness.client().settled(); }));
+    // After which it is silent.
+    witness.client().Ping();
+    ASSERT_TRUE(witness.Until([&] { return witness.client().pongs() == 1; }));
+    scheduler_.Advance(absl::Seconds(30));
+    ASSERT_TRUE(witness.Until([&] { return witness.client().pings() == 1; }));
+  }
+
+  testing::ManualScheduler scheduler_;
+  testing::TestServer server_{&scheduler_};
+  Source large_{8 << 20}, quiet_;
+  std::unique_ptr<v1::ConfigService::Stub> stalled_stub_;
+};
+
+// Would break if a program that stands still for a minute lost its stream, or missed the latest state afterwards.
+TEST_F(WatchCallTimeoutTest, AReaderThatStopsForAMinuteKeepsItsStream) {
+  grpc::ClientContext context;
+  auto reader = Stall(&context);
+  for (int second = 0; second < 30; ++second) {
+    large_.Publish();
+    scheduler_.Advance(absl::Seconds(1));
+  }
+  Sweep();
+  EXPECT_EQ(server_.streams.size(), 1u);
   v1::WatchConfigResponse response;
   ASSERT_TRUE(reader->Read(&response));
   EXPECT_EQ(response.index(), 1u);
   ASSERT_TRUE(reader->Read(&response));
-  EXPECT_EQ(response.index(), 61u);
+  EXPECT_EQ(response.index(), 31u);
   context.TryCancel();
   reader->Finish();
 }
 
 // Would break if one reader that never reads could hold its stream and message for good, took an idle one with it, or
 // did not hear that it should come back.
-TEST(WatchCallTimeoutTest, AWriteThatStallsEndsThatStreamAlone) {
-  testing::ManualScheduler scheduler;
-  testing::TestServer server(&scheduler);
-  Source large(1 << 20), quiet;
-  server.service.watch = [&](const v1::WatchConfigRequest& request, const Caller&,
-                             const std::shared_ptr<Outbox>& outbox) {
-    (request.key() == "large" ? large : quiet).Attach(outbox);
-  };
-  server.Start();
+TEST_F(WatchCallTimeoutTest, AWriteThatStallsEndsThatStreamAlone) {
   grpc::ClientContext quiet_context, large_context;
   v1::WatchConfigRequest request;
   v1::WatchConfigResponse response;
   request.set_key("quiet");
-  auto quiet_reader = server.stub->WatchConfig(&quiet_context, request);
+  auto quiet_reader = server_.stub->WatchConfig(&quiet_context, request);
   ASSERT_TRUE(quiet_reader->Read(&response));
-  request.set_key("large");
-  auto other = v1::ConfigService::NewStub(server.Channel());
-  auto large_reader = other->WatchConfig(&large_context, request);
-  large.Wait(1);
-  const absl::Time end = absl::Now() + absl::Seconds(30);
-  while (server.streams.size() == 2 && absl::Now() < end) {
-    large.Publish();
-    scheduler.Advance(absl::Seconds(30));
-  }
-  EXPECT_EQ(server.streams.size(), 1u);
-  const std::string text = server.registry.Scrape();
-  EXPECT_THAT(text, HasSubstr(R"(meshgate_watch_dropped_total{reason="slow_reader"} 1)"));
-  EXPECT_THAT(text, HasSubstr(R"(meshgate_watch_dropped_total{reason="failed"} 0)"));
-  EXPECT_THAT(text, HasSubstr(Handled("Unavailable") + "1\n"));
-  quiet.Publish();
+  auto large_reader = Stall(&large_context);
+  scheduler_.Advance(absl::Seconds(89));
+  Sweep();
+  EXPECT_EQ(server_.streams.size(), 2u) << "not before its time";
+  scheduler_.Advance(absl::Seconds(2));
+  EXPECT_TRUE(testing::Eventually([&] { return server_.streams.size() == 1; }));
+  EXPECT_EQ(server_.Metric(R"(meshgate_watch_dropped_total{reason="slow_reader"})"), 1);
+  EXPECT_EQ(server_.Metric(R"(meshgate_watch_dropped_total{reason="failed"})"), 0);
+  EXPECT_EQ(server_.WatchesHandled("Unavailable"), 1);
+  quiet_.Publish();
   EXPECT_TRUE(quiet_reader->Read(&response));
   EXPECT_EQ(response.index(), 2u);
   while (large_reader->Read(&response)) {
@@ -347,31 +364,44 @@ TEST(WatchCallTimeoutTest, AWriteThatStallsEndsThatStreamAlone) {
   const grpc::Status status = large_reader->Finish();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_THAT(status.error_message(), HasSubstr("has not taken a message for 2m"));
+  EXPECT_THAT(status.error_details(), HasSubstr("SLOW_READER"));
   quiet_context.TryCancel();
 }
 
 // Would break if a drain waited for a reader that does not read as long as a running gateway does.
-TEST(WatchCallTimeoutTest, ADrainCutsAReaderThatDoesNotReadSoon) {
-  testing::ManualScheduler scheduler;
-  testing::TestServer server(&scheduler);
-  Source large(1 << 20);
-  server.service.watch = [&](const v1::WatchConfigRequest&, const Caller&, const std::shared_ptr<Outbox>& outbox) {
-    large.Attach(outbox);
-  };
-  server.Start();
+TEST_F(WatchCallTimeoutTest, ADrainCutsAReaderThatDoesNotReadSoon) {
   grpc::ClientContext context;
-  auto reader = server.stub->WatchConfig(&context, v1::WatchConfigRequest());
-  large.WaitTaken();
-  server.streams.EndAll(MakeError(absl::StatusCode::kUnavailable, reason::kDraining, "stopping"));
-  scheduler.Advance(absl::Milliseconds(1100));
-  EXPECT_TRUE(server.calls.WaitIdle(absl::Now() + absl::Seconds(30)));
-  const std::string text = server.registry.Scrape();
-  EXPECT_THAT(text, HasSubstr(R"(meshgate_watch_dropped_total{reason="draining"} 1)"));
-  EXPECT_THAT(text, HasSubstr(R"(meshgate_watch_dropped_total{reason="slow_reader"} 0)"));
+  auto reader = Stall(&context);
+  server_.streams.EndAll(MakeError(absl::StatusCode::kUnavailable, reason::kDraining, "stopping"));
+  server_.server->BeginShutdown(absl::Now() + absl::Seconds(60));
+  scheduler_.Advance(absl::Milliseconds(1100));
+  EXPECT_TRUE(
+      testing::Eventually([&] { return server_.Metric(R"(meshgate_watch_dropped_total{reason="draining"})") == 1; }));
+  EXPECT_EQ(server_.Metric(R"(meshgate_watch_dropped_total{reason="slow_reader"})"), 0);
   v1::WatchConfigResponse response;
   while (reader->Read(&response)) {
   }
-  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  const grpc::Status status = reader->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_details(), HasSubstr("DRAINING"));
+  EXPECT_TRUE(server_.Idle());
+}
+
+// Would break if a caller's deadline left its stream open. The peer here keeps no time itself.
+TEST_F(WatchCallTimeoutTest, DeadlineEndsTheStream) {
+  testing::H2Socket peer(server_.address());
+  const int32_t id = peer.client().Begin(
+      testing::H2Client::Call("/meshgate.v1.ConfigService/WatchConfig", {{"grpc-timeout", "100m"}}));
+  peer.client().Send(id, testing::H2Client::Framed(""));
+  peer.client().End(id);
+  ASSERT_TRUE(peer.Until([&] { return !peer.client().response(id).data.empty(); }));
+  EXPECT_EQ(server_.streams.size(), 1u);
+  scheduler_.Advance(absl::Milliseconds(100));
+  ASSERT_TRUE(peer.Until([&] { return peer.client().response(id).ended; }));
+  EXPECT_EQ(peer.client().response(id).code(), "4");
+  EXPECT_TRUE(server_.Idle());
+  EXPECT_EQ(server_.streams.size(), 0u);
+  EXPECT_EQ(server_.WatchesHandled("DeadlineExceeded"), 1);
 }
 
 // Reads one stream until it ends.

@@ -1,37 +1,42 @@
-#include "server/grpc/status.h"
-
 #include <gtest/gtest.h>
 
 #include <string>
 
 #include "consul/base/errors.h"
 #include "google/rpc/status.pb.h"
+#include "server/wire/call.h"
 
-namespace meshgate::server {
+namespace meshgate::server::wire {
 namespace {
 
-google::rpc::Status Details(const grpc::Status& status) {
+google::rpc::Status Details(const Ending& ending) {
   google::rpc::Status details;
-  EXPECT_TRUE(details.ParseFromString(status.error_details()));
+  EXPECT_EQ(ending.trailers.size(), 1u);
+  for (const auto& [name, value] : ending.trailers) {
+    EXPECT_EQ(name, "grpc-status-details-bin");
+    const auto bytes = Base64Decode(value);
+    EXPECT_TRUE(bytes.has_value() && details.ParseFromString(*bytes));
+  }
   return details;
 }
 
 // Would break if a code changed on its way to a caller: the two enumerations must agree in all 17.
-TEST(StatusTest, EveryCodeKeepsItsNumber) {
+TEST(EndingTest, EveryCodeKeepsItsNumber) {
   for (int code = 1; code <= 16; ++code) {
-    const grpc::Status status = ToGrpcStatus(absl::Status(static_cast<absl::StatusCode>(code), "m"));
-    EXPECT_EQ(static_cast<int>(status.error_code()), code);
-    EXPECT_EQ(status.error_message(), "m");
-    EXPECT_EQ(status.error_details(), "");
+    const Ending ending = EndingOf(absl::Status(static_cast<absl::StatusCode>(code), "m"));
+    EXPECT_EQ(ending.code, code);
+    EXPECT_EQ(ending.message, "m");
+    EXPECT_TRUE(ending.trailers.empty());
   }
-  EXPECT_TRUE(ToGrpcStatus(absl::OkStatus()).ok());
+  EXPECT_EQ(EndingOf(absl::OkStatus()).code, 0);
+  EXPECT_TRUE(EndingOf(absl::OkStatus()).trailers.empty());
 }
 
 // Would break if clients could not read the reason, the delay or the field with the helpers of their language.
-TEST(StatusTest, EveryPayloadBecomesADetail) {
+TEST(EndingTest, EveryPayloadBecomesADetail) {
   const absl::Status error =
       WithRetryAfter(InvalidField("instance.port", "70000 is no port"), absl::Milliseconds(1500));
-  const google::rpc::Status details = Details(ToGrpcStatus(error));
+  const google::rpc::Status details = Details(EndingOf(error));
   EXPECT_EQ(details.code(), 3);
   EXPECT_EQ(details.message(), "instance.port: 70000 is no port");
   google::rpc::ErrorInfo info;
@@ -50,27 +55,29 @@ TEST(StatusTest, EveryPayloadBecomesADetail) {
 }
 
 // Would break if a long key in a message made the trailers larger than clients accept, who then see no error at all.
-TEST(StatusTest, IsBounded) {
+TEST(EndingTest, IsBounded) {
   const std::string huge(100000, 'x');
-  const grpc::Status status = ToGrpcStatus(InvalidField("key", huge));
-  EXPECT_LE(status.error_message().size(), 1100u);
-  EXPECT_LE(status.error_details().size(), 4400u);
+  const Ending ending = EndingOf(InvalidField("key", huge));
+  EXPECT_LE(ending.message.size(), 1100u);
+  // Base64 is a third more.
+  ASSERT_EQ(ending.trailers.size(), 1u);
+  EXPECT_LE(ending.trailers[0].second.size(), 4400u * 4 / 3);
   google::rpc::ErrorInfo info;
-  const google::rpc::Status details = Details(status);
+  const google::rpc::Status details = Details(ending);
   ASSERT_EQ(details.details_size(), 1) << "the small detail stays, the large one goes";
   EXPECT_TRUE(details.details(0).UnpackTo(&info));
 }
 
 // Would break if a message that is cut in the middle of a character, or is not UTF-8, failed to serialize.
-TEST(StatusTest, MessageStaysUtf8) {
+TEST(EndingTest, MessageStaysUtf8) {
   std::string text(1023, 'x');
   text += "é";
-  EXPECT_EQ(ToGrpcStatus(absl::InternalError(text)).error_message(), std::string(1023, 'x') + "...");
-  EXPECT_EQ(ToGrpcStatus(absl::InternalError("a\xff"
-                                             "b"))
-                .error_message(),
+  EXPECT_EQ(EndingOf(absl::InternalError(text)).message, std::string(1023, 'x') + "...");
+  EXPECT_EQ(EndingOf(absl::InternalError("a\xff"
+                                         "b"))
+                .message,
             "a?b");
 }
 
 }  // namespace
-}  // namespace meshgate::server
+}  // namespace meshgate::server::wire

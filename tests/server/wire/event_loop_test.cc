@@ -1,0 +1,119 @@
+#include "server/wire/event_loop.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <future>
+#include <thread>
+#include <vector>
+
+#include "tests/testing/manual_scheduler.h"
+
+namespace meshgate::server::wire {
+namespace {
+
+class EventLoopTest : public ::testing::Test {
+ protected:
+  // Stops the loop, or the test.
+  void MustStop() {
+    auto stopped = std::async(std::launch::async, [this] { loop_.Stop(); });
+    if (stopped.wait_for(std::chrono::seconds(30)) == std::future_status::ready) return;
+    std::fputs("the loop does not stop\n", stderr);
+    std::abort();
+  }
+
+  testing::ManualScheduler clock_;
+  consul::WatchReporter watches_;
+  EventLoop loop_{&clock_, &watches_, {}};
+};
+
+// Would break if what threads post were lost, run elsewhere, or run out of order.
+TEST_F(EventLoopTest, RunsWhatIsPosted) {
+  loop_.Start();
+  constexpr int kThreads = 4, kTasks = 1'000;
+  // Of the loop's thread alone.
+  std::vector<int> last(kThreads, -1);
+  std::atomic<int> ran{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      EXPECT_FALSE(loop_.OnThisThread());
+      for (int i = 0; i < kTasks; ++i) {
+        loop_.Post([&, t, i] {
+          EXPECT_TRUE(loop_.OnThisThread());
+          EXPECT_EQ(std::exchange(last[static_cast<size_t>(t)], i), i - 1);
+          ++ran;
+        });
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  MustStop();
+  EXPECT_EQ(ran, kThreads * kTasks);
+}
+
+// Would break if a stop that comes while the loop is busy, and its sweep is due, never came to its end: the sweep's
+// timer cannot be cancelled any more, and must not be set again.
+TEST_F(EventLoopTest, StopsWhileASweepIsDue) {
+  loop_.Start();
+  std::promise<void> busy, stopping;
+  loop_.Post([&] {
+    busy.set_value();
+    stopping.get_future().wait();
+    // More than a sweep's interval.
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(400);
+    while (std::chrono::steady_clock::now() < end) {
+    }
+  });
+  busy.get_future().wait();
+  stopping.set_value();
+  MustStop();
+}
+
+// Would break if a loop that was never started, or is stopped twice, waited for a thread that is not there.
+TEST_F(EventLoopTest, StopsInAnyState) {
+  loop_.Stop();
+  loop_.Start();
+  MustStop();
+  MustStop();
+  EXPECT_FALSE(loop_.running());
+  bool ran = false;
+  loop_.Post([&] { ran = true; });
+  EXPECT_FALSE(ran);
+}
+
+// Under ThreadSanitizer: streams are woken by any thread and looked at by the loop's alone.
+TEST_F(EventLoopTest, BringsItsThreadToOutboxes) {
+  struct Listener final : Outbox::Listener {
+    explicit Listener(EventLoop* l) : loop(l) {}
+    void OnReady() override {
+      EXPECT_TRUE(loop->OnThisThread());
+      ++ready;
+    }
+    EventLoop* const loop;
+    int ready = 0;
+  } listener(&loop_);
+  loop_.Start();
+  auto outbox = std::make_shared<Outbox>(&loop_, &listener, &clock_, &watches_);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 500; ++i) outbox->Wake();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  // Outboxes come after what is posted with them.
+  std::promise<void> last;
+  loop_.Post([&] { last.set_value(); });
+  last.get_future().wait();
+  loop_.Post([&] { outbox->Close(); });
+  MustStop();
+  EXPECT_GT(listener.ready, 0);
+  outbox->Wake();
+}
+
+}  // namespace
+}  // namespace meshgate::server::wire
