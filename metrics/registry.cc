@@ -310,6 +310,34 @@ class HoldMetrics final : public HoldReporter {
   Counter& reregistered_;
 };
 
+class ConnectionMetrics final : public ConnectionReporter {
+ public:
+  explicit ConnectionMetrics(prometheus::Registry& r)
+      : connections_(Gauges(r, "meshgate_grpc_connections", "Open connections of gRPC clients.").Add({})),
+        refused_(Counters(r, "meshgate_grpc_connections_refused_total",
+                          "Connections closed as soon as they came, because there were as many as may be.")
+                     .Add({})) {
+    auto& cut =
+        Counters(r, "meshgate_grpc_connections_cut_total",
+                 "Connections closed against the client's wish: it broke the protocol or flooded the gateway, it "
+                 "did not answer a ping, or it did not read.");
+    cut_[0] = &cut.Add({{"reason", "protocol"}});
+    cut_[1] = &cut.Add({{"reason", "keepalive"}});
+    cut_[2] = &cut.Add({{"reason", "slow_reader"}});
+  }
+
+  void OnConnections(int delta) override {
+    delta >= 0 ? connections_.Increment(delta) : connections_.Decrement(-delta);
+  }
+  void OnRefused() override { refused_.Increment(); }
+  void OnCut(Cut why) override { cut_[static_cast<size_t>(why)]->Increment(); }
+
+ private:
+  Gauge& connections_;
+  Counter& refused_;
+  std::array<Counter*, 3> cut_;
+};
+
 class RpcMethodMetrics final : public RpcMethodReporter {
  public:
   void OnStarted() override { started->Increment(); }
@@ -385,6 +413,7 @@ struct Registry::Impl {
   WatchMetrics watch{registry};
   RpcMetrics rpc{registry};
   HoldMetrics hold{registry};
+  ConnectionMetrics connections{registry};
   std::unique_ptr<StateStoreMetrics> state_store;
 };
 
@@ -406,6 +435,7 @@ consul::StateStoreReporter* Registry::state_store_reporter() {
 }
 RpcReporter* Registry::rpc_reporter() { return &impl_->rpc; }
 HoldReporter* Registry::hold_reporter() { return &impl_->hold; }
+ConnectionReporter* Registry::connection_reporter() { return &impl_->connections; }
 
 std::string Registry::Scrape() const {
   std::vector<prometheus::MetricFamily> families = impl_->registry.Collect();

@@ -8,6 +8,7 @@
 
 #include "absl/time/time.h"
 #include "consul/reporter.h"
+#include "metrics/connection_reporter.h"
 #include "metrics/hold_reporter.h"
 
 namespace meshgate::metrics {
@@ -60,6 +61,7 @@ class Registry {
   consul::StateStoreReporter* state_store_reporter();
   RpcReporter* rpc_reporter();
   HoldReporter* hold_reporter();
+  ConnectionReporter* connection_reporter();
 
   // Sets meshgate_consul_connections_max, which is 0 until then: without Consul.
   void SetMaxConsulConnections(int max);

@@ -56,7 +56,7 @@ consul::HubOptions HubOptionsOf(const Options& options) {
   return hub;
 }
 
-wire::GrpcServerOptions GrpcOptionsOf(const Options& options) {
+wire::GrpcServerOptions GrpcOptionsOf(const Options& options, metrics::ConnectionReporter* reporter) {
   wire::GrpcServerOptions grpc;
   wire::FrontOptions& front = grpc.front;
   front.listen = options.grpc_listen;
@@ -68,6 +68,7 @@ wire::GrpcServerOptions GrpcOptionsOf(const Options& options) {
     front.connection.max_age = options.grpc_max_connection_age;
   }
   front.connection.max_age_grace = options.grpc_max_connection_age_grace;
+  front.connection.reporter = reporter;
   // Whatever happens here, some are left for HTTP, the store and the log.
   const uint64_t files = FileLimit();
   front.max_connections =
@@ -174,8 +175,8 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   services.push_back({v1::ConfigService::service_full_name(), std::make_unique<v1::ConfigService::CallbackService>()});
   services.push_back(
       {v1::RegistryService::service_full_name(), std::make_unique<v1::RegistryService::CallbackService>()});
-  auto grpc = wire::GrpcServer::Start(GrpcOptionsOf(options), p->methods.get(), std::move(services), &p->scheduler,
-                                      p->metrics.watch_reporter(), &p->calls);
+  auto grpc = wire::GrpcServer::Start(GrpcOptionsOf(options, p->metrics.connection_reporter()), p->methods.get(),
+                                      std::move(services), &p->scheduler, p->metrics.watch_reporter(), &p->calls);
   if (!grpc.ok()) return grpc.status();
   p->grpc = *std::move(grpc);
   p->monitor->Start();

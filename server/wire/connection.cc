@@ -15,6 +15,7 @@ namespace meshgate::server::wire {
 namespace {
 
 using boost::system::error_code;
+using Cut = metrics::ConnectionReporter::Cut;
 
 // An answer to the ping between the two GOAWAYs takes a round trip.
 constexpr absl::Duration kGoAwayWithin = absl::Milliseconds(500);
@@ -76,6 +77,7 @@ void Connection::OnReadable() {
     heard_ = loop_->now();
     // What ends the connection is said before it is closed.
     closing_ = !session_.Receive({buffer.data(), size});
+    if (closing_ && options_->reporter != nullptr) options_->reporter->OnCut(Cut::kProtocol);
   }
   Flush();
   loop_->deliveries().Flush(loop_->now());
@@ -131,7 +133,7 @@ void Connection::GoAway() {
 
 void Connection::OnSweep() {
   if (closed_) return;
-  if (writing_ && loop_->now() - writing_since_ >= loop_->write_timeout()) return Close();
+  if (writing_ && loop_->now() - writing_since_ >= loop_->write_timeout()) return CutOff(Cut::kSlowReader);
   CheckAge();
   CheckKeepalive();
 }
@@ -155,12 +157,17 @@ void Connection::CheckAge() {
 void Connection::CheckKeepalive() {
   const absl::Time now = loop_->now();
   if (!session_.ping_answered()) {
-    if (now - std::max(pinged_, heard_) >= options_->keepalive_timeout) Close();
+    if (now - std::max(pinged_, heard_) >= options_->keepalive_timeout) CutOff(Cut::kKeepalive);
     return;
   }
   if (now - heard_ < options_->keepalive_time) return;
   pinged_ = now;
   session_.Ping();
+}
+
+void Connection::CutOff(Cut why) {
+  if (options_->reporter != nullptr) options_->reporter->OnCut(why);
+  Close();
 }
 
 void Connection::Close() {

@@ -9,6 +9,7 @@
 
 #include "absl/time/time.h"
 #include "boost/asio/generic/stream_protocol.hpp"
+#include "metrics/connection_reporter.h"
 #include "server/wire/event_loop.h"
 #include "server/wire/session.h"
 
@@ -24,6 +25,8 @@ struct ConnectionOptions {
   // So old it is told to go elsewhere, give or take a tenth, and so much later its calls are ended.
   absl::Duration max_age = absl::InfiniteDuration();
   absl::Duration max_age_grace = absl::Seconds(10);
+  // Outlives the connections; null: nobody is told.
+  metrics::ConnectionReporter* reporter = nullptr;
 };
 
 // One client's connection, on its loop's thread. Holds no buffer but for what its socket has not taken, at most
@@ -54,6 +57,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void OnReadable();
   void FlushSoon();
   void WriteRest();
+  // Against the peer's wish.
+  void CutOff(metrics::ConnectionReporter::Cut why);
   void CheckAge();
   void CheckKeepalive();
 

@@ -27,6 +27,7 @@ EventLoop::EventLoop(Scheduler* clock, consul::WatchReporter* watches, const Opt
       now_(clock->Now()),
       deadline_timer_(io_),
       sweep_timer_(io_),
+      held_(options.max_held_bytes, nullptr),
       deliveries_(watches),
       read_buffer_(kReadBytes) {}
 

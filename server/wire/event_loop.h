@@ -23,6 +23,7 @@
 #include "consul/watch/hub.h"
 #include "server/stream/delivery_report.h"
 #include "server/stream/outbox.h"
+#include "server/wire/memory_budget.h"
 #include "server/wire/timed_list.h"
 
 namespace meshgate::server::wire {
@@ -40,6 +41,8 @@ class EventLoop final : public Outbox::Executor {
     absl::Duration write_timeout = absl::Minutes(2);
     // The same during a drain, which such a reader must not hold up.
     absl::Duration drain_write_timeout = absl::Seconds(1);
+    // Of requests that are not complete, and of answers that are not taken.
+    size_t max_held_bytes = size_t{512} << 20;
   };
 
   // `clock` and `watches` outlive the loop.
@@ -80,6 +83,7 @@ class EventLoop final : public Outbox::Executor {
   void Hurry();
   absl::Duration write_timeout() const;
 
+  MemoryBudget& held() { return held_; }
   consul::NextMemo& memo() { return memo_; }
   DeliveryReport& deliveries() { return deliveries_; }
   // What is received and sent passes through these: no connection has buffers of its own.
@@ -118,6 +122,7 @@ class EventLoop final : public Outbox::Executor {
   boost::asio::steady_timer sweep_timer_;
   bool stopping_ = false;
   TimedList writing_;
+  MemoryBudget held_;
   consul::NextMemo memo_;
   DeliveryReport deliveries_;
   std::string scratch_;

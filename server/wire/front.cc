@@ -17,7 +17,7 @@ absl::StatusOr<std::unique_ptr<Front>> Front::Start(const FrontOptions& options,
 }
 
 Front::Front(const FrontOptions& options, Scheduler* clock, consul::WatchReporter* watches, CallFactory calls)
-    : options_(options), calls_(std::move(calls)) {
+    : options_(options), reporter_(options.connection.reporter), calls_(std::move(calls)) {
   const int threads = options.threads > 0 ? options.threads : static_cast<int>(std::thread::hardware_concurrency());
   for (int i = 0; i < std::max(1, threads); ++i) {
     loops_.push_back(std::make_unique<EventLoop>(clock, watches, options.loop));
@@ -45,12 +45,18 @@ void Front::OnAccept(Listener::Protocol::socket socket, std::string peer) {
     Log(LogLevel::kWarn, "connections are refused: there are as many as may be",
         {{"connections", static_cast<int64_t>(connections_)}});
   }
-  if (full) return;
+  if (full) {
+    if (reporter_ != nullptr) reporter_->OnRefused();
+    return;
+  }
+  boost::system::error_code gone;
+  const auto protocol = socket.local_endpoint(gone).protocol();
+  const int fd = gone ? -1 : socket.release(gone);
+  if (gone) return;
   ++connections_;
+  if (reporter_ != nullptr) reporter_->OnConnections(+1);
   EventLoop* const loop = loops_[next_++ % loops_.size()].get();
   // From the acceptor's loop to its own.
-  const auto protocol = socket.local_endpoint().protocol();
-  const int fd = socket.release();
   loop->Post([this, loop, protocol, fd, peer = std::move(peer)]() mutable {
     boost::system::error_code error;
     Connection::Socket own(loop->io());

@@ -57,6 +57,7 @@ class Front {
   void OnAccept(Listener::Protocol::socket socket, std::string peer);
 
   const FrontOptions options_;
+  metrics::ConnectionReporter* const reporter_;
   const CallFactory calls_;
   std::vector<std::unique_ptr<EventLoop>> loops_;
   std::vector<std::shared_ptr<Listener>> listeners_;

@@ -92,7 +92,7 @@ void GrpcServer::BeginShutdown(absl::Time deadline) {
 bool GrpcServer::WaitForCalls() { return calls_->WaitIdle(deadline_); }
 
 void GrpcServer::FinishShutdown() {
-  if (front_ == nullptr) return;
+  if (std::exchange(shut_down_, true)) return;
   calls_->WaitIdle(deadline_);
   const absl::Time until = std::min(absl::Now() + kGraceAfterLastCall, std::max(deadline_, absl::Now()));
   // Cancels what has not ended by then, and the callers are told.
@@ -102,8 +102,8 @@ void GrpcServer::FinishShutdown() {
   }
   // The loops run until gRPC has called back for the last time.
   server_->Shutdown(absl::ToChronoTime(absl::Now()));
+  // Its loops stay: what is dropped elsewhere later may still want to be answered there.
   front_->Stop();
-  front_ = nullptr;
 }
 
 }  // namespace meshgate::server::wire

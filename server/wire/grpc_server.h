@@ -70,6 +70,7 @@ class GrpcServer {
   std::unique_ptr<Front> front_;
   absl::Time deadline_ = absl::InfinitePast();
   bool shutting_down_ = false;
+  bool shut_down_ = false;
 };
 
 }  // namespace meshgate::server::wire

@@ -34,6 +34,9 @@ class MessageReader {
   // RESOURCE_EXHAUSTED for one that is too large, INTERNAL for what is no message.
   absl::Status Add(std::string_view bytes, absl::FunctionRef<bool(std::string message)> each);
 
+  // Of a message that is not complete.
+  size_t held_bytes() const { return message_.size(); }
+
   // Whether the input may end here.
   bool AtBoundary() const { return prefix_held_ == 0; }
 

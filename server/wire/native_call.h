@@ -118,8 +118,14 @@ class UnaryCall final : public NativeCall, public std::enable_shared_from_this<U
     // Its caller has gone.
     if (stream_ == nullptr) return;
     if (response.ok()) {
-      response_ = std::make_shared<const std::string>(response->SerializeAsString());
-      scope_.reporter()->OnSent();
+      auto bytes = std::make_shared<const std::string>(response->SerializeAsString());
+      if (stream_->HoldAnswer(bytes->size())) {
+        response_ = std::move(bytes);
+        scope_.reporter()->OnSent();
+      } else {
+        response = absl::ResourceExhaustedError(
+            "too many answers of this connection are not taken: read them, or ask for fewer at a time");
+      }
     }
     this->NoteSubject(request_);
     Finish(response.status());

@@ -129,7 +129,10 @@ struct Callbacks {
 };
 
 Session::Session(const SessionEnvironment& environment, std::string peer, std::function<void()> on_output)
-    : environment_(environment), peer_(std::move(peer)), on_output_(std::move(on_output)) {
+    : environment_(environment),
+      peer_(std::move(peer)),
+      on_output_(std::move(on_output)),
+      held_(environment.options->max_held_bytes, &environment.loop->held()) {
   nghttp2_session_server_new2(&session_, Callbacks::Get(), this, Callbacks::Options());
   const nghttp2_settings_entry settings[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options().max_streams},

@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "server/wire/call.h"
 #include "server/wire/frame_guard.h"
+#include "server/wire/memory_budget.h"
 #include "server/wire/stream.h"
 
 namespace meshgate::server::wire {
@@ -29,6 +30,9 @@ struct SessionOptions {
   size_t max_header_bytes = 16 << 10;
   // Calls open on one connection at a time; more wait at the client.
   uint32_t max_streams = 4096;
+  // Of requests that are not complete, and of answers that are not taken; a loop has such a limit for all, too. Calls
+  // that would exceed it fail. What is sent to many is not counted.
+  size_t max_held_bytes = 64 << 20;
   // Clients may ping this often; those that do so oftener three times in a row get their connection closed. Go's and
   // Java's ping every 10 s at most, whatever they are told; the rest is room for pings that a network lets bunch up.
   absl::Duration least_ping_interval = absl::Seconds(5);
@@ -81,6 +85,7 @@ class Session {
   // ---- For its streams.
   EventLoop& loop() const { return *environment_.loop; }
   const SessionOptions& options() const { return *environment_.options; }
+  MemoryBudget& held() { return held_; }
   const CallFactory& calls() const { return *environment_.calls; }
   const std::string& peer() const { return peer_; }
   nghttp2_session* raw() const { return session_; }
@@ -100,6 +105,7 @@ class Session {
   const std::function<void()> on_output_;
   nghttp2_session* session_ = nullptr;
   FrameGuard guard_;
+  MemoryBudget held_;
   absl::flat_hash_set<Stream*> streams_;
   // Where DATA is appended while frames are produced.
   std::string* out_ = nullptr;

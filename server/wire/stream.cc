@@ -136,9 +136,30 @@ void Stream::OnData(std::string_view bytes) {
       if (call != nullptr && !finished()) call->OnMessage(std::move(message));
       return !finished();
     });
-    if (!status.ok()) Finish(EndingOf(status));
+    if (!status.ok()) {
+      Finish(EndingOf(status));
+    } else if (!finished() && !HoldRequest(reader_->held_bytes())) {
+      Finish({kResourceExhausted, "too many requests of this connection are not complete: send fewer at a time", {}});
+    }
+    if (finished()) {
+      reader_.reset();
+      HoldRequest(0);
+    }
   }
   if (!paused_) ConsumeRequest();
+}
+
+bool Stream::HoldRequest(size_t bytes) {
+  if (bytes > held_request_ && !session_->held().Take(bytes - held_request_)) return false;
+  if (bytes < held_request_) session_->held().Return(held_request_ - bytes);
+  held_request_ = bytes;
+  return true;
+}
+
+bool Stream::HoldAnswer(size_t bytes) {
+  if (!session_->held().Take(bytes)) return false;
+  held_answer_ += bytes;
+  return true;
 }
 
 void Stream::OnRequestEnd() {
@@ -146,6 +167,7 @@ void Stream::OnRequestEnd() {
   request_ended_ = true;
   const bool whole = reader_ == nullptr || reader_->AtBoundary();
   reader_.reset();
+  HoldRequest(0);
   if (finished()) return;
   if (!whole) return Finish(EndingOf(absl::InternalError("the request ends in the middle of a message")));
   if (const std::shared_ptr<Call> call = call_) call->OnHalfClose();
@@ -311,6 +333,7 @@ void Stream::AppendData(size_t bytes, std::string* out) {
 void Stream::EndMessage() {
   message_ = nullptr;
   sent_ = 0;
+  if (held_answer_ > 0) session_->held().Return(std::exchange(held_answer_, 0));
   loop().writing().Remove(*this);
 }
 
@@ -335,6 +358,7 @@ void Stream::OnClosed() {
   if (std::exchange(in_deadlines_, false)) loop().RemoveDeadline(this, deadline_);
   if (unconsumed_ > 0) nghttp2_session_consume_connection(session_->raw(), std::exchange(unconsumed_, 0));
   EndMessage();
+  HoldRequest(0);
   ended_ = true;
   const std::shared_ptr<Call> call = std::exchange(call_, nullptr);
   if (call != nullptr) call->OnClosed(finished() ? Call::Why::kFinished : Call::Why::kCancelled);

@@ -54,6 +54,10 @@ class Stream final : public TimedList::Entry {
   // A message is on its way out.
   bool sending() const { return message_ != nullptr; }
 
+  // Counts an answer that is this call's alone, until it is taken. Returns false where the peer leaves too much
+  // untaken.
+  bool HoldAnswer(size_t bytes);
+
   // Stops the peer from sending more of the request than it has been allowed, and lets it go on.
   void PauseRequest() { paused_ = true; }
   void ResumeRequest();
@@ -85,6 +89,7 @@ class Stream final : public TimedList::Entry {
   void SetDeadline();
   void ConsumeRequest();
   void EndMessage();
+  bool HoldRequest(size_t bytes);
 
   Session* const session_;
   const int32_t id_;
@@ -100,6 +105,10 @@ class Stream final : public TimedList::Entry {
   // until then, and is over after it when the stream was cut meanwhile.
   bool frame_due_ = false;
   bool cut_ = false;
+
+  // Of the session's budget.
+  size_t held_request_ = 0;
+  size_t held_answer_ = 0;
 
   std::optional<Ending> ending_;
   absl::Time deadline_ = absl::InfiniteFuture();
