@@ -15,6 +15,8 @@ namespace {
 // From one connection to the next, so that a flood that is ended soon goes on as one of many short ones.
 constexpr absl::Duration kBetween = absl::Milliseconds(100);
 
+constexpr int64_t kMostBytes = int64_t{1} << 30;
+
 // What is put together for one send.
 constexpr size_t kChunkBytes = 8 << 10;
 
@@ -38,7 +40,7 @@ std::string Hello() {
   return hello;
 }
 
-bool Attack::Over() const { return frames_ >= most_frames_ || absl::Now() >= until_; }
+bool Attack::Over() const { return frames_ >= most_frames_ || bytes_ >= kMostBytes || absl::Now() >= until_; }
 
 void Attack::Run(const Script& script) {
   do {
@@ -50,19 +52,25 @@ void Attack::Run(const Script& script) {
     bool goes_on = connection.Send(Hello() + script.opening, until_);
     if (script.frames == nullptr) goes_on = goes_on && connection.Listen(until_ - absl::Now());
     std::string chunk;
-    for (uint32_t step = 0; goes_on && script.frames != nullptr && frames_ + sent < most_frames_;) {
+    for (uint32_t step = 0;
+         goes_on && script.frames != nullptr && frames_ + sent < most_frames_ && bytes_ < kMostBytes;) {
       chunk.clear();
       while (chunk.size() < kChunkBytes) script.frames(step++, &chunk);
       sent += CountFrames(chunk);
+      bytes_ += static_cast<int64_t>(chunk.size());
       goes_on = connection.Send(chunk, until_);
     }
     if (goes_on) connection.Listen(kLastWords);
     frames_ += sent;
-    endings_.insert(connection.ending());
     if (!connection.ended()) {
-      ++open_;
+      // One that has begun just before the time was over says nothing beside others.
+      if (connections_ == 1) {
+        ++open_;
+        endings_.insert(connection.ending());
+      }
       return;
     }
+    endings_.insert(connection.ending());
     most_before_end_ = std::max(most_before_end_, sent);
     absl::SleepFor(std::min(begun + kBetween, until_) - absl::Now());
   } while (!Over());
@@ -72,11 +80,14 @@ void Attack::Drip(int connections, std::string_view bytes) {
   std::vector<std::unique_ptr<RawConnection>> all;
   for (int i = 0; i < connections; ++i) all.push_back(std::make_unique<RawConnection>(address_, true));
   connections_ += connections;
-  const absl::Duration pause = (until_ - absl::Now()) / static_cast<double>(bytes.size());
+  const absl::Time begun = absl::Now();
+  const absl::Duration pause = (until_ - begun) / static_cast<double>(bytes.size() * all.size());
+  int64_t sent = 0;
   for (const char byte : bytes) {
-    const absl::Time next = absl::Now() + pause;
-    for (const auto& connection : all) connection->Send({&byte, 1}, until_);
-    absl::SleepFor(std::min(next, until_) - absl::Now());
+    for (const auto& connection : all) {
+      connection->Send({&byte, 1}, until_);
+      absl::SleepFor(begun + static_cast<double>(++sent) * pause - absl::Now());
+    }
   }
   for (const auto& connection : all) {
     endings_.insert(connection->ending());

@@ -21,8 +21,8 @@ struct Script {
   bool reads = true;
 };
 
-// One flood, within its bounds: so many frames, and a time that is set before it begins. What came of it is for whoever has started it, when it
-// is over.
+// One flood, within its bounds: so many frames, and a time that is set before it begins. What came of it is for whoever
+// has started it, when it is over.
 class Attack {
  public:
   Attack(const std::string& address, int64_t most_frames) : address_(address), most_frames_(most_frames) {}
@@ -38,6 +38,7 @@ class Attack {
 
   int connections() const { return connections_; }
   int64_t frames() const { return frames_; }
+  int64_t bytes() const { return bytes_; }
   // Every connection that has not been given up was ended by the server; how, and after how many frames at most.
   bool all_ended() const { return connections_ > 0 && open_ == 0; }
   std::string endings() const;
@@ -52,6 +53,7 @@ class Attack {
   int connections_ = 0;
   int open_ = 0;
   int64_t frames_ = 0;
+  int64_t bytes_ = 0;
   int64_t most_before_end_ = 0;
   std::set<std::string> endings_;
 };

@@ -75,8 +75,8 @@ class Measurement {
     ResetPeakResident(pid());
     result.flood_ms = Quantile(CallDuring(flood, attack), 0.99);
     result.growth_mib = std::max<double>(0, static_cast<double>(PeakResidentBytes(pid()) - before)) / kMib;
-    result.watchers_served =
-        bystanders_.Settle(limits_.patience) && Put(kQuietKey, 2, kQuietBytes) && bystanders_.WaitFor(2, limits_.patience);
+    result.watchers_served = bystanders_.Settle(limits_.patience) && Put(kQuietKey, 2, kQuietBytes) &&
+                             bystanders_.WaitFor(2, limits_.patience);
     result.failure = bystanders_.failure();
     return result;
   }
@@ -94,7 +94,8 @@ class Measurement {
   bool Prepare() {
     if (!gateway_.listening()) return false;
     writer_ = v1::ConfigService::NewStub(Connect(gateway_.grpc_address()));
-    return Put(kQuietKey, 1, kQuietBytes) && Put(kFloodedKey, 1, kFloodedBytes) && bystanders_.Open(1, limits_.patience);
+    return Put(kQuietKey, 1, kQuietBytes) && Put(kFloodedKey, 1, kFloodedBytes) &&
+           bystanders_.Open(1, limits_.patience);
   }
 
   bool Put(const std::string& key, uint64_t change, size_t bytes) {
@@ -149,10 +150,10 @@ bool Measure(const Flood& flood, const Limits& limits) {
     check(result.watchers_served, "watchers did not get a change afterwards");
   }
   const std::string frames = attack.most_before_end() > 0 ? absl::StrCat(attack.most_before_end()) : "-";
-  absl::PrintF("%-6s %-46s %6.1f %8.2f %8.2f %6.1f %6d %9d %-7s %9s %s%s\n", wrong.empty() ? "ok" : "FAILED", flood.name,
-               result.growth_mib, result.idle_ms, result.flood_ms, slowdown, attack.connections(), attack.frames(),
-               flood.must_end ? "end" : "bounded", frames, attack.endings(),
-               wrong.empty() ? "" : absl::StrCat("  (", wrong, ")"));
+  absl::PrintF("%-6s %-46s %6.1f %8.2f %8.2f %6.1f %6d %9d %7.1f %-7s %9s %s%s\n", wrong.empty() ? "ok" : "FAILED",
+               flood.name, result.growth_mib, result.idle_ms, result.flood_ms, slowdown, attack.connections(),
+               attack.frames(), static_cast<double>(attack.bytes()) / kMib, flood.must_end ? "end" : "bounded", frames,
+               attack.endings(), wrong.empty() ? "" : absl::StrCat("  (", wrong, ")"));
   std::fflush(stdout);
   return wrong.empty();
 }
@@ -169,8 +170,8 @@ bool Floods(const Config& config) {
   };
   std::printf("floods: %d callers with %d calls a second of all, %d watchers\n", limits.bystanders.callers,
               limits.bystanders.calls_per_second, limits.bystanders.streams);
-  std::printf("%-6s %-46s %6s %8s %8s %6s %6s %9s %-7s %9s %s\n", "", "", "MiB", "p99 idle", "p99 ms", "ratio", "conns",
-              "frames", "must", "ended at", "how");
+  std::printf("%-6s %-46s %6s %8s %8s %6s %6s %9s %7s %-7s %9s %s\n", "", "", "MiB", "p99 idle", "p99 ms", "ratio",
+              "conns", "frames", "MiB", "must", "ended at", "how");
   bool passed = true;
   for (const auto& list : {FrameFloods(), RequestFloods(), StreamFloods()}) {
     for (const Flood& flood : list) {

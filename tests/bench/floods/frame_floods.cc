@@ -26,6 +26,12 @@ Flood MustEnd(const char* name, Frames frames, std::string opening = "", bool re
   return {name, true, [script = std::move(script)](Attack* attack) { attack->Run(script); }};
 }
 
+Flood Legal(const char* name, Frames frames, std::string opening) {
+  Flood flood = MustEnd(name, std::move(frames), std::move(opening));
+  flood.must_end = false;
+  return flood;
+}
+
 // A frame over and over.
 Frames Same(uint8_t type, uint8_t flags, uint32_t stream, const std::string& payload) {
   std::string frame;
@@ -70,16 +76,19 @@ std::vector<Flood> FrameFloods() {
       MustEnd("CONTINUATION without end", ContinueForEver),
       MustEnd("SETTINGS", settings),
       MustEnd("SETTINGS, nothing read", settings, "", false),
-      MustEnd("SETTINGS, window to and fro, 4096 streams",
-              [](uint32_t step, std::string* out) { AppendInitialWindow(step % 2, out); }, no_window + watches),
-      MustEnd("SETTINGS, window 1 byte more, 4096 streams",
-              [](uint32_t step, std::string* out) { AppendInitialWindow(step + 1, out); }, no_window + watches),
+      MustEnd(
+          "SETTINGS, window to and fro, 4096 streams",
+          [](uint32_t step, std::string* out) { AppendInitialWindow(step % 2, out); }, no_window + watches),
+      MustEnd(
+          "SETTINGS, window 1 byte more, 4096 streams",
+          [](uint32_t step, std::string* out) { AppendInitialWindow(step + 1, out); }, no_window + watches),
       MustEnd("PING", Same(http2::kPing, 0, 0, "12345678")),
       MustEnd("PING, nothing read", Same(http2::kPing, 0, 0, "12345678"), "", false),
       MustEnd("PING answers nobody asked for", Same(http2::kPing, http2::kAck, 0, "12345678")),
       MustEnd("empty DATA", Same(http2::kData, 0, 1, ""), OpenCall()),
-      MustEnd("DATA of padding alone", Same(http2::kData, http2::kPadded, 1, std::string(1, '\xff') + std::string(255, '\0')),
-              OpenCall()),
+      // Its flow control counts it.
+      Legal("DATA of padding alone",
+            Same(http2::kData, http2::kPadded, 1, std::string(1, '\xff') + std::string(255, '\0')), OpenCall()),
       MustEnd("PRIORITY", Same(kPriority, 0, 1, U32(0) + '\x10')),
       MustEnd("WINDOW_UPDATE", Same(http2::kWindowUpdate, 0, 0, U32(1))),
       MustEnd("WINDOW_UPDATE of 0, connection", Same(http2::kWindowUpdate, 0, 0, U32(0))),

@@ -79,6 +79,19 @@ void AppendByte(uint32_t step, std::string* out) {
   http2::AppendFrame(http2::kData, at + 1 == kSteps ? http2::kEndStream : uint8_t{0}, stream, {&byte, 1}, out);
 }
 
+// Frames for so many calls in turn, none of whose messages ever ends.
+void AppendEndless(uint32_t step, std::string* out) {
+  constexpr uint32_t kCalls = 1000;
+  static const std::string piece(kMaxFrame, 'x');
+  if (step < kCalls) {
+    AppendCall(kPut, step, out);
+    std::string prefix;
+    http2::AppendMessageHeader(kMaxMessage, &prefix);
+    return http2::AppendFrame(http2::kData, 0, StreamId(step), prefix, out);
+  }
+  http2::AppendFrame(http2::kData, 0, StreamId(step % kCalls), piece, out);
+}
+
 }  // namespace
 
 std::vector<Flood> RequestFloods() {
@@ -97,6 +110,7 @@ std::vector<Flood> RequestFloods() {
       GzipBomb("gzip, 8 MiB in a message", 8 << 20),
       GzipBomb("gzip, 4 MiB in a message", 4 << 20),
       Scripted("DATA of 1 byte", false, AppendByte),
+      Scripted("messages without end, 1000 calls", false, AppendEndless),
       {"preface dripped, 500 connections", false,
        [](Attack* attack) { attack->Drip(500, std::string_view(http2::kPreface).substr(0, 23)); }},
       {"headers dripped, 500 connections", false,
