@@ -102,7 +102,8 @@ class EventLoop final : public Outbox::Executor {
   boost::asio::io_context io_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   std::thread thread_;
-  std::atomic<std::thread::id> thread_id_;
+  // Until it starts, whoever has made it.
+  std::atomic<std::thread::id> thread_id_{std::this_thread::get_id()};
   bool hurry_ = false;
 
   Mutex mu_;

@@ -82,7 +82,11 @@ class UnaryCall final : public NativeCall, public std::enable_shared_from_this<U
     scope_.reporter()->OnReceived();
     const absl::Status parsed = ParseRequest(message, &request_);
     if (!parsed.ok()) return Answer(parsed);
-    (*handler_)(request_, scope_.caller(), Reply<Response>(PendingReply(this->shared_from_this())));
+    if (message.size() <= kMayWait && stream_->behind()) {
+      waiting_ = true;
+      return stream_->Ready();
+    }
+    Handle();
   }
 
   void OnHalfClose() override {
@@ -90,9 +94,15 @@ class UnaryCall final : public NativeCall, public std::enable_shared_from_this<U
     Answer(MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidRequest, "the call carries no request"));
   }
 
-  SharedBytes NextMessage() override { return std::exchange(response_, nullptr); }
+  SharedBytes NextMessage() override {
+    if (std::exchange(waiting_, false)) Handle();
+    return std::exchange(response_, nullptr);
+  }
 
  private:
+  // A request of at most so many bytes may wait until the peer has read more: those that are answered with much.
+  static constexpr size_t kMayWait = 8 << 10;
+
   // Move-only; the answer is due until it has been called.
   class PendingReply {
    public:
@@ -113,6 +123,8 @@ class UnaryCall final : public NativeCall, public std::enable_shared_from_this<U
    private:
     std::shared_ptr<UnaryCall> call_;
   };
+
+  void Handle() { (*handler_)(request_, scope_.caller(), Reply<Response>(PendingReply(this->shared_from_this()))); }
 
   void Answer(absl::StatusOr<Response> response) {
     // Its caller has gone.
@@ -135,6 +147,7 @@ class UnaryCall final : public NativeCall, public std::enable_shared_from_this<U
   Request request_;
   SharedBytes response_;
   bool begun_ = false;
+  bool waiting_ = false;
 };
 
 }  // namespace meshgate::server::wire

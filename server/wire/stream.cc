@@ -162,6 +162,8 @@ bool Stream::HoldAnswer(size_t bytes) {
   return true;
 }
 
+bool Stream::behind() const { return session_->held().used() > session_->options().max_held_bytes / 8; }
+
 void Stream::OnRequestEnd() {
   if (request_ended_) return;
   request_ended_ = true;
@@ -220,10 +222,19 @@ void Stream::Ready() {
 void Stream::Finish(Ending ending) {
   if (finished()) return;
   ending_ = std::move(ending);
+  if (asking_) return;
   // What the call still has to say goes first.
-  if (message_ == nullptr && call_ != nullptr) message_ = call_->NextMessage();
+  if (message_ == nullptr && call_ != nullptr) message_ = Ask();
   if (message_ == nullptr) return SubmitTrailers();
   Ready();
+}
+
+SharedBytes Stream::Ask() {
+  const std::shared_ptr<Call> call = call_;
+  asking_ = true;
+  SharedBytes message = call->NextMessage();
+  asking_ = false;
+  return message;
 }
 
 void Stream::Cut(Ending ending) {
@@ -294,12 +305,13 @@ void Stream::RefuseHttp(int status, std::string_view text) {
 ssize_t Stream::ReadData(size_t max, uint32_t* flags) {
   if (ended_) return NGHTTP2_ERR_DEFERRED;
   if (message_ == nullptr && !finished() && call_ != nullptr) {
-    message_ = call_->NextMessage();
+    message_ = Ask();
     if (message_ != nullptr && !listed()) loop().writing().Add(*this, loop().now());
   }
   if (message_ == nullptr) {
     deferred_ = true;
     loop().writing().Remove(*this);
+    if (finished()) SubmitTrailers();
     return NGHTTP2_ERR_DEFERRED;
   }
   const size_t left = kPrefixBytes + message_->size() - sent_;
@@ -325,7 +337,7 @@ void Stream::AppendData(size_t bytes, std::string* out) {
   if (!std::exchange(cut_, false) && sent_ < kPrefixBytes + message_->size()) return;
   EndMessage();
   if (!finished() || ended_) return;
-  message_ = call_ != nullptr ? call_->NextMessage() : nullptr;
+  message_ = call_ != nullptr ? Ask() : nullptr;
   if (message_ == nullptr) return SubmitTrailers();
   loop().writing().Add(*this, loop().now());
 }

@@ -57,6 +57,8 @@ class Stream final : public TimedList::Entry {
   // Counts an answer that is this call's alone, until it is taken. Returns false where the peer leaves too much
   // untaken.
   bool HoldAnswer(size_t bytes);
+  // So much is not taken that another call had better be served when its stream has room, in NextMessage().
+  bool behind() const;
 
   // Stops the peer from sending more of the request than it has been allowed, and lets it go on.
   void PauseRequest() { paused_ = true; }
@@ -90,6 +92,8 @@ class Stream final : public TimedList::Entry {
   void ConsumeRequest();
   void EndMessage();
   bool HoldRequest(size_t bytes);
+  // What the call says next. It may end the stream meanwhile, which then is left to whoever has asked.
+  SharedBytes Ask();
 
   Session* const session_;
   const int32_t id_;
@@ -109,6 +113,7 @@ class Stream final : public TimedList::Entry {
   // Of the session's budget.
   size_t held_request_ = 0;
   size_t held_answer_ = 0;
+  bool asking_ = false;
 
   std::optional<Ending> ending_;
   absl::Time deadline_ = absl::InfiniteFuture();
