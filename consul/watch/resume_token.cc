@@ -31,6 +31,8 @@ std::optional<ResumeToken> ResumeToken::Parse(std::string_view text) {
   ResumeToken token;
   token.index = boost::endian::load_little_u64(reinterpret_cast<const unsigned char*>(bytes.data()));
   token.digest = Digest::FromBytes(bytes.substr(8));
+  // Unescaping passes over spaces and padding.
+  if (token.ToString() != text) return std::nullopt;
   return token;
 }
 
