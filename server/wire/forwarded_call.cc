@@ -43,7 +43,8 @@ ForwardedCall::ForwardedCall(Stream* stream, std::function<void()> on_over)
 
 void ForwardedCall::Start(grpc::GenericStub* stub) {
   if (!CopyMetadata()) {
-    stream_->Finish({static_cast<int>(grpc::StatusCode::INVALID_ARGUMENT), "a request header is not legal in gRPC", {}});
+    stream_->Finish(
+        {static_cast<int>(grpc::StatusCode::INVALID_ARGUMENT), "a request header is not legal in gRPC", {}});
     stream_ = nullptr;
     MutexLock lock(mu_);
     let_go_ = true;
@@ -58,6 +59,7 @@ void ForwardedCall::Start(grpc::GenericStub* stub) {
   self_ = shared_from_this();
   stub->PrepareBidiStreamingCall(&context_, stream_->head().path, {}, this);
   AddHold();
+  // The in-process transport drops a message that comes with its status and is not asked for by then.
   StartRead(&reading_);
   StartCall();
 }
@@ -154,10 +156,39 @@ void ForwardedCall::Post(absl::AnyInvocable<void()> task) {
 // ---- gRPC's threads.
 
 void ForwardedCall::OnReadInitialMetadataDone(bool ok) {
-  if (!ok) return;
-  Post([this, metadata = Outward(context_.GetServerInitialMetadata())]() mutable {
-    if (stream_ != nullptr) stream_->SendHeaders(std::move(metadata));
+  if (ok) {
+    Post([this, metadata = Outward(context_.GetServerInitialMetadata())]() mutable {
+      if (stream_ != nullptr) stream_->SendHeaders(std::move(metadata));
+    });
+  }
+  std::shared_ptr<std::string> first;
+  {
+    MutexLock lock(mu_);
+    headers_posted_ = true;
+    first = std::move(first_);
+  }
+  if (first != nullptr) PassOn(std::move(first));
+}
+
+void ForwardedCall::PassOn(std::shared_ptr<std::string> message) {
+  bool paused;
+  {
+    MutexLock lock(mu_);
+    unsent_bytes_ += message->size();
+    paused = read_paused_ = unsent_bytes_ >= kBacklogBytes;
+  }
+  Post([this, message = std::move(message)]() mutable {
+    if (stream_ == nullptr) return;
+    to_send_.push_back(std::move(message));
+    stream_->Ready();
   });
+  // The next one could overtake this one before.
+  if (!paused) ReadOn();
+}
+
+void ForwardedCall::ReadOn() {
+  MutexLock lock(mu_);
+  if (!let_go_) StartRead(&reading_);
 }
 
 void ForwardedCall::OnReadDone(bool ok) {
@@ -173,16 +204,14 @@ void ForwardedCall::OnReadDone(bool ok) {
   }
   reading_.Clear();
   {
+    // Headers may be on their way, on another of gRPC's threads.
     MutexLock lock(mu_);
-    unsent_bytes_ += message->size();
-    read_paused_ = unsent_bytes_ >= kBacklogBytes;
-    if (!read_paused_ && !let_go_) StartRead(&reading_);
+    if (!headers_posted_) {
+      first_ = std::move(message);
+      return;
+    }
   }
-  Post([this, message = std::move(message)]() mutable {
-    if (stream_ == nullptr) return;
-    to_send_.push_back(std::move(message));
-    stream_->Ready();
-  });
+  PassOn(std::move(message));
 }
 
 void ForwardedCall::OnWriteDone(bool ok) {

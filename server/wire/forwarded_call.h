@@ -49,6 +49,8 @@ class ForwardedCall final : public Call,
   bool CopyMetadata();
   void Post(absl::AnyInvocable<void()> task);
   void PumpWrites();
+  void PassOn(std::shared_ptr<std::string> message);
+  void ReadOn();
   // Nothing will be started any more.
   void LetGo();
 
@@ -73,6 +75,9 @@ class ForwardedCall final : public Call,
 
   Mutex mu_;
   bool let_go_ ABSL_GUARDED_BY(mu_) = false;
+  bool headers_posted_ ABSL_GUARDED_BY(mu_) = false;
+  // A message that came before them.
+  std::shared_ptr<std::string> first_ ABSL_GUARDED_BY(mu_);
   bool read_paused_ ABSL_GUARDED_BY(mu_) = false;
   size_t unsent_bytes_ ABSL_GUARDED_BY(mu_) = 0;
 };
