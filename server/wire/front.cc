@@ -28,10 +28,9 @@ Front::~Front() { Stop(); }
 
 absl::Status Front::Listen() {
   for (const std::string& address : options_.listen) {
-    auto listener =
-        std::make_shared<Listener>(loops_.front().get(), [this](Listener::Protocol::socket socket, std::string peer) {
-          OnAccept(std::move(socket), std::move(peer));
-        });
+    auto listener = std::make_shared<Listener>(
+        loops_.front().get(),
+        [this](Listener::Protocol::socket socket, std::string peer) { OnAccept(std::move(socket), std::move(peer)); });
     if (absl::Status status = listener->Open(address); !status.ok()) return status;
     addresses_.push_back(listener->address());
     listeners_.push_back(std::move(listener));
@@ -56,12 +55,12 @@ void Front::OnAccept(Listener::Protocol::socket socket, std::string peer) {
     boost::system::error_code error;
     Connection::Socket own(loop->io());
     own.assign(protocol, fd, error);
-    auto connection = std::make_shared<Connection>(loop, std::move(own), std::move(peer), &options_.connection, &calls_,
-                                                   [this] {
-                                                     if (--connections_ > 0) return;
-                                                     MutexLock lock(mu_);
-                                                     changed_.NotifyAll();
-                                                   });
+    auto connection =
+        std::make_shared<Connection>(loop, std::move(own), std::move(peer), &options_.connection, &calls_, [this] {
+          if (--connections_ > 0) return;
+          MutexLock lock(mu_);
+          changed_.NotifyAll();
+        });
     loop->Add(connection);
     connection->Start();
   });
@@ -77,6 +76,19 @@ void Front::BeginDrain() {
         own->Hurry();
         const auto all = own->connections();
         for (const auto& connection : all) connection->GoAway();
+      });
+    }
+  });
+}
+
+void Front::CloseConnections() {
+  // Behind what a drain has posted.
+  loops_.front()->Post([this] {
+    for (const auto& loop : loops_) {
+      EventLoop* const own = loop.get();
+      own->Post([own] {
+        const auto all = own->connections();
+        for (const auto& connection : all) connection->Close();
       });
     }
   });

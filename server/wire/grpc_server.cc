@@ -100,8 +100,10 @@ void GrpcServer::FinishShutdown() {
     server_->Shutdown(absl::ToChronoTime(absl::Now()));
     front_->WaitForConnections(absl::Now() + kGraceAfterLastCall);
   }
-  // The loops run until gRPC has called back for the last time.
   server_->Shutdown(absl::ToChronoTime(absl::Now()));
+  // The loops run until gRPC has called back for the last time.
+  front_->CloseConnections();
+  forwarder_.WaitForCalls();
   front_->Stop();
   front_ = nullptr;
 }

@@ -208,5 +208,28 @@ TEST_F(ForwarderTest, BoundsItsCalls) {
   }));
 }
 
+// Would break if a stop met calls that are just ending, or one whose reader has stopped, and went on without them: gRPC
+// tells of their end on its own threads, and when it likes.
+TEST_F(ForwarderTest, StopsWithCallsOpen) {
+  for (int round = 0; round < 10; ++round) {
+    testing::TestServer server(&scheduler_);
+    auto behind = std::make_unique<Behind>();
+    Behind* const service = behind.get();
+    server.Start(std::move(behind));
+    constexpr int kStreams = 5;
+    std::vector<std::unique_ptr<testing::H2Socket>> peers;
+    for (int i = 0; i < kStreams; ++i) {
+      peers.push_back(std::make_unique<testing::H2Socket>(server.address()));
+      testing::H2Client& client = peers.back()->client();
+      const int32_t id = client.Begin(testing::H2Client::Call("/meshgate.v1.ConfigService/WatchConfig"));
+      client.Send(id, testing::H2Client::Framed(""));
+      client.End(id);
+      ASSERT_TRUE(peers.back()->Until([&] { return client.response(id).data.size() == 65535; }));
+    }
+    ASSERT_TRUE(Eventually([&] { return service->streams == kStreams; }));
+    server.server.reset();
+  }
+}
+
 }  // namespace
 }  // namespace meshgate::server::wire
