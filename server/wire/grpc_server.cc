@@ -101,8 +101,8 @@ void GrpcServer::FinishShutdown() {
     front_->WaitForConnections(absl::Now() + kGraceAfterLastCall);
   }
   server_->Shutdown(absl::ToChronoTime(absl::Now()));
-  // The loops run until gRPC has called back for the last time, and stay: what is dropped elsewhere later may still want
-  // to be answered there.
+  // The loops run until gRPC has called back for the last time, and stay: what is dropped elsewhere later may still
+  // want to be answered there.
   front_->CloseConnections();
   forwarder_.WaitForCalls();
   front_->Stop();
