@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <random>
 #include <utility>
 
@@ -22,6 +23,10 @@ constexpr absl::Duration kGoAwayWithin = absl::Milliseconds(500);
 
 // Spread over so much on either side, so that clients do not come back together.
 constexpr double kAgeJitter = 0.1;
+
+// What one read should take at most, and what is read at least.
+constexpr absl::Duration kTurn = absl::Microseconds(500);
+constexpr size_t kLeastReadBytes = 1 << 10;
 
 absl::Duration Jittered(absl::Duration age) {
   if (age == absl::InfiniteDuration()) return age;
@@ -71,7 +76,7 @@ void Connection::OnReadable() {
   loop_->Tick();
   std::vector<char>& buffer = loop_->read_buffer();
   error_code error;
-  const size_t size = socket_.read_some(boost::asio::buffer(buffer), error);
+  const size_t size = socket_.read_some(boost::asio::buffer(buffer.data(), read_bytes_), error);
   if (error && error != boost::asio::error::would_block) return Close();
   if (size > 0) {
     heard_ = loop_->now();
@@ -82,7 +87,21 @@ void Connection::OnReadable() {
   Flush();
   loop_->deliveries().Flush(loop_->now());
   if (closing_ && !writing_) Close();
-  if (!closed_ && !closing_) Read();
+  if (closed_ || closing_) return;
+  AdaptReads(size);
+  Read();
+}
+
+void Connection::AdaptReads(size_t size) {
+  const absl::Time begun = loop_->now();
+  loop_->Tick();
+  const absl::Duration took = loop_->now() - begun;
+  if (took > kTurn) {
+    const double share = absl::FDivDuration(kTurn, took);
+    read_bytes_ = std::max(kLeastReadBytes, static_cast<size_t>(static_cast<double>(size) * share));
+  } else if (size == read_bytes_) {
+    read_bytes_ = std::min(2 * read_bytes_, loop_->read_buffer().size());
+  }
 }
 
 void Connection::FlushSoon() {

@@ -38,6 +38,9 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   // Of frames that are put together for one send.
   static constexpr size_t kSendBytes = 256 << 10;
 
+  // Of the first read; 64 KiB may hold thousands of calls, or frames that each cost as much as many of the usual kind.
+  static constexpr size_t kFirstReadBytes = 16 << 10;
+
   // `options` and `calls` outlive it. `on_closed` is called once, on the loop.
   Connection(EventLoop* loop, Socket socket, std::string peer, const ConnectionOptions* options,
              const CallFactory* calls, std::function<void()> on_closed);
@@ -55,6 +58,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
  private:
   void Read();
   void OnReadable();
+  // `size` bytes were read and done with since loop_->now().
+  void AdaptReads(size_t size);
   void FlushSoon();
   void WriteRest();
   // Against the peer's wish.
@@ -69,6 +74,9 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   Session session_;
   // What the socket did not take.
   std::string rest_;
+  // Of the next read. What takes long is read in smaller pieces, so that others on the loop have their turn between
+  // them.
+  size_t read_bytes_ = kFirstReadBytes;
   bool writing_ = false;
   absl::Time writing_since_;
   bool flush_due_ = false;

@@ -15,10 +15,7 @@ uint32_t Read32(const char* at) {
 }  // namespace
 
 bool FrameGuard::Feed(std::string_view bytes, absl::Time now, absl::FunctionRef<bool(std::string_view)> pass) {
-  if (refilled_ != absl::InfinitePast()) {
-    credit_ = std::min(kBurst, credit_ + kPerSecond * absl::ToDoubleSeconds(now - refilled_));
-  }
-  refilled_ = now;
+  Refill(now);
 
   // What is passed on in one piece: from here up to `at`.
   const char* begin = bytes.data();
@@ -71,6 +68,15 @@ bool FrameGuard::Feed(std::string_view bytes, absl::Time now, absl::FunctionRef<
   return flush(end);
 }
 
+void FrameGuard::Refill(absl::Time now) {
+  if (refilled_ != absl::InfinitePast()) {
+    const double seconds = absl::ToDoubleSeconds(now - refilled_);
+    idle_credit_ = std::min(kBurst, idle_credit_ + kPerSecond * seconds);
+    wide_credit_ = std::min(kWideBurst, wide_credit_ + kWidePerSecond * seconds);
+  }
+  refilled_ = now;
+}
+
 bool FrameGuard::OnHeader() {
   payload_left_ = Read32(header_) >> 8;
   const auto type = static_cast<uint8_t>(header_[3]);
@@ -78,10 +84,12 @@ bool FrameGuard::OnHeader() {
   const uint32_t stream = Read32(header_ + 5) & 0x7fffffffU;
   if (type == NGHTTP2_HEADERS) highest_stream_ = std::max(highest_stream_, stream);
   if (type == NGHTTP2_RST_STREAM && stream > highest_stream_ && payload_left_ == 4) {
-    flooded_ = --credit_ < 0;
+    flooded_ = --idle_credit_ < 0;
     return false;
   }
-  if (IsIdle(type, flags, payload_left_)) flooded_ = --credit_ < 0;
+  const bool wide = (type == NGHTTP2_SETTINGS && (flags & NGHTTP2_FLAG_ACK) == 0) || type == NGHTTP2_GOAWAY;
+  if (wide && --wide_credit_ < 0) flooded_ = true;
+  if (IsIdle(type, flags, payload_left_) && --idle_credit_ < 0) flooded_ = true;
   return true;
 }
 
@@ -91,7 +99,6 @@ bool FrameGuard::IsIdle(uint8_t type, uint8_t flags, uint32_t length) const {
       return length == 0 && (flags & NGHTTP2_FLAG_END_STREAM) == 0;
     case NGHTTP2_HEADERS:
     case NGHTTP2_CONTINUATION:
-    case NGHTTP2_GOAWAY:
       // Bounded by nghttp2, or what a call begins with.
       return false;
     default:

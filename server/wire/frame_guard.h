@@ -18,6 +18,8 @@ namespace meshgate::server::wire {
 //     peer may send some at any time, and more the more it is sent; one that sends nothing else is flooding. So are
 //     RST_STREAMs: nghttp2's own limit on them ends the connection by a GOAWAY, which a peer that reads nothing is not
 //     sent.
+//   - SETTINGS and GOAWAY, for which nghttp2 goes through every stream, are counted once more, by themselves: no answer
+//     gives reason for them.
 //
 // Not thread-safe.
 class FrameGuard {
@@ -26,13 +28,16 @@ class FrameGuard {
   // cancel all calls of a connection.
   static constexpr double kBurst = 5000;
   static constexpr double kPerSecond = 200;
+  // The same of SETTINGS and GOAWAY. A client that adapts its windows to its network changes them ten times a second.
+  static constexpr double kWideBurst = 100;
+  static constexpr double kWidePerSecond = 20;
 
   // Calls `pass` with the bytes that are for nghttp2, in pieces, as long as it returns true. Returns false when it did
   // not, or when the peer is flooding.
   bool Feed(std::string_view bytes, absl::Time now, absl::FunctionRef<bool(std::string_view)> pass);
 
   // Frames were sent to the peer, of which each gives it reason for one or two of its own.
-  void OnSent(size_t frames) { credit_ += 2.0 * static_cast<double>(frames); }
+  void OnSent(size_t frames) { idle_credit_ += 2.0 * static_cast<double>(frames); }
 
   bool flooded() const { return flooded_; }
 
@@ -42,6 +47,7 @@ class FrameGuard {
 
   // Takes the header that is complete now. Returns whether the frame is for nghttp2.
   bool OnHeader();
+  void Refill(absl::Time now);
   bool IsIdle(uint8_t type, uint8_t flags, uint32_t length) const;
 
   size_t preface_left_ = kPrefaceBytes;
@@ -51,7 +57,8 @@ class FrameGuard {
   bool dropping_ = false;
   uint32_t highest_stream_ = 0;
 
-  double credit_ = kBurst;
+  double idle_credit_ = kBurst;
+  double wide_credit_ = kWideBurst;
   absl::Time refilled_ = absl::InfinitePast();
   bool flooded_ = false;
 };

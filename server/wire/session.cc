@@ -16,6 +16,10 @@ constexpr int kPingStrikes = 2;
 
 constexpr size_t kFrameHeaderBytes = 9;
 
+// Frames, but for DATA, that may wait to be sent, for each stream that may be open. A stream has four at most; of more
+// than that a peer that reads nothing has asked for answers without having streams.
+constexpr size_t kQueuedPerStream = 5;
+
 constexpr char kTooManyPings[] = "too_many_pings";
 
 }  // namespace
@@ -164,7 +168,8 @@ bool Session::Receive(std::string_view bytes) {
     return taken == static_cast<ssize_t>(some.size());
   });
   inside_ = false;
-  if (!goes_on) {
+  const bool overdue = nghttp2_session_get_outbound_queue_size(session_) > kQueuedPerStream * options().max_streams;
+  if (!goes_on || overdue) {
     failed_ = true;
     nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
   }

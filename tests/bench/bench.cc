@@ -29,7 +29,7 @@ namespace {
 // Those that print a table of their own.
 const std::map<std::string, bool (*)(const Config&)>& Workloads() {
   static const auto& workloads = *new std::map<std::string, bool (*)(const Config&)>{
-      {"slow_reader", &SlowReader}, {"many_keys", &ManyKeys}, {"stream_cost", &StreamCost}};
+      {"slow_reader", &SlowReader}, {"many_keys", &ManyKeys}, {"stream_cost", &StreamCost}, {"floods", &Floods}};
   return workloads;
 }
 
@@ -100,6 +100,8 @@ int Main(const std::vector<std::string>& arguments) {
       config.tls = true;
     } else if (absl::StartsWith(argument, "--only=")) {
       only = argument.substr(std::string("--only=").size());
+    } else if (absl::StartsWith(argument, "--flood=")) {
+      config.flood = argument.substr(std::string("--flood=").size());
     } else if (std::find(all.begin(), all.end(), argument) != all.end()) {
       named.push_back(argument);
     } else if (!SetNumber(argument, &config)) {

@@ -23,6 +23,18 @@ int64_t ResidentBytes(pid_t pid) {
   return resident * sysconf(_SC_PAGESIZE);
 }
 
+int64_t PeakResidentBytes(pid_t pid) {
+  std::ifstream status(absl::StrCat("/proc/", pid, "/status"));
+  std::string name;
+  while (status >> name) {
+    int64_t kib = 0;
+    if (name == "VmHWM:" && status >> kib) return kib * 1024;
+  }
+  return 0;
+}
+
+void ResetPeakResident(pid_t pid) { std::ofstream(absl::StrCat("/proc/", pid, "/clear_refs")) << 5; }
+
 absl::Duration CpuTime(pid_t pid) {
   clockid_t clock;
   timespec time{};

@@ -15,6 +15,10 @@ namespace meshgate::bench {
 // Resident memory; 0 where there is no such process.
 int64_t ResidentBytes(pid_t pid);
 
+// The most it has been since ResetPeakResident(), or since the process began.
+int64_t PeakResidentBytes(pid_t pid);
+void ResetPeakResident(pid_t pid);
+
 // CPU time so far, user and system.
 absl::Duration CpuTime(pid_t pid);
 

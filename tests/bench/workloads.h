@@ -3,6 +3,8 @@
 #ifndef MESHGATE_TESTS_BENCH_WORKLOADS_H_
 #define MESHGATE_TESTS_BENCH_WORKLOADS_H_
 
+#include <string>
+
 namespace meshgate::bench {
 
 // Sizes; 0 is the workload's own default, which --quick makes tiny.
@@ -18,8 +20,9 @@ struct Config {
   int changes = 0;           // slow_reader, fan_out, propagation: per run
   int value_bytes = 0;       // all but many_keys and stream_cost
   int write_rate = 0;        // many_keys: changes a second
-  int seconds = 0;           // unary, discover: how long calls are measured
+  int seconds = 0;           // unary, discover: how long calls are measured; floods: how long each lasts, 5 at most
   int idle_seconds = 0;      // many_keys, idle: how long the idle gateway is measured
+  std::string flood;         // floods: those whose name has this in it
   int patience_seconds = 0;  // most time that any one step may take
 
   int Or(int given, int normal, int tiny) const { return given > 0 ? given : quick ? tiny : normal; }
@@ -37,6 +40,10 @@ bool ManyKeys(const Config& config);
 
 // The gateway's memory by stream: idle and stalled, on connections of their own and shared, small values and large.
 bool StreamCost(const Config& config);
+
+// Peers that break HTTP/2's rules or stretch them: do they cost more than they may, do others feel them, and are they
+// stopped?
+bool Floods(const Config& config);
 
 }  // namespace meshgate::bench
 

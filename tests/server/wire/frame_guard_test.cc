@@ -131,7 +131,6 @@ TEST_F(FrameGuardTest, IgnoresTheReservedBit) {
 TEST_F(FrameGuardTest, EveryKindOfIdleFrameIsCounted) {
   const std::string kinds[] = {Frame(NGHTTP2_DATA, 0, 1),
                                Frame(NGHTTP2_PRIORITY, 0, 1, "12345"),
-                               Settings(),
                                Frame(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0),
                                Frame(NGHTTP2_PING, 0, 0, "12345678"),
                                Frame(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "12345678"),
@@ -144,6 +143,25 @@ TEST_F(FrameGuardTest, EveryKindOfIdleFrameIsCounted) {
     Feed(kPreface);
     EXPECT_EQ(Count(frame, 10'000), static_cast<int>(FrameGuard::kBurst)) << int{static_cast<uint8_t>(frame[3])};
     EXPECT_TRUE(guard_.flooded());
+  }
+}
+
+// Would break if a peer could have us go through all of its streams as often as it can send nine bytes, or if a client
+// that changes its windows now and then were cut off for that.
+TEST_F(FrameGuardTest, WhatConcernsEveryStreamIsCountedByItself) {
+  for (const std::string& frame : {Settings(), Frame(NGHTTP2_GOAWAY, 0, 0, Bytes32(0) + Bytes32(0))}) {
+    guard_ = FrameGuard();
+    Feed(kPreface);
+    guard_.OnSent(1'000'000);
+    EXPECT_EQ(Count(frame, 10'000), static_cast<int>(FrameGuard::kWideBurst));
+    EXPECT_TRUE(guard_.flooded());
+  }
+  guard_ = FrameGuard();
+  Feed(kPreface);
+  for (int second = 0; second < 1'000; ++second) {
+    now_ += absl::Seconds(1);
+    ASSERT_EQ(Count(Settings(), static_cast<int>(FrameGuard::kWidePerSecond)),
+              static_cast<int>(FrameGuard::kWidePerSecond));
   }
 }
 

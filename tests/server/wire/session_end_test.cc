@@ -195,6 +195,25 @@ TEST_F(SessionEndTest, RapidReset) {
   }
 }
 
+// Would break if a peer that reads nothing could pile up answers to streams beyond those that it may have: each of them
+// is refused, and takes many times the memory that it took to send.
+TEST_F(SessionEndTest, RefusedStreamsThatAreNotReadOf) {
+  options_.max_streams = 100;
+  Open();
+  // As long as the limit is not acknowledged, streams beyond it are not an error of the connection's.
+  session_ = std::make_unique<Session>(SessionEnvironment{&loop_, &options_, &factory_}, "", [] {});
+  ASSERT_TRUE(session_->Receive(kPreface + Settings()));
+  uint32_t id = 1;
+  const int ended = EndsAfter(
+      [&] {
+        // POST, http, /
+        id += 2;
+        return Frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, id, "\x83\x86\x84");
+      },
+      /*reads=*/false);
+  EXPECT_LE(ended, 6 * 100);
+}
+
 // Would break if any bytes could harm the process: what a client may send, with some of it changed.
 TEST_F(SessionEndTest, SurvivesAnyBytes) {
   std::string good;

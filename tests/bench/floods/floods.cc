@@ -1,0 +1,185 @@
+#include "tests/bench/floods/floods.h"
+
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "tests/bench/floods/bystanders.h"
+#include "tests/bench/load/stamp.h"
+#include "tests/bench/process_stats.h"
+#include "tests/bench/readers.h"
+#include "tests/bench/stats.h"
+#include "tests/bench/workloads.h"
+#include "tests/testing/gateway_process.h"
+
+namespace meshgate::bench {
+namespace {
+
+using ::meshgate::testing::ChildProcess;
+using ::meshgate::testing::GatewayProcess;
+
+// What must hold.
+constexpr double kMaxGrowthMib = 64;
+constexpr double kMaxSlowdown = 3;
+// Below it a p99 is the scheduler's rather than the gateway's.
+constexpr double kLeastMs = 1;
+
+constexpr size_t kQuietBytes = 1 << 10;
+constexpr double kMib = 1 << 20;
+
+struct Limits {
+  absl::Duration idle;
+  absl::Duration flood;
+  int64_t frames;
+  absl::Duration patience;
+  Bystanders::Sizes bystanders;
+};
+
+struct Result {
+  double growth_mib = 0;
+  double idle_ms = 0;
+  double flood_ms = 0;
+  bool watchers_served = false;
+  std::string failure;
+};
+
+// A gateway with a flood and its bystanders.
+class Measurement {
+ public:
+  explicit Measurement(const Limits& limits)
+      : limits_(limits),
+        gateway_({"--log_level=error"}, Quiet()),
+        bystanders_(gateway_.grpc_address(), kQuietKey, limits.bystanders) {}
+
+  Result Run(const Flood& flood, Attack* attack) {
+    Result result;
+    if (!Prepare()) {
+      result.failure = bystanders_.failure().empty() ? "the gateway can't be prepared" : bystanders_.failure();
+      return result;
+    }
+    result.idle_ms = Quantile(CallFor(limits_.idle), 0.99);
+    const int64_t before = ResidentBytes(pid());
+    ResetPeakResident(pid());
+    result.flood_ms = Quantile(CallDuring(flood, attack), 0.99);
+    result.growth_mib = std::max<double>(0, static_cast<double>(PeakResidentBytes(pid()) - before)) / kMib;
+    result.watchers_served = bystanders_.Settle(limits_.patience) && Put(kQuietKey, 2, kQuietBytes) &&
+                             bystanders_.WaitFor(2, limits_.patience);
+    result.failure = bystanders_.failure();
+    return result;
+  }
+
+  const std::string& address() const { return gateway_.grpc_address(); }
+
+ private:
+  // A gateway says what it refuses, which here is most.
+  static ChildProcess::Options Quiet() {
+    ChildProcess::Options options;
+    options.stderr_file = absl::StrCat(std::getenv("TEST_TMPDIR"), "/floods.log");
+    return options;
+  }
+
+  bool Prepare() {
+    if (!gateway_.listening()) return false;
+    writer_ = v1::ConfigService::NewStub(Connect(gateway_.grpc_address()));
+    return Put(kQuietKey, 1, kQuietBytes) && Put(kFloodedKey, 1, kFloodedBytes) &&
+           bystanders_.Open(1, limits_.patience);
+  }
+
+  bool Put(const std::string& key, uint64_t change, size_t bytes) {
+    grpc::ClientContext context;
+    v1::PutConfigRequest request;
+    request.set_key(key);
+    request.set_value(StampedValue(change, bytes));
+    v1::PutConfigResponse response;
+    return writer_->PutConfig(&context, request, &response).ok();
+  }
+
+  std::vector<double> CallFor(absl::Duration time) {
+    const absl::Time until = absl::Now() + time;
+    return bystanders_.Call([&] { return absl::Now() >= until; });
+  }
+
+  std::vector<double> CallDuring(const Flood& flood, Attack* attack) {
+    std::atomic<bool> over{false};
+    std::thread attacker([&] {
+      // Where the machine is full, those who measure go first.
+      setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 10);
+      attack->set_until(absl::Now() + limits_.flood);
+      flood.run(attack);
+      over = true;
+    });
+    std::vector<double> latencies = bystanders_.Call([&] { return over.load(); });
+    attacker.join();
+    return latencies;
+  }
+
+  pid_t pid() { return gateway_.process().pid(); }
+
+  const Limits limits_;
+  GatewayProcess gateway_;
+  std::unique_ptr<v1::ConfigService::Stub> writer_;
+  Bystanders bystanders_;
+};
+
+bool Measure(const Flood& flood, const Limits& limits) {
+  auto measurement = std::make_unique<Measurement>(limits);
+  Attack attack(measurement->address(), limits.frames);
+  const Result result = measurement->Run(flood, &attack);
+  const double slowdown = std::max(result.flood_ms, kLeastMs) / std::max(result.idle_ms, kLeastMs);
+  std::string wrong = result.failure;
+  const auto check = [&](bool held, const char* what) {
+    if (!held) absl::StrAppend(&wrong, wrong.empty() ? "" : "; ", what);
+  };
+  if (wrong.empty()) {
+    check(result.growth_mib <= kMaxGrowthMib, "memory");
+    check(slowdown <= kMaxSlowdown, "the others' p99");
+    check(!flood.must_end || attack.all_ended(), "not ended");
+    check(result.watchers_served, "watchers did not get a change afterwards");
+  }
+  const std::string frames = attack.most_before_end() > 0 ? absl::StrCat(attack.most_before_end()) : "-";
+  absl::PrintF("%-6s %-46s %6.1f %8.2f %8.2f %6.1f %6d %9d %7.1f %-7s %9s %s%s\n", wrong.empty() ? "ok" : "FAILED",
+               flood.name, result.growth_mib, result.idle_ms, result.flood_ms, slowdown, attack.connections(),
+               attack.frames(), static_cast<double>(attack.bytes()) / kMib, flood.must_end ? "end" : "bounded", frames,
+               attack.endings(), wrong.empty() ? "" : absl::StrCat("  (", wrong, ")"));
+  std::fflush(stdout);
+  return wrong.empty();
+}
+
+}  // namespace
+
+bool Floods(const Config& config) {
+  const Limits limits = {
+      absl::Seconds(config.quick ? 0.2 : 1),
+      config.seconds > 0 ? absl::Seconds(std::min(config.seconds, 5)) : absl::Seconds(config.quick ? 0.2 : 2),
+      config.quick ? 20'000 : 1'000'000,
+      absl::Seconds(config.Or(config.patience_seconds, 30, 30)),
+      {config.quick ? 5 : 50, 1000, config.quick ? 10 : 100, 10},
+  };
+  std::printf("floods: %d callers with %d calls a second of all, %d watchers\n", limits.bystanders.callers,
+              limits.bystanders.calls_per_second, limits.bystanders.streams);
+  std::printf("%-6s %-46s %6s %8s %8s %6s %6s %9s %7s %-7s %9s %s\n", "", "", "MiB", "p99 idle", "p99 ms", "ratio",
+              "conns", "frames", "MiB", "must", "ended at", "how");
+  bool passed = true;
+  for (const auto& list : {FrameFloods(), RequestFloods(), StreamFloods()}) {
+    for (const Flood& flood : list) {
+      if (!absl::StrContains(flood.name, config.flood)) continue;
+      passed = Measure(flood, limits) && passed;
+    }
+  }
+  return passed;
+}
+
+}  // namespace meshgate::bench
