@@ -24,14 +24,15 @@ Forwarder::Forwarder(grpc::Server* server, const Options& options)
     : options_(options), stub_(ChannelTo(server, options.max_message_bytes)) {}
 
 std::shared_ptr<Call> Forwarder::Start(Stream* stream) {
-  if (++*open_ > options_.max_calls) {
-    --*open_;
+  open_->Begin();
+  if (open_->open() > options_.max_calls) {
+    open_->End();
     stream->Finish({static_cast<int>(grpc::StatusCode::RESOURCE_EXHAUSTED),
                     absl::StrCat("more than ", options_.max_calls, " calls of this kind are open; try again later"),
                     {}});
     return nullptr;
   }
-  auto call = std::make_shared<ForwardedCall>(stream, [open = open_] { --*open; });
+  auto call = std::make_shared<ForwardedCall>(stream, [open = open_] { open->End(); });
   call->Start(&stub_);
   return call;
 }

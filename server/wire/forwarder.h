@@ -2,11 +2,12 @@
 #ifndef MESHGATE_SERVER_WIRE_FORWARDER_H_
 #define MESHGATE_SERVER_WIRE_FORWARDER_H_
 
-#include <atomic>
 #include <memory>
 
+#include "absl/time/time.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "grpcpp/server.h"
+#include "server/call_tracker.h"
 #include "server/wire/call.h"
 
 namespace meshgate::server::wire {
@@ -27,10 +28,13 @@ class Forwarder {
 
   std::shared_ptr<Call> Start(Stream* stream);
 
+  // Waits until gRPC is done with every call, which it tells on the calls' loops. All of them have been closed.
+  void WaitForCalls() { open_->WaitIdle(absl::InfiniteFuture()); }
+
  private:
   const Options options_;
   grpc::GenericStub stub_;
-  std::shared_ptr<std::atomic<int>> open_ = std::make_shared<std::atomic<int>>(0);
+  const std::shared_ptr<CallTracker> open_ = std::make_shared<CallTracker>();
 };
 
 }  // namespace meshgate::server::wire

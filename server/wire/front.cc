@@ -87,6 +87,19 @@ void Front::BeginDrain() {
   });
 }
 
+void Front::CloseConnections() {
+  // Behind what a drain has posted.
+  loops_.front()->Post([this] {
+    for (const auto& loop : loops_) {
+      EventLoop* const own = loop.get();
+      own->Post([own] {
+        const auto all = own->connections();
+        for (const auto& connection : all) connection->Close();
+      });
+    }
+  });
+}
+
 bool Front::WaitForConnections(absl::Time deadline) {
   MutexLock lock(mu_);
   while (connections_ > 0) {

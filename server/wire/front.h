@@ -47,7 +47,9 @@ class Front {
   void BeginDrain();
   // Waits until no connection is left, at most until `deadline` on the wall clock; returns whether none is.
   bool WaitForConnections(absl::Time deadline);
-  // Closes what is left, and ends the threads. Idempotent.
+  // Closes what is left, soon. After BeginDrain().
+  void CloseConnections();
+  // The same, and ends the threads. Idempotent.
   void Stop();
 
  private:

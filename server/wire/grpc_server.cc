@@ -100,9 +100,11 @@ void GrpcServer::FinishShutdown() {
     server_->Shutdown(absl::ToChronoTime(absl::Now()));
     front_->WaitForConnections(absl::Now() + kGraceAfterLastCall);
   }
-  // The loops run until gRPC has called back for the last time.
   server_->Shutdown(absl::ToChronoTime(absl::Now()));
-  // Its loops stay: what is dropped elsewhere later may still want to be answered there.
+  // The loops run until gRPC has called back for the last time, and stay: what is dropped elsewhere later may still
+  // want to be answered there.
+  front_->CloseConnections();
+  forwarder_.WaitForCalls();
   front_->Stop();
 }
 

@@ -1,8 +1,10 @@
 // Three servers that lose their leader, and their quorum.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
+#include "tests/fault/witness.h"
 #include "tests/fault/world.h"
 #include "tests/testing/consul_cluster.h"
 
@@ -26,6 +28,7 @@ TEST(FaultMatrix, LeaderLost) {
   world.RunLoad(Pick(absl::Seconds(1), absl::Seconds(5)));
   world.Settle();
   Outage outage{world.history().Now()};
+  Witness witness(survivor.url());
   cluster.server(*leader).Kill();
   world.RunLoad(absl::ZeroDuration());
   const auto next = cluster.AwaitLeader(Follower(*leader), {*leader});
@@ -36,6 +39,7 @@ TEST(FaultMatrix, LeaderLost) {
   world.Canary(Pick(absl::Seconds(15), absl::Seconds(1)));
   outage.end = world.history().Now();
   outage.told = false;  // The election may be over before a second query has failed.
+  outage.times = std::max(1, witness.Stop());
   world.Add("stale and recovery", CheckStalePairs(world.history().record(), outage));
 
   world.RunLoad(absl::ZeroDuration());

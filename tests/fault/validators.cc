@@ -270,7 +270,7 @@ Violations CheckStalePairs(const Record& record, const Outage& outage) {
     }
     if (!spans || broken) continue;
     ++judged;
-    if (stale > 1 || (outage.told && stale != 1)) {
+    if (stale > outage.times || (outage.told && stale == 0)) {
       found.push_back(absl::StrCat(log.name, " was told ", stale, " times that it is stale"));
     }
     if (recovered != stale) {

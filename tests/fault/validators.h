@@ -54,10 +54,12 @@ struct Outage {
   absl::Duration end = absl::InfiniteDuration();
   // False: too short to have to be told.
   bool told = true;
+  // How many there were in this time, at most.
+  int times = 1;
 };
 
 // From `begin` to `end` each stream that spans it says once that it is stale, and once that this is over. (May be
-// silent where it need not be told.) At least one stream spans it.
+// silent where it need not be told; oftener only where there were more outages.) At least one stream spans it.
 Violations CheckStalePairs(const Record& record, const Outage& outage);
 
 // Where a single write reached every reader in time. `name` was put once, with `value`, beginning at `begin`.

@@ -334,6 +334,9 @@ TEST(ValidatorsTest, StalePairs) {
   flaps.Events(9, {}, true).Events(9, {}, false);
   EXPECT_THAT(CheckStalePairs(flaps.record(), outage), ElementsAre(HasSubstr("2 times that it is stale")));
   EXPECT_THAT(CheckStalePairs(flaps.record(), brief), ElementsAre(HasSubstr("2 times that it is stale")));
+  Outage twice = brief;
+  twice.times = 2;
+  EXPECT_THAT(CheckStalePairs(flaps.record(), twice), IsEmpty());
   // Only whole streams count, and there has to be one.
   EXPECT_THAT(CheckStalePairs(story.record(), {At(0)}), ElementsAre(HasSubstr("nothing was judged")));
 }

@@ -60,6 +60,9 @@ TEST(OptionsTest, Defaults) {
   EXPECT_EQ(o.watch_write_timeout, absl::Minutes(2));
   EXPECT_EQ(o.grpc_keepalive_time, absl::Seconds(60));
   EXPECT_EQ(o.grpc_keepalive_timeout, absl::Seconds(20));
+  EXPECT_EQ(o.grpc_max_connection_age, absl::ZeroDuration());
+  EXPECT_EQ(o.grpc_max_connection_age_grace, absl::Seconds(10));
+  EXPECT_EQ(o.grpc_threads, 0);
   EXPECT_EQ(o.drain_timeout, absl::Seconds(5));
   EXPECT_EQ(o.data_dir, "/home/m/.local/state/meshgate");
   EXPECT_EQ(Must({}, {{"HOME", "/home/m"}, {"XDG_STATE_HOME", "/s"}}).data_dir, "/s/meshgate");
@@ -90,20 +93,35 @@ TEST(OptionsTest, Precedence) {
 
 // Would break if an option could not be set from one of the three places.
 TEST(OptionsTest, EveryOptionFromEverySource) {
-  const std::map<std::string, std::string> values = {{"backend", "consul"},           {"data_dir", "/d"},
-                                                     {"grpc_listen", "0.0.0.0:1"},    {"http_listen", "[::1]:2"},
-                                                     {"consul_address", "c:8500"},    {"consul_token_file", "/t"},
-                                                     {"consul_ca_file", "/ca"},       {"consul_cert_file", "/c"},
-                                                     {"consul_key_file", "/k"},       {"consul_tls_verify", "false"},
-                                                     {"consul_max_connections", "9"}, {"consul_wait", "1m30s"},
-                                                     {"watch_linger", "7s"},          {"drain_timeout", "9s"},
-                                                     {"drain_delay", "1s"},           {"worker_threads", "3"},
-                                                     {"log_level", "debug"},          {"log_format", "json"}};
+  const std::map<std::string, std::string> values = {{"backend", "consul"},
+                                                     {"data_dir", "/d"},
+                                                     {"grpc_max_connection_age", "30m"},
+                                                     {"grpc_max_connection_age_grace", "2s"},
+                                                     {"grpc_threads", "4"},
+                                                     {"grpc_listen", "0.0.0.0:1"},
+                                                     {"http_listen", "[::1]:2"},
+                                                     {"consul_address", "c:8500"},
+                                                     {"consul_token_file", "/t"},
+                                                     {"consul_ca_file", "/ca"},
+                                                     {"consul_cert_file", "/c"},
+                                                     {"consul_key_file", "/k"},
+                                                     {"consul_tls_verify", "false"},
+                                                     {"consul_max_connections", "9"},
+                                                     {"consul_wait", "1m30s"},
+                                                     {"watch_linger", "7s"},
+                                                     {"drain_timeout", "9s"},
+                                                     {"drain_delay", "1s"},
+                                                     {"worker_threads", "3"},
+                                                     {"log_level", "debug"},
+                                                     {"log_format", "json"}};
   const auto check = [](const Options& o) {
     EXPECT_EQ(o.backend, BackendKind::kConsul);
     EXPECT_EQ(o.data_dir, "/d");
     EXPECT_THAT(o.grpc_listen, ElementsAre("0.0.0.0:1"));
     EXPECT_EQ(o.http_listen, "[::1]:2");
+    EXPECT_EQ(o.grpc_max_connection_age, absl::Minutes(30));
+    EXPECT_EQ(o.grpc_max_connection_age_grace, absl::Seconds(2));
+    EXPECT_EQ(o.grpc_threads, 4);
     EXPECT_EQ(o.consul_address, "http://c:8500");
     EXPECT_EQ(o.consul_token_file, "/t");
     EXPECT_EQ(o.consul_ca_file, "/ca");
@@ -156,6 +174,9 @@ TEST(OptionsTest, MistakesNameSourceAndRemedy) {
       {{}, {{"MESHGATE_BACKEND", "etcd"}}, "environment MESHGATE_BACKEND: \"etcd\" is not one of embedded, consul"},
       {{"--consul_max_connections=1"}, {}, "a whole number between 2 and 10000"},
       {{"--consul_max_connections=12x"}, {}, "a whole number"},
+      {{"--grpc_threads=257"}, {}, "a whole number between 0 and 256"},
+      {{"--grpc_max_connection_age=-1s"}, {}, "a duration between 0 and 8760h"},
+      {{"--grpc_max_connection_age_grace=25h"}, {}, "a duration between 0 and 24h"},
       {{"--grpc_listen=:50051"}, {}, "HOST:PORT"},
       {{"--grpc_listen=1.2.3.4:99999"}, {}, "HOST:PORT"},
       {{"--grpc_listen=1.2.3.4:+1"}, {}, "HOST:PORT"},
