@@ -134,7 +134,8 @@ class Measurement {
   Bystanders bystanders_;
 };
 
-bool Measure(const Flood& flood, const Limits& limits) {
+// `judged`: the figures count, too.
+bool Measure(const Flood& flood, const Limits& limits, bool judged) {
   auto measurement = std::make_unique<Measurement>(limits);
   Attack attack(measurement->address(), limits.frames);
   const Result result = measurement->Run(flood, &attack);
@@ -143,11 +144,11 @@ bool Measure(const Flood& flood, const Limits& limits) {
   const auto check = [&](bool held, const char* what) {
     if (!held) absl::StrAppend(&wrong, wrong.empty() ? "" : "; ", what);
   };
-  if (wrong.empty()) {
+  if (wrong.empty()) check(result.watchers_served, "watchers did not get a change afterwards");
+  if (judged && wrong.empty()) {
     check(result.growth_mib <= kMaxGrowthMib, "memory");
     check(slowdown <= kMaxSlowdown, "the others' p99");
     check(!flood.must_end || attack.all_ended(), "not ended");
-    check(result.watchers_served, "watchers did not get a change afterwards");
   }
   const std::string frames = attack.most_before_end() > 0 ? absl::StrCat(attack.most_before_end()) : "-";
   absl::PrintF("%-6s %-46s %6.1f %8.2f %8.2f %6.1f %6d %9d %7.1f %-7s %9s %s%s\n", wrong.empty() ? "ok" : "FAILED",
@@ -176,7 +177,7 @@ bool Floods(const Config& config) {
   for (const auto& list : {FrameFloods(), RequestFloods(), StreamFloods()}) {
     for (const Flood& flood : list) {
       if (!absl::StrContains(flood.name, config.flood)) continue;
-      passed = Measure(flood, limits) && passed;
+      passed = Measure(flood, limits, !config.quick) && passed;
     }
   }
   return passed;
