@@ -14,11 +14,6 @@ namespace {
 constexpr size_t kReserveAtMost = 64 << 10;
 constexpr size_t kUnpackStep = 64 << 10;
 
-// Unpacking takes ten milliseconds for a MiB, in which the loop does nothing else, and may take as little as a KiB to
-// ask for: beyond what the largest legal request takes, messages may not be packed more densely than real ones are.
-constexpr size_t kUnpackFreely = 576 << 10;
-constexpr size_t kMaxDensity = 64;
-
 absl::Status TooLarge(size_t bytes, size_t max) {
   // Word for word what gRPC's own server says.
   return absl::ResourceExhaustedError(absl::StrCat("Received message larger than max (", bytes, " vs. ", max, ")"));
@@ -78,10 +73,9 @@ absl::Status MessageReader::Unpack(std::string* message) const {
   }
   z.next_in = reinterpret_cast<Bytef*>(message->data());
   z.avail_in = static_cast<uInt>(message->size());
-  const size_t max = std::min(max_bytes_, std::max(kUnpackFreely, kMaxDensity * message->size()));
   std::string out;
   int result = Z_OK;
-  while (result == Z_OK && out.size() <= max) {
+  while (result == Z_OK && out.size() <= max_bytes_) {
     const size_t had = out.size();
     out.resize(had + kUnpackStep);
     z.next_out = reinterpret_cast<Bytef*>(out.data() + had);
@@ -91,10 +85,6 @@ absl::Status MessageReader::Unpack(std::string* message) const {
   }
   inflateEnd(&z);
   if (out.size() > max_bytes_) return TooLarge(out.size(), max_bytes_);
-  if (out.size() > max) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("a message of ", message->size(), " bytes unpacks to more than ", max, "; send it as it is"));
-  }
   if (result != Z_STREAM_END) return absl::InternalError("a compressed message does not decompress");
   *message = std::move(out);
   return absl::OkStatus();

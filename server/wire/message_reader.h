@@ -25,7 +25,6 @@ std::optional<Encoding> ParseEncoding(std::string_view grpc_encoding);
 inline constexpr size_t kPrefixBytes = 5;
 
 // Puts messages together and decompresses them, never holding more than `max_bytes` of one, on the wire or unpacked.
-// Large ones may not be packed beyond reason.
 // Not thread-safe.
 class MessageReader {
  public:
