@@ -32,7 +32,7 @@ struct SessionOptions {
   uint32_t max_streams = 4096;
   // Of requests that are not complete, and of answers that are not taken; a loop has such a limit for all, too. Calls
   // that would exceed it fail. What is sent to many is not counted.
-  size_t max_held_bytes = 64 << 20;
+  size_t max_held_bytes = 24 << 20;
   // Clients may ping this often; those that do so oftener three times in a row get their connection closed. Go's and
   // Java's ping every 10 s at most, whatever they are told; the rest is room for pings that a network lets bunch up.
   absl::Duration least_ping_interval = absl::Seconds(5);
