@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -127,6 +129,32 @@ TEST(RegistryTest, CountsWhatIsReported) {
   EXPECT_THAT(text, HasSubstr(R"(meshgate_watch_propagation_seconds_bucket{kind="key",le="0.00025"} 0)"));
 }
 
+// Would break if a change for many readers were counted as another than as many changes for one: in the wrong bucket,
+// at its edge, beyond the last, or with another sum.
+TEST(RegistryTest, ManyReadersOfAChangeAtOnce) {
+  Registry together("1", "embedded"), single("1", "embedded");
+  for (const absl::Duration took :
+       {absl::ZeroDuration(), absl::Microseconds(100), absl::Milliseconds(3), absl::Seconds(10), absl::Seconds(11)}) {
+    together.watch_reporter()->OnPropagation(TargetKind::kKey, took, 1'000);
+    for (int i = 0; i < 1'000; ++i) single.watch_reporter()->OnPropagation(TargetKind::kKey, took, 1);
+  }
+  const auto propagation = [](const std::string& text) {
+    std::string out;
+    for (size_t at = 0; (at = text.find("meshgate_watch_propagation_seconds_", at)) != std::string::npos; ++at) {
+      std::string line = text.substr(at, text.find('\n', at) - at);
+      // Floating point: the sum to the millisecond.
+      if (line.find("_sum") != std::string::npos) {
+        const size_t value = line.rfind(' ');
+        line = line.substr(0, value) + " " + std::to_string(std::lround(std::stod(line.substr(value)) * 1'000));
+      }
+      out += line + "\n";
+    }
+    return out;
+  };
+  EXPECT_EQ(propagation(together.Scrape()), propagation(single.Scrape()));
+  EXPECT_THAT(together.Scrape(), HasSubstr(R"(meshgate_watch_propagation_seconds_count{kind="key"} 5000)"));
+}
+
 // Would break if a call were counted under the wrong code, or a second look-up of a method reset or split its series.
 TEST(RegistryTest, CountsCallsByMethodAndCode) {
   Registry registry("1", "embedded");
@@ -134,7 +162,7 @@ TEST(RegistryTest, CountsCallsByMethodAndCode) {
   m->OnStarted();
   m->OnReceived();
   m->OnSent();
-  m->OnSent();
+  m->OnSent(40);
   m->OnHandled(14, absl::Milliseconds(20));
   m->OnHandled(99, absl::Milliseconds(20));
   EXPECT_EQ(registry.rpc_reporter()->Method(RpcReporter::Type::kServerStream, "a.B", "Watch"), m);
@@ -142,7 +170,7 @@ TEST(RegistryTest, CountsCallsByMethodAndCode) {
   const std::string labels = R"(grpc_method="Watch",grpc_service="a.B",grpc_type="server_stream")";
   EXPECT_THAT(text, HasSubstr("grpc_server_started_total{" + labels + "} 1\n"));
   EXPECT_THAT(text, HasSubstr("grpc_server_msg_received_total{" + labels + "} 1\n"));
-  EXPECT_THAT(text, HasSubstr("grpc_server_msg_sent_total{" + labels + "} 2\n"));
+  EXPECT_THAT(text, HasSubstr("grpc_server_msg_sent_total{" + labels + "} 41\n"));
   EXPECT_THAT(text, HasSubstr("grpc_server_handled_total{grpc_code=\"Unavailable\"," + labels + "} 1\n"));
   EXPECT_THAT(text, HasSubstr("grpc_server_handled_total{grpc_code=\"Unknown\"," + labels + "} 1\n"));
   EXPECT_THAT(text, HasSubstr("grpc_server_handling_seconds_bucket{" + labels + ",le=\"0.025\"} 2\n"));

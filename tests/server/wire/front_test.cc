@@ -24,13 +24,14 @@ using ::testing::ElementsAre;
 using testing::H2Client;
 using testing::H2Socket;
 
-// Says what it hears, and ends when its caller does.
+// Says what it hears, and ends when its caller does; at /large it has more to say than any socket takes.
 class Echo final : public Call {
  public:
   Echo(Stream* stream, std::atomic<int>* open) : stream_(stream), open_(open) {
     ++*open_;
-    if (stream->head().path == "/large") to_send_.assign(1'000, std::string(1 << 20, 'x'));
-    if (!to_send_.empty()) stream->Ready();
+    if (stream->head().path != "/large") return;
+    large_ = std::make_shared<const std::string>(1 << 20, 'x');
+    stream->Ready();
   }
   ~Echo() override { EXPECT_TRUE(closed_); }
 
@@ -40,7 +41,7 @@ class Echo final : public Call {
   }
   void OnHalfClose() override { stream_->Finish({}); }
   SharedBytes NextMessage() override {
-    if (to_send_.empty()) return nullptr;
+    if (to_send_.empty()) return large_;
     auto message = std::make_shared<const std::string>(std::move(to_send_.front()));
     to_send_.pop_front();
     return message;
@@ -55,6 +56,7 @@ class Echo final : public Call {
   Stream* const stream_;
   std::atomic<int>* const open_;
   std::deque<std::string> to_send_;
+  SharedBytes large_;
   bool closed_ = false;
 };
 
@@ -223,6 +225,8 @@ TEST_F(FrontTest, AConnectionAges) {
 
 // Would break if a peer that does not even read its socket could hold its connection for good.
 TEST_F(FrontTest, ASocketThatStallsIsClosed) {
+  // Not by this.
+  options_.connection.keepalive_time = absl::InfiniteDuration();
   Start();
   auto peer = Connect(1 << 30, 4 << 10);
   peer->client().OpenWindow(0, 1 << 30);

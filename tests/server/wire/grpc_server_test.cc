@@ -158,7 +158,7 @@ TEST_F(GrpcServerTest, ListensOnSeveralAddresses) {
   // Relative, because the path of a socket has at most 107 characters.
   std::filesystem::current_path(::testing::TempDir());
   wire::GrpcServerOptions options;
-  options.front.listen = {"127.0.0.1:0", "unix:socket", "localhost:0"};
+  options.front.listen = {"127.0.0.1:0", "unix:socket"};
   auto server = Start(options);
   ASSERT_TRUE(server.ok()) << server.status();
   for (const std::string& address : (*server)->addresses()) {

@@ -116,7 +116,7 @@ TEST_P(PackedTest, MayBeAsLargeAsTheLimit) {
 
 // Would break if a few bytes could become a gigabyte.
 TEST_P(PackedTest, Bomb) {
-  const std::string bomb = Framed(Packed(std::string(64 << 20, 0), GetParam()), 1);
+  const std::string bomb = Framed(Packed(std::string(16 << 20, 0), GetParam()), 1);
   ASSERT_LT(bomb.size(), size_t{100'000});
   const Result result = Read({bomb}, GetParam());
   EXPECT_EQ(result.status.code(), absl::StatusCode::kResourceExhausted);
@@ -137,7 +137,8 @@ TEST_P(PackedTest, Garbage) {
     bad[random() % bad.size()] ^= static_cast<char>(1 + random() % 255);
     const Result result = Read({Framed(bad, 1)}, GetParam());
     // A checksum covers all but parts of gzip's header.
-    if (result.status.ok()) ASSERT_THAT(result.messages, ElementsAre("some text that is long enough"));
+    if (!result.status.ok()) continue;
+    ASSERT_THAT(result.messages, ElementsAre("some text that is long enough"));
   }
 }
 
