@@ -186,20 +186,19 @@ void ForwardedCall::OnReadDone(bool ok) {
     message->append(reinterpret_cast<const char*>(slice.begin()), slice.size());
   }
   reading_.Clear();
-  bool paused;
   {
     MutexLock lock(mu_);
     unsent_bytes_ += message->size();
-    paused = read_paused_ = unsent_bytes_ >= kBacklogBytes;
   }
-  // Before the next read is started, which another thread may see the end of.
+  // Before the next read is started, here or by who sees the pause: another thread may see its end.
   Post([this, message = std::move(message)]() mutable {
     if (stream_ == nullptr) return;
     to_send_.push_back(std::move(message));
     if (headers_came_) stream_->Ready();
   });
-  if (paused) return;
   MutexLock lock(mu_);
+  read_paused_ = unsent_bytes_ >= kBacklogBytes;
+  if (read_paused_) return;
   if (!let_go_) StartRead(&reading_);
 }
 
