@@ -10,8 +10,6 @@
 namespace meshgate::server::wire {
 namespace {
 
-// A message's memory is taken as it comes, not as it is announced.
-constexpr size_t kReserveAtMost = 64 << 10;
 constexpr size_t kUnpackStep = 64 << 10;
 
 absl::Status TooLarge(size_t bytes, size_t max) {
@@ -39,6 +37,7 @@ absl::Status MessageReader::Add(std::string_view bytes, absl::FunctionRef<bool(s
       if (absl::Status status = OnPrefix(); !status.ok()) return status;
     }
     const size_t taken = std::min(bytes.size(), length_ - message_.size());
+    MakeRoom(message_.size() + taken);
     message_.append(bytes.data(), taken);
     bytes.remove_prefix(taken);
     if (message_.size() < length_) return absl::OkStatus();
@@ -62,6 +61,16 @@ absl::Status MessageReader::OnPrefix() {
   if (length_ > max_bytes_) return TooLarge(length_, max_bytes_);
   message_.reserve(std::min(length_, kReserveAtMost));
   return absl::OkStatus();
+}
+
+// By doubling, as a string grows by itself, but not beyond what the message will be: of many that are under way half
+// would be room for nothing.
+void MessageReader::MakeRoom(size_t bytes) {
+  if (bytes <= message_.capacity()) return;
+  std::string larger;
+  larger.reserve(std::min(length_, std::max(bytes, 2 * message_.capacity())));
+  larger.append(message_);
+  message_.swap(larger);
 }
 
 absl::Status MessageReader::Unpack(std::string* message) const {

@@ -34,14 +34,18 @@ class MessageReader {
   // RESOURCE_EXHAUSTED for one that is too large, INTERNAL for what is no message.
   absl::Status Add(std::string_view bytes, absl::FunctionRef<bool(std::string message)> each);
 
-  // Of a message that is not complete.
-  size_t held_bytes() const { return message_.size(); }
+  // What a message that is not complete takes.
+  size_t held_bytes() const { return message_.size() <= kReserveAtMost ? message_.size() : message_.capacity(); }
 
   // Whether the input may end here.
   bool AtBoundary() const { return prefix_held_ == 0; }
 
  private:
+  // A message's memory is taken as it comes, not as it is announced.
+  static constexpr size_t kReserveAtMost = 64 << 10;
+
   absl::Status OnPrefix();
+  void MakeRoom(size_t bytes);
   absl::Status Unpack(std::string* message) const;
 
   const Encoding encoding_;
