@@ -25,7 +25,7 @@ class RawConnection {
   // Takes what comes. False when the server has ended the connection.
   bool Listen(absl::Duration time);
 
-  // A GOAWAY with an error, the end of the socket, or that it has taken nothing for a while.
+  // A GOAWAY with an error, the end of the socket, or, where nothing is read, that it has taken nothing for a while.
   bool ended() const { return goaway_.has_value() || closed_ || deaf_; }
   // "GOAWAY 11", "closed", "not read", "open".
   std::string ending() const;
