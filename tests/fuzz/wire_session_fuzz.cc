@@ -23,7 +23,10 @@ class FuzzCall final : public Call {
   FuzzCall(Stream* stream, Choices* choices) : stream_(stream), choices_(choices) {
     if (choices_->OneIn(4)) stream->SetHeaders({{"x-request-id", "1"}});
     if (choices_->OneIn(4)) stream->SendHeaders({{"x-more-bin", "AAAA"}});
-    if (choices_->OneIn(16)) stream->Finish({3, "no % \xff", {}});
+    if (!choices_->OneIn(16)) return;
+    stream->Finish({3, "no % \xff", {}});
+    // Who ends it at once is not told of it.
+    stream_ = nullptr;
   }
   ~FuzzCall() override { MESHGATE_FUZZ_CHECK(stream_ == nullptr); }
 
