@@ -1,0 +1,165 @@
+// Who subscribes to a topic: each is led from its own mark.
+#include <algorithm>
+#include <utility>
+
+#include "consul/watch/topic.h"
+
+namespace meshgate::consul {
+namespace {
+
+// How long a reader is kept from an older state than the one it came back with. Gateways in front of one Consul are
+// milliseconds apart; it takes longer where Consul hangs, and then the reader loses nothing by hearing nothing, as
+// those who stayed do. As long as a blocking query may by default.
+constexpr absl::Duration kCatchUpWithin = absl::Seconds(30);
+
+}  // namespace
+
+class Topic::Reader final : public Subscription {
+ public:
+  Reader(std::shared_ptr<Topic> topic, Audience* audience, size_t place)
+      : topic_(std::move(topic)), audience_(audience), place_(place) {}
+  ~Reader() override { topic_->Leave(*this); }
+
+  absl::StatusOr<SharedMessage> Next(NextMemo* memo) override { return topic_->NextFor(*this, memo); }
+  SharedMessage Progress() override { return topic_->ProgressFor(*this); }
+  TargetKind kind() const override { return topic_->target_.kind; }
+
+ private:
+  friend class Topic;
+
+  const std::shared_ptr<Topic> topic_;
+  Audience* const audience_;
+  // Guarded by the topic's lock; the mark only while it is catching up, otherwise it is the reader's thread's.
+  size_t place_;
+  Feed::Mark mark_;
+  // In catching_up_; 0: it is not, and never will be. Constant once the reader is out of Subscribe().
+  uint64_t catch_up_ = 0;
+  Scheduler::TimerId catch_up_timer_ = 0;
+};
+
+std::unique_ptr<Subscription> Topic::Subscribe(const View& view, std::optional<ResumeToken> resume,
+                                               std::weak_ptr<Subscriber> subscriber) {
+  reporter_->OnStreams(target_.kind, +1);
+  std::unique_ptr<Reader> reader;
+  std::weak_ptr<Subscriber> wake;
+  uint64_t catch_up = 0;
+  {
+    MutexLock lock(mu_);
+    Audience& audience = AudienceLocked(view);
+    reader = std::make_unique<Reader>(shared_from_this(), &audience, audience.readers.size());
+    reader->mark_.resume = resume;
+    if (state_ != nullptr || stale_since_.has_value() || !failed_.ok()) wake = subscriber;
+    audience.readers.emplace_back(reader.get(), std::move(subscriber));
+    ++users_;
+    if (!stopped_ && audience.feed.IsBehind(reader->mark_)) {
+      catch_up = next_waiter_++;
+      reader->mark_.waits = true;
+      reader->catch_up_ = catch_up;
+      reader->catch_up_timer_ =
+          scheduler_->After(kCatchUpWithin, [self = shared_from_this(), catch_up] { self->EndCatchUp(catch_up); });
+      catching_up_[catch_up] = reader.get();
+    }
+  }
+  WakeAll({wake});
+  if (catch_up != 0) AwaitCatchUp(catch_up, view, *resume);
+  return reader;
+}
+
+void Topic::AwaitCatchUp(uint64_t number, const View& view, const ResumeToken& held) {
+  fresh_reads_->Read([self = shared_from_this(), number, view, held](absl::StatusOr<Fetched> fetched) {
+    if (!fetched.ok() || fetched->meta.index.value_or(0) >= held.index) return;
+    // A query that others share may have told the same state with a higher index.
+    const TargetKind kind = self->target_.kind;
+    if (DigestOf(kind, *Filter(kind, fetched->state, view)) != held.digest) self->EndCatchUp(number);
+  });
+}
+
+void Topic::EndCatchUp(uint64_t number) {
+  std::weak_ptr<Subscriber> wake;
+  {
+    MutexLock lock(mu_);
+    auto it = catching_up_.find(number);
+    if (it == catching_up_.end()) return;
+    Reader& reader = *it->second;
+    reader.mark_.waits = false;
+    wake = reader.audience_->readers[reader.place_].second;
+    catching_up_.erase(it);
+  }
+  WakeAll({wake});
+}
+
+Topic::Audience& Topic::AudienceLocked(const View& view) {
+  for (auto& audience : audiences_) {
+    if (audience->feed.view() == view) return *audience;
+  }
+  audiences_.push_back(std::make_unique<Audience>(Feed(target_.kind, view, options_.ring_events, options_.ring_bytes)));
+  Feed& feed = audiences_.back()->feed;
+  if (state_ != nullptr) feed.Publish(state_, nullptr, index_, confirmed_, /*continuity_lost=*/false);
+  feed.SetStale(stale_since_);
+  // It may stand where one was that a memo knows.
+  NewVersionLocked();
+  return *audiences_.back();
+}
+
+void Topic::Leave(Reader& reader) {
+  reporter_->OnStreams(target_.kind, -1);
+  {
+    MutexLock lock(mu_);
+    Audience* audience = reader.audience_;
+    auto& readers = audience->readers;
+    readers[reader.place_] = std::move(readers.back());
+    readers[reader.place_].first->place_ = reader.place_;
+    readers.pop_back();
+    --users_;
+    if (reader.catch_up_ != 0) {
+      catching_up_.erase(reader.catch_up_);
+      scheduler_->Cancel(reader.catch_up_timer_);
+    }
+    // A view that nobody has is not kept up to date; the first one costs nothing extra.
+    if (readers.empty() && audiences_.size() > 1) {
+      audiences_.erase(std::find_if(audiences_.begin(), audiences_.end(),
+                                    [audience](const auto& a) { return a.get() == audience; }));
+    }
+  }
+  TellOwnerIfUnused();
+}
+
+absl::StatusOr<SharedMessage> Topic::NextFor(Reader& reader, NextMemo* memo) {
+  Feed::Mark& mark = reader.mark_;
+  // A mark with a past of its own is led back on its own; a message that tells how stale it is ages.
+  const bool plain = memo != nullptr && reader.catch_up_ == 0 && !mark.resume.has_value() && !mark.told_stale;
+  if (plain && memo->audience_ == reader.audience_ && memo->version_ == version_.load(std::memory_order_acquire) &&
+      memo->sequence_ == mark.sequence && memo->epoch_ == mark.epoch) {
+    mark.sequence = memo->sequence_after_;
+    mark.epoch = memo->epoch_after_;
+    if (memo->merged_ > 0) reporter_->OnMerged(target_.kind, memo->merged_);
+    return memo->message_;
+  }
+  int64_t merged = 0;
+  SharedMessage message;
+  {
+    MutexLock lock(mu_);
+    if (!failed_.ok()) return failed_;
+    const Feed::Mark before = mark;
+    message = reader.audience_->feed.Next(mark, scheduler_->Now(), merged);
+    if (plain && !mark.told_stale) {
+      memo->audience_ = reader.audience_;
+      memo->version_ = version_.load(std::memory_order_relaxed);
+      memo->sequence_ = before.sequence;
+      memo->epoch_ = before.epoch;
+      memo->sequence_after_ = mark.sequence;
+      memo->epoch_after_ = mark.epoch;
+      memo->merged_ = merged;
+      memo->message_ = message;
+    }
+  }
+  if (merged > 0) reporter_->OnMerged(target_.kind, merged);
+  return message;
+}
+
+SharedMessage Topic::ProgressFor(Reader& reader) {
+  MutexLock lock(mu_);
+  return reader.audience_->feed.Progress(reader.mark_, scheduler_->Now());
+}
+
+}  // namespace meshgate::consul
