@@ -1,8 +1,5 @@
 #include "tests/testing/scripted_agent.h"
 
-#include <arpa/inet.h>
-#include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -11,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "tests/testing/loopback.h"
 #include "tests/testing/tiny_http_server.h"
 
 namespace meshgate::testing {
@@ -21,19 +19,7 @@ constexpr absl::Duration kBound = absl::Seconds(30);
 }  // namespace
 
 ScriptedAgent::ScriptedAgent(Script script, uint16_t port) : script_(std::move(script)) {
-  listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const int yes = 1;
-  // Connections of the one who listened before may linger.
-  setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(port);
-  socklen_t size = sizeof(address);
-  EXPECT_EQ(bind(listener_, reinterpret_cast<sockaddr*>(&address), size), 0);
-  EXPECT_EQ(listen(listener_, 128), 0);
-  EXPECT_EQ(getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size), 0);
-  port_ = ntohs(address.sin_port);
+  listener_ = ListenOnLoopback(port, &port_);
   acceptor_ = std::thread([this] { Serve(); });
 }
 

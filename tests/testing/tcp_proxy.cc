@@ -1,8 +1,6 @@
 #include "tests/testing/tcp_proxy.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -17,6 +15,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "tests/testing/loopback.h"
 
 namespace meshgate::testing {
 namespace {
@@ -29,14 +28,6 @@ constexpr auto kDripEvery = std::chrono::milliseconds(10);
 constexpr size_t kDrip = 16;
 // What one side may be ahead of the other.
 constexpr size_t kAhead = 1 << 20;
-
-sockaddr_in Loopback(uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return address;
-}
 
 // With a reset instead of an orderly end.
 void Break(int fd) {
@@ -313,14 +304,8 @@ class TcpProxy::Loop {
 };
 
 TcpProxy::TcpProxy(uint16_t upstream_port) : wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
-  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  sockaddr_in address = Loopback(0);
-  socklen_t size = sizeof address;
-  if (bind(listener, reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(listener, 512) != 0 ||
-      getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    abort();
-  }
-  port_ = ntohs(address.sin_port);
+  const int listener = ListenOnLoopback(0, &port_);
+  fcntl(listener, F_SETFL, O_NONBLOCK);
   loop_ = std::make_unique<Loop>(this, listener, upstream_port);
   thread_ = std::thread([this] { loop_->Run(); });
 }

@@ -1,8 +1,6 @@
 #include "tests/testing/vanishing_proxy.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,28 +10,15 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "tests/testing/loopback.h"
 
 namespace meshgate::testing {
-namespace {
-
-sockaddr_in Loopback(uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(port);
-  return address;
-}
-
-}  // namespace
 
 VanishingProxy::VanishingProxy(const std::string& target) : target_(target) {
   if (pipe2(stop_, O_CLOEXEC) != 0) abort();
-  listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address = Loopback(0);
-  socklen_t size = sizeof(address);
-  if (bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(listener_, 64) != 0) return;
-  getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
-  address_ = absl::StrCat("127.0.0.1:", ntohs(address.sin_port));
+  uint16_t port = 0;
+  listener_ = ListenOnLoopback(0, &port);
+  address_ = absl::StrCat("127.0.0.1:", port);
   thread_ = std::thread([this] { Run(); });
 }
 

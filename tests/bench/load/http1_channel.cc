@@ -2,24 +2,15 @@
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 
 #include "absl/strings/str_cat.h"
 
 namespace meshgate::bench {
 
 Http1Channel::Http1Channel(Loop* loop, int fd, bool watch, ChannelListener* listener)
-    : loop_(loop), fd_(fd), watch_(watch), listener_(listener) {
-  loop_->Add(fd_, this);
-}
-
-Http1Channel::~Http1Channel() {
-  loop_->Remove(fd_);
-  close(fd_);
-}
+    : SocketChannel(loop, fd, listener), watch_(watch) {}
 
 void Http1Channel::Call(int call, std::string_view request) {
   call_ = call;
@@ -65,28 +56,6 @@ void Http1Channel::OnAnswer() {
   } else {
     listener_->OnEnd(call_, true);
   }
-}
-
-void Http1Channel::Fail(const std::string& what) {
-  if (failed_) return;
-  failed_ = true;
-  loop_->Remove(fd_);
-  listener_->OnFailure(what);
-}
-
-void Http1Channel::Flush() {
-  if (failed_) return;
-  while (!output_.empty()) {
-    const ssize_t sent = send(fd_, output_.data(), output_.size(), MSG_NOSIGNAL);
-    if (sent < 0) {
-      if (errno == EINTR) continue;
-      if (errno != EAGAIN) return Fail(absl::StrCat("cannot send: ", strerror(errno)));
-      break;
-    }
-    output_.erase(0, static_cast<size_t>(sent));
-  }
-  const bool wants = !output_.empty();
-  if (wants != wants_write_) loop_->WantWrite(fd_, this, wants_write_ = wants);
 }
 
 }  // namespace meshgate::bench

@@ -4,19 +4,17 @@
 #include <string>
 #include <string_view>
 
-#include "tests/bench/load/channel.h"
 #include "tests/bench/load/http1_parser.h"
-#include "tests/bench/load/loop.h"
+#include "tests/bench/load/socket_channel.h"
 
 namespace meshgate::bench {
 
 // A connection to Consul's HTTP API with one request at a time. An answer other than 200 is a failure.
-class Http1Channel final : public Channel, public Loop::Source {
+class Http1Channel final : public SocketChannel {
  public:
   // Owns `fd`, a socket of ConnectTo(). With `watch` each call goes on for ever, as blocking queries: whatever comes is
   // a message, and the next query waits for an index above that answer's.
   Http1Channel(Loop* loop, int fd, bool watch, ChannelListener* listener);
-  ~Http1Channel() override;
 
   // `request` is a whole request, or for a watch the target of a GET that has a query already.
   void Call(int call, std::string_view request) override;
@@ -25,21 +23,12 @@ class Http1Channel final : public Channel, public Loop::Source {
   void OnReady(uint32_t epoll_events) override;
   void OnAnswer();
   void Query();
-  void Fail(const std::string& what);
-  void Flush();
 
-  Loop* const loop_;
-  const int fd_;
   const bool watch_;
-  ChannelListener* const listener_;
 
   int call_ = 0;
   std::string target_;
   Http1Parser parser_;
-  std::string output_;
-  bool in_event_ = false;
-  bool wants_write_ = false;
-  bool failed_ = false;
 };
 
 }  // namespace meshgate::bench

@@ -2,10 +2,8 @@
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,19 +14,13 @@ using http2::FrameHeader;
 
 Http2Channel::Http2Channel(Loop* loop, int fd, const RequestHeaders* headers, bool half_close,
                            ChannelListener* listener)
-    : loop_(loop), fd_(fd), headers_(headers), half_close_(half_close), listener_(listener) {
+    : SocketChannel(loop, fd, listener), headers_(headers), half_close_(half_close) {
   output_ = http2::kPreface;
   std::string settings;
   http2::AppendSetting(http2::kEnablePush, 0, &settings);
   http2::AppendSetting(http2::kInitialWindowSize, http2::kMaxWindow, &settings);
   http2::AppendFrame(http2::kSettings, 0, 0, settings, &output_);
   http2::AppendWindowUpdate(0, http2::kMaxWindow - http2::kDefaultWindow, &output_);
-  loop_->Add(fd_, this);
-}
-
-Http2Channel::~Http2Channel() {
-  loop_->Remove(fd_);
-  close(fd_);
 }
 
 void Http2Channel::Call(int call, std::string_view request) {
@@ -142,28 +134,6 @@ void Http2Channel::CountReceived(size_t bytes) {
   if (received_ < http2::kMaxWindow / 2) return;
   http2::AppendWindowUpdate(0, received_, &output_);
   received_ = 0;
-}
-
-void Http2Channel::Fail(const std::string& what) {
-  if (failed_) return;
-  failed_ = true;
-  loop_->Remove(fd_);
-  listener_->OnFailure(what);
-}
-
-void Http2Channel::Flush() {
-  if (failed_) return;
-  while (!output_.empty()) {
-    const ssize_t sent = send(fd_, output_.data(), output_.size(), MSG_NOSIGNAL);
-    if (sent < 0) {
-      if (errno == EINTR) continue;
-      if (errno != EAGAIN) return Fail(absl::StrCat("cannot send: ", strerror(errno)));
-      break;
-    }
-    output_.erase(0, static_cast<size_t>(sent));
-  }
-  const bool wants = !output_.empty();
-  if (wants != wants_write_) loop_->WantWrite(fd_, this, wants_write_ = wants);
 }
 
 }  // namespace meshgate::bench

@@ -6,10 +6,9 @@
 #include <string_view>
 
 #include "absl/container/flat_hash_map.h"
-#include "tests/bench/load/channel.h"
 #include "tests/bench/load/http2.h"
-#include "tests/bench/load/loop.h"
 #include "tests/bench/load/request_headers.h"
+#include "tests/bench/load/socket_channel.h"
 
 namespace meshgate::bench {
 
@@ -17,12 +16,11 @@ namespace meshgate::bench {
 // Windows are as large as HTTP/2 allows, so that flow control limits nothing; headers of answers are not decoded, so a
 // call that fails is one that ends without a message, whatever its status is. What it sends fits the windows that
 // servers give at first.
-class Http2Channel final : public Channel, public Loop::Source {
+class Http2Channel final : public SocketChannel {
  public:
   // Owns `fd`, a socket of ConnectTo(). `headers`, which outlives it, name the method; `half_close` is false for
   // methods whose requests are a stream, which then stays open.
   Http2Channel(Loop* loop, int fd, const RequestHeaders* headers, bool half_close, ChannelListener* listener);
-  ~Http2Channel() override;
 
   void Call(int call, std::string_view request) override;
 
@@ -39,25 +37,16 @@ class Http2Channel final : public Channel, public Loop::Source {
   void OnData(uint32_t id, std::string_view data);
   void OnStreamEnd(uint32_t id);
   void CountReceived(size_t bytes);
-  void Fail(const std::string& what);
-  void Flush();
 
-  Loop* const loop_;
-  const int fd_;
   const RequestHeaders* const headers_;
   const bool half_close_;
-  ChannelListener* const listener_;
 
   uint32_t next_stream_ = 1;
   absl::flat_hash_map<uint32_t, Stream> streams_;
   // The beginning of a frame whose end has not come yet.
   std::string input_;
-  std::string output_;
   // What the connection's window has not been given back.
   uint32_t received_ = 0;
-  bool in_event_ = false;
-  bool wants_write_ = false;
-  bool failed_ = false;
 };
 
 }  // namespace meshgate::bench

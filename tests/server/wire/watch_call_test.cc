@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <deque>
 #include <future>
 #include <random>
 #include <string>
@@ -14,95 +13,18 @@
 #include "consul/base/thread_pool_scheduler.h"
 #include "google/rpc/status.pb.h"
 #include "tests/server/wire/h2_socket.h"
+#include "tests/server/wire/number_source.h"
 #include "tests/server/wire/test_server.h"
-#include "tests/testing/manual_scheduler.h"
 
 namespace meshgate::server {
 namespace {
 
 using ::testing::HasSubstr;
-
-// A target whose state is a number; every reader gets the latest one.
-class Source {
- public:
-  explicit Source(size_t padding = 0) : padding_(padding) {}
-
-  void Attach(const std::shared_ptr<Outbox>& outbox) {
-    {
-      MutexLock lock(mu_);
-      outboxes_.push_back(outbox);
-      changed_.NotifyAll();
-    }
-    outbox->Start(std::make_unique<Reader>(this), absl::ZeroDuration());
-  }
-
-  void Publish() {
-    std::vector<std::shared_ptr<Outbox>> readers;
-    {
-      MutexLock lock(mu_);
-      ++version_;
-      for (const auto& weak : outboxes_) {
-        if (auto outbox = weak.lock()) readers.push_back(std::move(outbox));
-      }
-    }
-    for (const auto& outbox : readers) outbox->Wake();
-  }
-
-  // Waits until a reader has taken a message, which is then written whatever else happens.
-  void WaitTaken() {
-    MutexLock lock(mu_);
-    const absl::Time end = absl::Now() + absl::Seconds(30);
-    while (taken_ == 0 && changed_.WaitUntil(mu_, end)) {
-    }
-  }
-
-  // Waits until `count` streams have been attached.
-  std::vector<std::shared_ptr<Outbox>> Wait(size_t count) {
-    MutexLock lock(mu_);
-    const absl::Time end = absl::Now() + absl::Seconds(30);
-    while (outboxes_.size() < count && changed_.WaitUntil(mu_, end)) {
-    }
-    std::vector<std::shared_ptr<Outbox>> out;
-    for (const auto& weak : outboxes_) out.push_back(weak.lock());
-    return out;
-  }
-
- private:
-  class Reader final : public consul::Subscription {
-   public:
-    explicit Reader(Source* source) : source_(source) {}
-    absl::StatusOr<consul::SharedMessage> Next(consul::NextMemo*) override {
-      MutexLock lock(source_->mu_);
-      if (mark_ == source_->version_) return consul::SharedMessage();
-      mark_ = source_->version_;
-      source_->taken_ = mark_;
-      source_->changed_.NotifyAll();
-      v1::WatchConfigResponse response;
-      response.set_index(mark_);
-      response.add_events()->mutable_entry()->set_value(std::string(source_->padding_, 'x'));
-      auto message = std::make_shared<consul::Message>();
-      response.SerializeToString(&message->bytes);
-      return consul::SharedMessage(std::move(message));
-    }
-    consul::SharedMessage Progress() override { return nullptr; }
-    consul::TargetKind kind() const override { return consul::TargetKind::kKey; }
-
-   private:
-    Source* const source_;
-    uint64_t mark_ = 0;
-  };
-
-  const size_t padding_;
-  Mutex mu_;
-  CondVar changed_;
-  uint64_t version_ ABSL_GUARDED_BY(mu_) = 1;
-  uint64_t taken_ ABSL_GUARDED_BY(mu_) = 0;
-  std::vector<std::weak_ptr<Outbox>> outboxes_ ABSL_GUARDED_BY(mu_);
-};
+using testing::NumberSource;
 
 class WatchCallTest : public ::testing::Test {
  protected:
-  void Start(Source* source) {
+  void Start(NumberSource* source) {
     server_.watch = [source](const v1::WatchConfigRequest&, const Caller&, const std::shared_ptr<Outbox>& outbox) {
       source->Attach(outbox);
     };
@@ -116,7 +38,7 @@ class WatchCallTest : public ::testing::Test {
 // Would break if messages were lost, altered or reordered between the outbox and the caller, or the end were not told
 // once with its details.
 TEST_F(WatchCallTest, DeliversThenFinishesOnce) {
-  Source source(1000);
+  NumberSource source(1000);
   Start(&source);
   grpc::ClientContext context;
   auto reader = server_.stub->WatchConfig(&context, v1::WatchConfigRequest());
@@ -178,7 +100,7 @@ TEST_F(WatchCallTest, MalformedRequest) {
 // Would break if a cancellation that meets a write, an end or another cancellation finished a call twice, never, or
 // after it was gone: every call must end, and be counted once.
 TEST_F(WatchCallTest, CancelStorm) {
-  Source source(100);
+  NumberSource source(100);
   Start(&source);
   std::atomic<bool> stop{false};
   std::thread publisher([&] {
@@ -214,7 +136,7 @@ TEST_F(WatchCallTest, CancelStorm) {
 
 // Would break if a reader that does not read made the server queue messages, or missed the latest state in the end.
 TEST_F(WatchCallTest, SlowReaderSkipsToTheLatest) {
-  Source source(256 << 10);
+  NumberSource source(256 << 10);
   Start(&source);
   grpc::ClientContext context;
   auto reader = server_.stub->WatchConfig(&context, v1::WatchConfigRequest());
@@ -237,7 +159,7 @@ TEST_F(WatchCallTest, SlowReaderSkipsToTheLatest) {
 
 // Would break if a caller whose connection is gone kept its stream, and what that holds, forever.
 TEST_F(WatchCallTest, LostConnectionEndsTheStream) {
-  Source source;
+  NumberSource source;
   Start(&source);
   {
     auto channel = server_.Channel();
@@ -254,7 +176,7 @@ TEST_F(WatchCallTest, LostConnectionEndsTheStream) {
 
 // Would break if a reader that does not read held up those that share its connection.
 TEST_F(WatchCallTest, AStalledStreamLeavesItsNeighboursAlone) {
-  Source large(8 << 20), small;
+  NumberSource large(8 << 20), small;
   server_.watch = [&](const v1::WatchConfigRequest& request, const Caller&, const std::shared_ptr<Outbox>& outbox) {
     (request.key() == "large" ? large : small).Attach(outbox);
   };
@@ -276,132 +198,6 @@ TEST_F(WatchCallTest, AStalledStreamLeavesItsNeighboursAlone) {
   EXPECT_EQ(server_.streams.size(), 2u);
   stalled_context.TryCancel();
   context.TryCancel();
-}
-
-class WatchCallTimeoutTest : public ::testing::Test {
- protected:
-  WatchCallTimeoutTest() {
-    // One thread, whose sweep sends a ping after 30 s: a peer that has it knows that what is due by then was done.
-    server_.options.front.threads = 1;
-    server_.options.front.connection.keepalive_time = absl::Seconds(30);
-    server_.options.front.connection.keepalive_timeout = absl::Hours(1);
-    server_.watch = [this](const v1::WatchConfigRequest& request, const Caller&,
-                           const std::shared_ptr<Outbox>& outbox) {
-      (request.key() == "large" ? large_ : quiet_).Attach(outbox);
-    };
-    server_.Start();
-  }
-
-  // A stream in whose first message its reader, who never reads it, stops.
-  std::unique_ptr<grpc::ClientReader<v1::WatchConfigResponse>> Stall(grpc::ClientContext* context) {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-    stalled_stub_ = v1::ConfigService::NewStub(server_.Channel(arguments));
-    v1::WatchConfigRequest request;
-    request.set_key("large");
-    auto reader = stalled_stub_->WatchConfig(context, request);
-    large_.WaitTaken();
-    return reader;
-  }
-  void Sweep() {
-    testing::H2Socket witness(server_.address());
-    ASSERT_TRUE(witness.Until([&] { return witness.client().settled(); }));
-    // After which it is silent.
-    witness.client().Ping();
-    ASSERT_TRUE(witness.Until([&] { return witness.client().pongs() == 1; }));
-    scheduler_.Advance(absl::Seconds(30));
-    ASSERT_TRUE(witness.Until([&] { return witness.client().pings() == 1; }));
-  }
-
-  testing::ManualScheduler scheduler_;
-  testing::TestServer server_{&scheduler_};
-  Source large_{8 << 20}, quiet_;
-  std::unique_ptr<v1::ConfigService::Stub> stalled_stub_;
-};
-
-// Would break if a program that stands still for a minute lost its stream, or missed the latest state afterwards.
-TEST_F(WatchCallTimeoutTest, AReaderThatStopsForAMinuteKeepsItsStream) {
-  grpc::ClientContext context;
-  auto reader = Stall(&context);
-  for (int second = 0; second < 30; ++second) {
-    large_.Publish();
-    scheduler_.Advance(absl::Seconds(1));
-  }
-  Sweep();
-  EXPECT_EQ(server_.streams.size(), 1u);
-  v1::WatchConfigResponse response;
-  ASSERT_TRUE(reader->Read(&response));
-  EXPECT_EQ(response.index(), 1u);
-  ASSERT_TRUE(reader->Read(&response));
-  EXPECT_EQ(response.index(), 31u);
-  context.TryCancel();
-  reader->Finish();
-}
-
-// Would break if one reader that never reads could hold its stream and message for good, took an idle one with it, or
-// did not hear that it should come back.
-TEST_F(WatchCallTimeoutTest, AWriteThatStallsEndsThatStreamAlone) {
-  grpc::ClientContext quiet_context, large_context;
-  v1::WatchConfigRequest request;
-  v1::WatchConfigResponse response;
-  request.set_key("quiet");
-  auto quiet_reader = server_.stub->WatchConfig(&quiet_context, request);
-  ASSERT_TRUE(quiet_reader->Read(&response));
-  auto large_reader = Stall(&large_context);
-  scheduler_.Advance(absl::Seconds(89));
-  Sweep();
-  EXPECT_EQ(server_.streams.size(), 2u) << "not before its time";
-  scheduler_.Advance(absl::Seconds(2));
-  EXPECT_TRUE(testing::Eventually([&] { return server_.streams.size() == 1; }));
-  EXPECT_EQ(server_.Metric(R"(meshgate_watch_dropped_total{reason="slow_reader"})"), 1);
-  EXPECT_EQ(server_.Metric(R"(meshgate_watch_dropped_total{reason="failed"})"), 0);
-  EXPECT_EQ(server_.WatchesHandled("Unavailable"), 1);
-  quiet_.Publish();
-  EXPECT_TRUE(quiet_reader->Read(&response));
-  EXPECT_EQ(response.index(), 2u);
-  while (large_reader->Read(&response)) {
-  }
-  const grpc::Status status = large_reader->Finish();
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_THAT(status.error_message(), HasSubstr("has not taken a message for 2m"));
-  EXPECT_THAT(status.error_details(), HasSubstr("SLOW_READER"));
-  quiet_context.TryCancel();
-}
-
-// Would break if a drain waited for a reader that does not read as long as a running gateway does.
-TEST_F(WatchCallTimeoutTest, ADrainCutsAReaderThatDoesNotReadSoon) {
-  grpc::ClientContext context;
-  auto reader = Stall(&context);
-  server_.streams.EndAll(MakeError(absl::StatusCode::kUnavailable, reason::kDraining, "stopping"));
-  server_.server->BeginShutdown(absl::Now() + absl::Seconds(60));
-  scheduler_.Advance(absl::Milliseconds(1100));
-  EXPECT_TRUE(
-      testing::Eventually([&] { return server_.Metric(R"(meshgate_watch_dropped_total{reason="draining"})") == 1; }));
-  EXPECT_EQ(server_.Metric(R"(meshgate_watch_dropped_total{reason="slow_reader"})"), 0);
-  v1::WatchConfigResponse response;
-  while (reader->Read(&response)) {
-  }
-  const grpc::Status status = reader->Finish();
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_THAT(status.error_details(), HasSubstr("DRAINING"));
-  EXPECT_TRUE(server_.Idle());
-}
-
-// Would break if a caller's deadline left its stream open. The peer here keeps no time itself.
-TEST_F(WatchCallTimeoutTest, DeadlineEndsTheStream) {
-  testing::H2Socket peer(server_.address());
-  const int32_t id = peer.client().Begin(
-      testing::H2Client::Call("/meshgate.v1.ConfigService/WatchConfig", {{"grpc-timeout", "100m"}}));
-  peer.client().Send(id, testing::H2Client::Framed(""));
-  peer.client().End(id);
-  ASSERT_TRUE(peer.Until([&] { return !peer.client().response(id).data.empty(); }));
-  EXPECT_EQ(server_.streams.size(), 1u);
-  scheduler_.Advance(absl::Milliseconds(100));
-  ASSERT_TRUE(peer.Until([&] { return peer.client().response(id).ended; }));
-  EXPECT_EQ(peer.client().response(id).code(), "4");
-  EXPECT_TRUE(server_.Idle());
-  EXPECT_EQ(server_.streams.size(), 0u);
-  EXPECT_EQ(server_.WatchesHandled("DeadlineExceeded"), 1);
 }
 
 // Reads one stream until it ends.
@@ -430,7 +226,7 @@ class StreamReader final : public grpc::ClientReadReactor<v1::WatchConfigRespons
 
 // Would break if a stop of the gateway left some of its streams without the status that tells them to come back.
 TEST_F(WatchCallTest, ShutdownTellsEveryStream) {
-  Source source;
+  NumberSource source;
   Start(&source);
   constexpr int kStreams = 1000;
   std::atomic<int> opened{0};
