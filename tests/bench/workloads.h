@@ -11,8 +11,8 @@ namespace meshgate::bench {
 struct Config {
   bool quick = false;
   bool tls = false;          // many_keys: over HTTPS, with HTTP/2.
-  int runs = 0;              // compared workloads: how many, for the medians
-  int streams = 0;           // slow_reader, stream_cost, fan_out, propagation, idle
+  int runs = 0;              // compared workloads, reconnect: how many, for the medians
+  int streams = 0;           // all but unary, discover, many_keys and floods
   int keys = 0;              // many_keys: so many keys, each with a stream of its own
   int absent = -1;           // many_keys: of those, not there at first; -1: one in ten
   int channels = 0;          // connections that the streams, or the calls of unary and discover, go round
@@ -40,6 +40,10 @@ bool ManyKeys(const Config& config);
 
 // The gateway's memory by stream: idle and stalled, on connections of their own and shared, small values and large.
 bool StreamCost(const Config& config);
+
+// Many streams that come back at once with resume tokens: how long does it take, and does each get just what it has
+// missed?
+bool Reconnect(const Config& config);
 
 // Peers that break HTTP/2's rules or stretch them: do they cost more than they may, do others feel them, and are they
 // stopped?
