@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "boost/asio/buffer.hpp"
+#include "boost/asio/post.hpp"
 #include "boost/asio/write.hpp"
 #include "consul/base/errors.h"
 
@@ -24,9 +25,14 @@ constexpr absl::Duration kGoAwayWithin = absl::Milliseconds(500);
 // Spread over so much on either side, so that clients do not come back together.
 constexpr double kAgeJitter = 0.1;
 
-// What one read should take at most, and what is read at least.
+// After so long others on the loop have their turn. A piece is what is taken without a look at the clock: few bytes can
+// ask for much, a thousand times as many where they are compressed.
 constexpr absl::Duration kTurn = absl::Microseconds(500);
-constexpr size_t kLeastReadBytes = 1 << 10;
+constexpr size_t kPieceBytes = 1 << 10;
+
+// The same of what is sent, and of calls that end with their connection.
+constexpr int kSendsPerTurn = 4;
+constexpr size_t kEndsPerTurn = 256;
 
 absl::Duration Jittered(absl::Duration age) {
   if (age == absl::InfiniteDuration()) return age;
@@ -78,30 +84,43 @@ void Connection::OnReadable() {
   error_code error;
   const size_t size = socket_.read_some(boost::asio::buffer(buffer.data(), read_bytes_), error);
   if (error && error != boost::asio::error::would_block) return Close();
-  if (size > 0) {
-    heard_ = loop_->now();
+  if (size > 0) heard_ = loop_->now();
+  if (size == read_bytes_) read_bytes_ = std::min(2 * read_bytes_, buffer.size());
+  Take({buffer.data(), size});
+}
+
+void Connection::Take(std::string_view bytes) {
+  const absl::Time begun = loop_->now();
+  size_t taken = 0;
+  while (!closing_ && taken < bytes.size() && (taken == 0 || loop_->now() - begun < kTurn)) {
+    const std::string_view piece = bytes.substr(taken, kPieceBytes);
+    taken += piece.size();
     // What ends the connection is said before it is closed.
-    closing_ = !session_.Receive({buffer.data(), size});
-    if (closing_ && options_->reporter != nullptr) options_->reporter->OnCut(Cut::kProtocol);
+    closing_ = !session_.Receive(piece);
+    if (taken < bytes.size()) loop_->Tick();
+  }
+  if (closing_ && options_->reporter != nullptr) options_->reporter->OnCut(Cut::kProtocol);
+  // What is left may be in `untaken_` itself.
+  const bool more = !closing_ && taken < bytes.size();
+  if (!more) {
+    std::string().swap(untaken_);
+  } else if (untaken_.empty()) {
+    untaken_ = bytes.substr(taken);
+    untaken_at_ = 0;
+    read_bytes_ = std::max(kPieceBytes, taken);
+  } else {
+    untaken_at_ += taken;
   }
   Flush();
   loop_->deliveries().Flush(loop_->now());
-  if (closing_ && !writing_) Close();
+  if (closing_ && !writing_ && !flush_due_) Close();
   if (closed_ || closing_) return;
-  AdaptReads(size);
-  Read();
-}
-
-void Connection::AdaptReads(size_t size) {
-  const absl::Time begun = loop_->now();
-  loop_->Tick();
-  const absl::Duration took = loop_->now() - begun;
-  if (took > kTurn) {
-    const double share = absl::FDivDuration(kTurn, took);
-    read_bytes_ = std::max(kLeastReadBytes, static_cast<size_t>(static_cast<double>(size) * share));
-  } else if (size == read_bytes_) {
-    read_bytes_ = std::min(2 * read_bytes_, loop_->read_buffer().size());
-  }
+  if (!more) return Read();
+  boost::asio::post(loop_->io(), [self = shared_from_this()] {
+    if (self->closed_) return;
+    self->loop_->Tick();
+    self->Take(std::string_view(self->untaken_).substr(self->untaken_at_));
+  });
 }
 
 void Connection::FlushSoon() {
@@ -111,7 +130,8 @@ void Connection::FlushSoon() {
 
 void Connection::Flush() {
   flush_due_ = false;
-  while (!writing_ && !closed_) {
+  for (int sends = 0; !writing_ && !closed_; ++sends) {
+    if (sends == kSendsPerTurn) return FlushSoon();
     std::string& out = loop_->scratch();
     out.clear();
     if (!session_.Produce(&out, kSendBytes)) return Close();
@@ -193,8 +213,13 @@ void Connection::Close() {
   if (std::exchange(closed_, true)) return;
   error_code ignored;
   socket_.close(ignored);
-  // Calls may be told in here.
-  session_.Close();
+  EndCalls();
+}
+
+void Connection::EndCalls() {
+  if (!session_.CloseSome(kEndsPerTurn)) {
+    return boost::asio::post(loop_->io(), [self = shared_from_this()] { self->EndCalls(); });
+  }
   loop_->Remove(shared_from_this());
   on_closed_();
 }

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "absl/time/time.h"
 #include "boost/asio/generic/stream_protocol.hpp"
@@ -30,7 +31,7 @@ struct ConnectionOptions {
 };
 
 // One client's connection, on its loop's thread. Holds no buffer but for what its socket has not taken, at most
-// kSendBytes and a frame.
+// kSendBytes and a frame, and for what was read and takes long to be done with.
 class Connection final : public std::enable_shared_from_this<Connection> {
  public:
   using Socket = boost::asio::generic::stream_protocol::socket;
@@ -38,7 +39,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   // Of frames that are put together for one send.
   static constexpr size_t kSendBytes = 256 << 10;
 
-  // Of the first read; 64 KiB may hold thousands of calls, or frames that each cost as much as many of the usual kind.
+  // Of the first read. The same is read again as long as that is quickly done with.
   static constexpr size_t kFirstReadBytes = 16 << 10;
 
   // `options` and `calls` outlive it. `on_closed` is called once, on the loop.
@@ -58,10 +59,13 @@ class Connection final : public std::enable_shared_from_this<Connection> {
  private:
   void Read();
   void OnReadable();
-  // `size` bytes were read and done with since loop_->now().
-  void AdaptReads(size_t size);
+  // Takes what was read, as much as there is time for, and says what there is to say to it. Others have their turn
+  // before the rest.
+  void Take(std::string_view bytes);
   void FlushSoon();
   void WriteRest();
+  // The calls of a connection that is closed end some at a time.
+  void EndCalls();
   // Against the peer's wish.
   void CutOff(metrics::ConnectionReporter::Cut why);
   void CheckAge();
@@ -74,9 +78,11 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   Session session_;
   // What the socket did not take.
   std::string rest_;
-  // Of the next read. What takes long is read in smaller pieces, so that others on the loop have their turn between
-  // them.
+  // Of the next read. What takes long is read in smaller pieces, so that little is kept here.
   size_t read_bytes_ = kFirstReadBytes;
+  // Read, and not taken yet from `untaken_at_` on.
+  std::string untaken_;
+  size_t untaken_at_ = 0;
   bool writing_ = false;
   absl::Time writing_since_;
   bool flush_due_ = false;

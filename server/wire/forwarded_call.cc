@@ -15,6 +15,9 @@ namespace {
 // Between the inside and the outside, either way: beyond it the faster end waits.
 constexpr size_t kBacklogBytes = 256 << 10;
 
+// A message is in our hands, in gRPC's, and in those of whoever is behind it.
+constexpr size_t kCopies = 3;
+
 // Headers without content may belong to an end that follows at once, with which they then go.
 constexpr std::chrono::milliseconds kEmptyHeadersWait{5};
 
@@ -90,10 +93,18 @@ bool ForwardedCall::CopyMetadata() {
 // ---- The loop's thread.
 
 void ForwardedCall::OnMessage(std::string message) {
+  if (!stream_->Hold(kCopies * message.size())) return RefuseToHold();
   to_write_bytes_ += message.size();
   to_write_.push_back(std::move(message));
   if (to_write_bytes_ >= kBacklogBytes) stream_->PauseRequest();
   PumpWrites();
+}
+
+void ForwardedCall::RefuseToHold() {
+  context_.TryCancel();
+  stream_->Cut({static_cast<int>(grpc::StatusCode::RESOURCE_EXHAUSTED),
+                "too many messages of this connection are not taken: send fewer at a time, and read the answers",
+                {}});
 }
 
 void ForwardedCall::OnHalfClose() {
@@ -123,6 +134,7 @@ SharedBytes ForwardedCall::NextMessage() {
   }
   SharedBytes message = std::move(to_send_.front());
   to_send_.pop_front();
+  stream_->Release(kCopies * message->size());
   MutexLock lock(mu_);
   unsent_bytes_ -= message->size();
   if (read_paused_ && !let_go_ && unsent_bytes_ < kBacklogBytes / 2) {
@@ -193,6 +205,7 @@ void ForwardedCall::OnReadDone(bool ok) {
   // Before the next read is started, here or by who sees the pause: another thread may see its end.
   Post([this, message = std::move(message)]() mutable {
     if (stream_ == nullptr) return;
+    if (!stream_->Hold(kCopies * message->size())) return RefuseToHold();
     to_send_.push_back(std::move(message));
     if (headers_came_) stream_->Ready();
   });
@@ -207,6 +220,7 @@ void ForwardedCall::OnWriteDone(bool ok) {
     write_under_way_ = false;
     if (to_write_.empty()) return;
     to_write_bytes_ -= to_write_.front().size();
+    if (stream_ != nullptr) stream_->Release(kCopies * to_write_.front().size());
     to_write_.pop_front();
     writing_.Clear();
     if (stream_ != nullptr && to_write_bytes_ < kBacklogBytes) stream_->ResumeRequest();

@@ -51,6 +51,8 @@ class ForwardedCall final : public Call,
   bool CopyMetadata();
   void Post(absl::AnyInvocable<void()> task);
   void PumpWrites();
+  // The connection keeps as much as it may.
+  void RefuseToHold();
   // Nothing will be started any more.
   void LetGo();
 

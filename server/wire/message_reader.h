@@ -4,16 +4,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "server/wire/unpacker.h"
 
 namespace meshgate::server::wire {
-
-enum class Encoding { kIdentity, kDeflate, kGzip };
 
 // What a server says it takes, in grpc-accept-encoding.
 inline constexpr char kAcceptedEncodings[] = "identity, deflate, gzip";
@@ -35,7 +35,10 @@ class MessageReader {
   absl::Status Add(std::string_view bytes, absl::FunctionRef<bool(std::string message)> each);
 
   // What a message that is not complete takes.
-  size_t held_bytes() const { return message_.size() <= kReserveAtMost ? message_.size() : message_.capacity(); }
+  size_t held_bytes() const {
+    return (message_.size() <= kReserveAtMost ? message_.size() : message_.capacity()) +
+           (unpacker_ != nullptr ? Unpacker::kBytes : 0);
+  }
 
   // Whether the input may end here.
   bool AtBoundary() const { return prefix_held_ == 0; }
@@ -45,15 +48,19 @@ class MessageReader {
   static constexpr size_t kReserveAtMost = 64 << 10;
 
   absl::Status OnPrefix();
-  void MakeRoom(size_t bytes);
-  absl::Status Unpack(std::string* message) const;
+  absl::Status OnContent(std::string_view bytes);
+  void Append(std::string_view bytes);
 
   const Encoding encoding_;
   const size_t max_bytes_;
 
   uint8_t prefix_[kPrefixBytes] = {};
   size_t prefix_held_ = 0;
-  size_t length_ = 0;
+  // Of the message on the wire.
+  size_t left_ = 0;
+  // That the message, unpacked, may take.
+  size_t room_ = 0;
+  std::unique_ptr<Unpacker> unpacker_;
   std::string message_;
 };
 

@@ -49,9 +49,15 @@ absl::Status NativeCall::StalledStatus(absl::Duration stalled) {
 }
 
 void NativeCall::OnClosed(Why why) {
+  // Where the call has not ended by itself.
+  absl::Status status = absl::CancelledError("the caller has gone");
+  if (why == Why::kDeadline) {
+    status = MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline, "the deadline passed");
+  } else if (stream_ != nullptr && stream_->finished()) {
+    status = absl::Status(static_cast<absl::StatusCode>(stream_->ending().code), stream_->ending().message);
+  }
   stream_ = nullptr;
-  End(why == Why::kDeadline ? MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline, "the deadline passed")
-                            : absl::CancelledError("the caller has gone"));
+  End(status);
 }
 
 }  // namespace meshgate::server::wire

@@ -148,15 +148,16 @@ Session::Session(const SessionEnvironment& environment, std::string peer, std::f
 }
 
 Session::~Session() {
-  Close();
+  CloseSome(streams_.size());
   nghttp2_session_del(session_);
 }
 
-void Session::Close() {
+bool Session::CloseSome(size_t most) {
   // Nobody sends any more.
   inside_ = true;
   failed_ = true;
-  while (!streams_.empty()) End(*streams_.begin());
+  for (; most > 0 && !streams_.empty(); --most) End(*streams_.begin());
+  return streams_.empty();
 }
 
 bool Session::Receive(std::string_view bytes) {

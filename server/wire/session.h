@@ -79,8 +79,9 @@ class Session {
   size_t streams() const { return streams_.size(); }
   // Ends every call that is open, now.
   void CutAll(const Ending& ending);
-  // The connection is gone, and every stream with it. Nothing may be received or produced any more.
-  void Close();
+  // The connection is gone, and every stream with it: ends `most` of them, and returns whether all have ended. Nothing
+  // may be received or produced any more.
+  bool CloseSome(size_t most);
 
   // ---- For its streams.
   EventLoop& loop() const { return *environment_.loop; }

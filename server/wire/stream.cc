@@ -162,6 +162,17 @@ bool Stream::HoldAnswer(size_t bytes) {
   return true;
 }
 
+bool Stream::Hold(size_t bytes) {
+  if (!session_->held().Take(bytes)) return false;
+  held_call_ += bytes;
+  return true;
+}
+
+void Stream::Release(size_t bytes) {
+  session_->held().Return(bytes);
+  held_call_ -= bytes;
+}
+
 bool Stream::behind() const { return session_->held().used() > session_->options().max_held_bytes / 8; }
 
 void Stream::OnRequestEnd() {
@@ -371,6 +382,7 @@ void Stream::OnClosed() {
   if (unconsumed_ > 0) nghttp2_session_consume_connection(session_->raw(), std::exchange(unconsumed_, 0));
   EndMessage();
   HoldRequest(0);
+  Release(held_call_);
   ended_ = true;
   const std::shared_ptr<Call> call = std::exchange(call_, nullptr);
   if (call != nullptr) call->OnClosed(finished() ? Call::Why::kFinished : Call::Why::kCancelled);

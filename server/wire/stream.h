@@ -51,12 +51,18 @@ class Stream final : public TimedList::Entry {
   // Ends it now: what is left of a message in flight is not sent.
   void Cut(Ending ending);
   bool finished() const { return ending_.has_value(); }
+  // Where it is.
+  const Ending& ending() const { return *ending_; }
   // A message is on its way out.
   bool sending() const { return message_ != nullptr; }
 
   // Counts an answer that is this call's alone, until it is taken. Returns false where the peer leaves too much
   // untaken.
   bool HoldAnswer(size_t bytes);
+  // Counts what the call keeps for its peer in other ways, until Release() or the end. Returns false where that is too
+  // much.
+  bool Hold(size_t bytes);
+  void Release(size_t bytes);
   // So much is not taken that another call had better be served when its stream has room, in NextMessage().
   bool behind() const;
 
@@ -113,6 +119,7 @@ class Stream final : public TimedList::Entry {
   // Of the session's budget.
   size_t held_request_ = 0;
   size_t held_answer_ = 0;
+  size_t held_call_ = 0;
   bool asking_ = false;
 
   std::optional<Ending> ending_;

@@ -182,6 +182,34 @@ TEST_F(ForwarderTest, CallersThatGo) {
   EXPECT_TRUE(Eventually([&] { return behind_->streams == 0; }));
 }
 
+// Would break if a connection could make the process hold any number of messages on their way to or from whoever is
+// behind the front, or what was held once counted for ever.
+TEST_F(ForwarderTest, BoundsWhatAConnectionHolds) {
+  server_.options.front.connection.session.max_held_bytes = 1 << 20;
+  Start();
+  {
+    grpc::ClientContext context;
+    EXPECT_EQ(Put(&context, "a", std::string(400'000, 'v')).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  }
+  for (int i = 0; i < 20; ++i) {
+    grpc::ClientContext context;
+    const grpc::Status status = Put(&context, "a", std::string(100'000, 'v'));
+    ASSERT_TRUE(status.ok()) << i << ": " << status.error_message();
+  }
+  // Two that are given more and more and have no room, of whom one can be.
+  testing::H2Socket peer(server_.address(), /*stream_window=*/0);
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 2; ++i) {
+    ids.push_back(peer.client().Begin(testing::H2Client::Call("/meshgate.v1.ConfigService/WatchConfig")));
+    peer.client().Send(ids.back(), testing::H2Client::Framed(""));
+    peer.client().End(ids.back());
+  }
+  const auto code = [&](int call) { return peer.client().response(ids[static_cast<size_t>(call)]).code(); };
+  ASSERT_TRUE(peer.Until([&] { return !code(0).empty() || !code(1).empty(); }));
+  EXPECT_EQ(code(0) + code(1), "8");
+  EXPECT_TRUE(Eventually([&] { return behind_->streams == 1; }));
+}
+
 // Would break if calls that cost as much as gRPC's own could take any amount of memory.
 TEST_F(ForwarderTest, BoundsItsCalls) {
   server_.options.forwarder.max_calls = 1;

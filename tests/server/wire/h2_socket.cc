@@ -1,8 +1,10 @@
 #include "tests/server/wire/h2_socket.h"
 
 #include <arpa/inet.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -33,6 +35,12 @@ void H2Socket::SendOnly() {
     closed_ = size < 0;
     sent += static_cast<size_t>(std::max<ssize_t>(size, 0));
   }
+}
+
+void H2Socket::Deliver() {
+  SendOnly();
+  // What the other end's kernel has not acknowledged.
+  for (int under_way = 1; under_way > 0 && !closed_;) closed_ = ioctl(fd_, SIOCOUTQ, &under_way) != 0;
 }
 
 void H2Socket::Take(absl::Duration within) {

@@ -27,6 +27,8 @@ class H2Socket {
   bool UntilInSilence(const std::function<bool()>& holds, absl::Duration within = absl::Seconds(30));
   // Sends what the client has, and takes nothing: a peer that does not read.
   void SendOnly();
+  // The same, and waits until it is at the server's socket, where the kernel brings it when it has time.
+  void Deliver();
   bool closed() const { return closed_; }
 
  private:

@@ -55,7 +55,7 @@ TEST_F(SessionMemoryTest, UntakenAnswersAreBounded) {
   ASSERT_TRUE(Pump());
   EXPECT_EQ(loop_.held().used(), 0u);
   EXPECT_TRUE(call(1).stream().HoldAnswer(60'000));
-  session_->Close();
+  EXPECT_TRUE(session_->CloseSome(1));
   EXPECT_EQ(loop_.held().used(), 0u);
 }
 

@@ -223,7 +223,8 @@ TEST_F(SessionRequestTest, ResetByThePeer) {
 TEST_F(SessionRequestTest, CloseTellsEveryCall) {
   for (int i = 0; i < 3; ++i) BeginCall({{"grpc-timeout", "1H"}});
   call(1).Say("first");
-  session_->Close();
+  EXPECT_FALSE(session_->CloseSome(2));
+  EXPECT_TRUE(session_->CloseSome(2));
   session_.reset();
   for (const auto& call : calls_) EXPECT_THAT(call->closed, ElementsAre(Why::kCancelled));
   EXPECT_EQ(loop_.writing().oldest(), nullptr);

@@ -170,6 +170,20 @@ TEST_F(UnaryCallTest, NoRequest) {
   EXPECT_EQ(peer.client().response(id).message(), "the call carries no request");
 }
 
+// Would break if a call that the front ends, before there is a request, were counted as one whose caller has gone.
+TEST_F(UnaryCallTest, TooLargeARequestIsCountedAsWhatItIs) {
+  Start([](const v1::GetConfigRequest&, const Caller&, GetReply) { ADD_FAILURE() << "the handler was called"; });
+  testing::H2Socket peer(server_.address());
+  const int32_t id = peer.client().Begin(testing::H2Client::Call("/meshgate.v1.ConfigService/GetConfig"));
+  peer.client().Send(id, std::string("\0\x7f\0\0\0", 5));
+  ASSERT_TRUE(peer.Until([&] { return peer.client().response(id).closed.has_value(); }));
+  EXPECT_EQ(peer.client().response(id).code(), "8");
+  EXPECT_TRUE(server_.Idle());
+  EXPECT_EQ(server_.Metric(R"(grpc_server_handled_total{grpc_code="ResourceExhausted",grpc_method="GetConfig",)"
+                           R"(grpc_service="meshgate.v1.ConfigService",grpc_type="unary"})"),
+            1);
+}
+
 // Would break if a handler that answers late held its caller beyond its deadline, or the late answer did any harm. The
 // peer here keeps no time itself.
 TEST_F(UnaryCallTest, DeadlineExceeded) {
