@@ -41,6 +41,8 @@ class Feed {
       : kind_(kind), view_(std::move(view)), ring_events_(ring_events), ring_bytes_(ring_bytes) {}
 
   const View& view() const { return view_; }
+  // Of the state that its readers see, once there is one.
+  const Digest& digest() const { return digest_; }
 
   // Takes a new state of the target. `target_changes`, where the caller knows them, lead to it from the one that was
   // published before. `continuity_lost`: the store went back to an earlier time, so readers get a snapshot. Returns

@@ -38,8 +38,11 @@ class Hub::Impl final : public Topic::Owner, public std::enable_shared_from_this
     std::shared_ptr<Topic> topic;
     // When it was last found unused or asked for a cached state.
     absl::Time used;
-    // In idle_, while it is unused.
-    std::optional<std::list<Topic*>::iterator> idle;
+    // Somebody has subscribed to it.
+    bool watched = false;
+    // While it is unused, in the list of its kind.
+    std::list<Topic*>* idle_in = nullptr;
+    std::list<Topic*>::iterator idle;
     // Calls that have found it and are about to use it: until they do, it must not be dropped.
     int pins = 0;
     bool in_use() const { return pins > 0 || topic->in_use(); }
@@ -49,11 +52,11 @@ class Hub::Impl final : public Topic::Owner, public std::enable_shared_from_this
   };
 
   // Finds or makes the topic and keeps it from being dropped until Unpin().
-  std::shared_ptr<Topic> Pin(const Target& target);
+  std::shared_ptr<Topic> Pin(const Target& target, bool to_watch);
   void Unpin(const std::shared_ptr<Topic>& topic);
   // Takes back so many pins, and puts the topic among the idle ones or takes it from there.
   void Settle(const std::shared_ptr<Topic>& topic, int pins);
-  std::shared_ptr<Topic> TakeLeastRecentLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::shared_ptr<Topic> TakeLeastRecentLocked(const std::list<Topic*>& idle) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::shared_ptr<Topic> TakeLocked(const Topic* topic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ArmLinger(const std::shared_ptr<Topic>& topic, absl::Duration delay);
   void OnLinger(const std::shared_ptr<Topic>& topic);
@@ -67,8 +70,9 @@ class Hub::Impl final : public Topic::Owner, public std::enable_shared_from_this
   mutable Mutex mu_;
   bool shut_down_ ABSL_GUARDED_BY(mu_) = false;
   absl::flat_hash_map<Target, Entry> topics_ ABSL_GUARDED_BY(mu_);
-  // Unused topics, the least recently used one first.
-  std::list<Topic*> idle_ ABSL_GUARDED_BY(mu_);
+  // Unused topics, the least recently used one first: that were only read, and that were watched.
+  std::list<Topic*> idle_read_ ABSL_GUARDED_BY(mu_);
+  std::list<Topic*> idle_watched_ ABSL_GUARDED_BY(mu_);
 };
 
 namespace {
@@ -88,7 +92,7 @@ absl::Status Dropped() {
 std::shared_ptr<Topic> Hub::Impl::TakeLocked(const Topic* topic) {
   auto it = topics_.find(topic->target());
   if (it == topics_.end() || it->second.topic.get() != topic) return nullptr;
-  if (it->second.idle.has_value()) idle_.erase(*it->second.idle);
+  if (it->second.idle_in != nullptr) it->second.idle_in->erase(it->second.idle);
   std::shared_ptr<Topic> taken = std::move(it->second.topic);
   topics_.erase(it);
   return taken;
@@ -97,7 +101,7 @@ std::shared_ptr<Topic> Hub::Impl::TakeLocked(const Topic* topic) {
 std::unique_ptr<Subscription> Hub::Impl::Subscribe(const Target& target, const View& view,
                                                    std::optional<ResumeToken> resume,
                                                    std::weak_ptr<Subscriber> subscriber) {
-  std::shared_ptr<Topic> topic = Pin(target);
+  std::shared_ptr<Topic> topic = Pin(target, /*to_watch=*/true);
   auto subscription = topic->Subscribe(view, resume, std::move(subscriber));
   Unpin(topic);
   return subscription;
@@ -105,13 +109,13 @@ std::unique_ptr<Subscription> Hub::Impl::Subscribe(const Target& target, const V
 
 void Hub::Impl::Read(const Target& target, const CachedReadOptions& options,
                      absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done) {
-  std::shared_ptr<Topic> topic = Pin(target);
+  std::shared_ptr<Topic> topic = Pin(target, /*to_watch=*/false);
   // False only where the hub has been shut down: a pinned topic is not dropped.
   if (!topic->Read(options, done)) done(ShuttingDown());
   Unpin(topic);
 }
 
-std::shared_ptr<Topic> Hub::Impl::Pin(const Target& target) {
+std::shared_ptr<Topic> Hub::Impl::Pin(const Target& target, bool to_watch) {
   std::shared_ptr<Topic> topic;
   bool made = false;
   bool shut_down = false;
@@ -123,6 +127,7 @@ std::shared_ptr<Topic> Hub::Impl::Pin(const Target& target) {
     if (made)
       entry.topic = Topic::Make(target, backend_, pool_.get(), scheduler_, reporter_, options_, weak_from_this());
     ++entry.pins;
+    if (to_watch) entry.watched = true;
     topic = entry.topic;
   }
   if (shut_down) {
@@ -148,26 +153,29 @@ void Hub::Impl::Settle(const std::shared_ptr<Topic>& topic, int pins) {
     entry.pins -= pins;
     entry.used = scheduler_->Now();
     if (entry.in_use()) {
-      if (entry.idle.has_value()) idle_.erase(*entry.idle);
-      entry.idle.reset();
+      if (entry.idle_in != nullptr) std::exchange(entry.idle_in, nullptr)->erase(entry.idle);
       return;
     }
-    if (entry.idle.has_value()) {
-      idle_.splice(idle_.end(), idle_, *entry.idle);
+    std::list<Topic*>& idle = entry.watched ? idle_watched_ : idle_read_;
+    if (entry.idle_in != nullptr) {
+      idle.splice(idle.end(), *entry.idle_in, entry.idle);
     } else {
-      entry.idle = idle_.insert(idle_.end(), topic.get());
+      entry.idle = idle.insert(idle.end(), topic.get());
     }
+    entry.idle_in = &idle;
     arm = !std::exchange(entry.armed, true);
-    if (idle_.size() > options_.max_idle_targets) evicted = TakeLeastRecentLocked();
+    const size_t most = entry.watched ? options_.max_lingering_targets : options_.max_read_targets;
+    if (idle.size() > most) evicted = TakeLeastRecentLocked(idle);
   }
   if (arm) ArmLinger(topic, options_.linger);
   if (evicted != nullptr) evicted->Stop(Dropped());
 }
 
-std::shared_ptr<Topic> Hub::Impl::TakeLeastRecentLocked() {
-  for (Topic* topic : idle_) {
+std::shared_ptr<Topic> Hub::Impl::TakeLeastRecentLocked(const std::list<Topic*>& idle) {
+  for (Topic* topic : idle) {
     // Somebody may have come whom Settle() has not seen yet.
-    if (!topics_.find(topic->target())->second.in_use()) return TakeLocked(topic);
+    if (topic->is_last_known() || topics_.find(topic->target())->second.in_use()) continue;
+    return TakeLocked(topic);
   }
   return nullptr;
 }
@@ -218,7 +226,8 @@ void Hub::Impl::Shutdown() {
     MutexLock lock(mu_);
     shut_down_ = true;
     topics.swap(topics_);
-    idle_.clear();
+    idle_read_.clear();
+    idle_watched_.clear();
   }
   for (auto& [target, entry] : topics) entry.topic->Stop(ShuttingDown());
   pool_->Shutdown();

@@ -101,9 +101,11 @@ struct HubOptions {
   absl::Duration wait = absl::Minutes(5);
   // How long a target without readers stays watched.
   absl::Duration linger = absl::Seconds(30);
-  // Targets without readers that are kept watched at one time, for cached reads or lingering: beyond it the least
-  // recently used one goes first. Each may hold a connection to Consul.
-  size_t max_idle_targets = 64;
+  // Targets that nobody has subscribed to, kept watched at one time for cached reads: beyond it the least recently used
+  // one goes first. Not one whose state can't be had again, because Consul is away.
+  size_t max_read_targets = 64;
+  // The same of those whose subscribers have gone and may come back.
+  size_t max_lingering_targets = 16'384;
   // Recent changes kept per target, for readers that lag: beyond either bound they get a snapshot.
   size_t ring_events = 1024;
   size_t ring_bytes = 1 << 20;

@@ -100,8 +100,13 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   void Leave(Reader& reader);
 
   // A reader came back with a newer state than there is here. Its message waits until that has come by the upstream
-  // watch; or a quorum read says that Consul does not have it any more; or for kCatchUpWithin.
+  // watch; or a quorum read says that Consul does not have it any more, or has what there is here; or for
+  // kCatchUpWithin.
   void AwaitCatchUp(uint64_t number, const View& view, const ResumeToken& held);
+  bool IsCatchingUp(uint64_t number) const;
+  bool Shows(const View& view, const Digest& digest) const;
+  // Of what a quorum read brought, which those who came together share.
+  Digest DigestOfRead(const SharedState& state, const View& view);
   void EndCatchUp(uint64_t number);
 
   // Until Consul has answered for the first time the store's state is kept ready: readers get it, as stale, when the
@@ -163,6 +168,10 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   std::vector<std::unique_ptr<Audience>> audiences_ ABSL_GUARDED_BY(mu_);
   uint64_t next_waiter_ ABSL_GUARDED_BY(mu_) = 1;
   absl::flat_hash_map<uint64_t, Reader*> catching_up_ ABSL_GUARDED_BY(mu_);
+  // The latest of DigestOfRead(), while somebody is catching up.
+  SharedState digested_ ABSL_GUARDED_BY(mu_);
+  View digested_view_ ABSL_GUARDED_BY(mu_);
+  Digest digest_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<uint64_t, Waiter> waiters_ ABSL_GUARDED_BY(mu_);
 
   // Of what readers may be told. Unique in the process: another topic in the same place has another.

@@ -67,11 +67,37 @@ std::unique_ptr<Subscription> Topic::Subscribe(const View& view, std::optional<R
 
 void Topic::AwaitCatchUp(uint64_t number, const View& view, const ResumeToken& held) {
   fresh_reads_->Read([self = shared_from_this(), number, view, held](absl::StatusOr<Fetched> fetched) {
-    if (!fetched.ok() || fetched->meta.index.value_or(0) >= held.index) return;
+    if (!fetched.ok() || !self->IsCatchingUp(number)) return;
+    const Digest truth = self->DigestOfRead(fetched->state, view);
     // A query that others share may have told the same state with a higher index.
-    const TargetKind kind = self->target_.kind;
-    if (DigestOf(kind, *Filter(kind, fetched->state, view)) != held.digest) self->EndCatchUp(number);
+    const bool lost = fetched->meta.index.value_or(0) < held.index && truth != held.digest;
+    if (lost || self->Shows(view, truth)) self->EndCatchUp(number);
   });
+}
+
+bool Topic::IsCatchingUp(uint64_t number) const {
+  MutexLock lock(mu_);
+  return catching_up_.contains(number);
+}
+
+bool Topic::Shows(const View& view, const Digest& digest) const {
+  MutexLock lock(mu_);
+  return std::any_of(audiences_.begin(), audiences_.end(), [&](const std::unique_ptr<Audience>& audience) {
+    return audience->feed.view() == view && audience->feed.digest() == digest;
+  });
+}
+
+Digest Topic::DigestOfRead(const SharedState& state, const View& view) {
+  {
+    MutexLock lock(mu_);
+    if (digested_ == state && digested_view_ == view) return digest_;
+  }
+  const Digest digest = DigestOf(target_.kind, *Filter(target_.kind, state, view));
+  MutexLock lock(mu_);
+  digested_ = state;
+  digested_view_ = view;
+  digest_ = digest;
+  return digest;
 }
 
 void Topic::EndCatchUp(uint64_t number) {
@@ -84,6 +110,7 @@ void Topic::EndCatchUp(uint64_t number) {
     reader.mark_.waits = false;
     wake = reader.audience_->readers[reader.place_].second;
     catching_up_.erase(it);
+    if (catching_up_.empty()) digested_ = nullptr;
   }
   WakeAll({wake});
 }
@@ -113,6 +140,7 @@ void Topic::Leave(Reader& reader) {
     --users_;
     if (reader.catch_up_ != 0) {
       catching_up_.erase(reader.catch_up_);
+      if (catching_up_.empty()) digested_ = nullptr;
       scheduler_->Cancel(reader.catch_up_timer_);
     }
     // A view that nobody has is not kept up to date; the first one costs nothing extra.

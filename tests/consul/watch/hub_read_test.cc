@@ -135,7 +135,7 @@ TEST_F(HubTest, KeepsTheLastKnownStateThroughAnOutage) {
 // A caller that waits must not be dropped with its target, neither by the linger nor for others that come later.
 TEST_F(HubTest, CallersThatWaitKeepTheirTarget) {
   HubOptions options;
-  options.max_idle_targets = 1;
+  options.max_read_targets = 1;
   options.linger = absl::Seconds(1);
   MakeHub(options);
   CachedReadOptions patient;
@@ -175,7 +175,7 @@ TEST_F(HubTest, FreshReadsEndInTimeToo) {
 // Keys that are read once each must not pile up queries: the least recently used one goes.
 TEST_F(HubTest, BoundsTheTargetsKeptForReads) {
   HubOptions options;
-  options.max_idle_targets = 3;
+  options.max_read_targets = 3;
   MakeHub(options);
   for (const char* key : {"a", "b", "c"}) {
     Read(Key(key));
@@ -200,6 +200,43 @@ TEST_F(HubTest, BoundsTheTargetsKeptForReads) {
   EXPECT_TRUE(read_.has_value());
   scheduler_.RunReady();
   EXPECT_EQ(backend_.calls().size(), calls);
+}
+
+// Readers that come back from an outage of their own find their targets watched, however many there were, and what
+// callers read once does not push them out.
+TEST_F(HubTest, ReadsPushOutNoTargetThatWasWatched) {
+  HubOptions options;
+  options.max_read_targets = 1;
+  MakeHub(options);
+  for (const char* key : {"a", "b", "c"}) {
+    Stream s = Open(Key(key));
+    Answer({}, 5);
+  }
+  EXPECT_EQ(reporter_.upstream, 3);
+  for (const char* key : {"d", "e"}) {
+    Read(Key(key));
+    while (!read_.has_value()) Answer({}, 7);
+  }
+  EXPECT_EQ(reporter_.upstream, 4) << "three lingering, one read";
+}
+
+// While Consul is away what is known can't be had again: no other target takes its place.
+TEST_F(HubTest, ReadsPushOutNothingThatIsLastKnown) {
+  HubOptions options;
+  options.max_read_targets = 1;
+  MakeHub(options);
+  Read(Key("a"));
+  while (!read_.has_value()) Answer({Entry("a", "1", 5)}, 5);
+  for (int i = 0; i < 3; ++i) {
+    while (backend_.pending(Method::kReadKey) > 0) Fail(Away());
+    scheduler_.Advance(absl::Seconds(1));
+  }
+  Read(Key("b"));
+  while (!read_.has_value()) Fail(Away());
+  EXPECT_FALSE(read_->ok());
+  Read(Key("a"));
+  ASSERT_TRUE(read_.has_value() && read_->ok());
+  EXPECT_TRUE((*read_)->stale);
 }
 
 // Readiness depends on it: something can be served although Consul is away.

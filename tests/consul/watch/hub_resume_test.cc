@@ -85,6 +85,22 @@ TEST_F(HubResumeTest, AQuorumThatWentBackEndsTheWait) {
   EXPECT_THAT(back.Read(), ElementsAre("snapshot", "+a=1"));
 }
 
+// A key that came and went while nobody here looked: Consul's index has moved on and the state is what it was, so that
+// the watch has nothing more to tell.
+TEST_F(HubResumeTest, AQuorumThatSeesWhatIsHereEndsTheWait) {
+  Stream s = Open(Key("a"));
+  Answer({}, 5);
+  Answer({}, 12);
+  Stream back = Return({Entry("a", "1", 9)}, 9);
+  EXPECT_THAT(back.Read(), ElementsAre("-"));
+  // The watch, which was asked first.
+  Answer({}, 12);
+  const int wakes = back.subscriber->wakes;
+  Answer({}, 12);
+  EXPECT_GT(back.subscriber->wakes, wakes);
+  EXPECT_THAT(back.Read(), ElementsAre("snapshot"));
+}
+
 // Nor may a reader wait for ever, or past the news that Consul is away.
 TEST_F(HubResumeTest, TheWaitIsBounded) {
   Stream s = Open(Key("a"));
