@@ -55,10 +55,10 @@ absl::Status Overloaded(absl::string_view what) {
 }
 
 absl::Status NotConsul(const Asked& asked, const Response& response, absl::string_view what) {
-  return MakeError(
-      StatusCode::kInternal, reason::kNotConsul,
-      absl::StrCat("the answer is not one that Consul gives: ", what,
-                   asked.write && response.sent ? kMayBeApplied : "; check that --consul_address is a Consul agent's"));
+  const bool open = asked.write && response.sent;
+  return MakeError(StatusCode::kInternal, open ? reason::kWriteOutcomeUnknown : reason::kNotConsul,
+                   absl::StrCat("the answer is not one that Consul gives: ", what,
+                                open ? kMayBeApplied : "; check that --consul_address is a Consul agent's"));
 }
 
 // Whether a connection was closed in the way of Consul's limit. A request that was begun may also have died with the
@@ -74,12 +74,14 @@ absl::Status Unanswered(const Asked& asked, const Response& response) {
     case End::kAnswered:
       break;
     case End::kCancelled:
-      return MakeError(StatusCode::kCancelled, reason::kCancelled,
-                       asked.write && response.sent ? absl::StrCat("the write was cancelled", kMayBeApplied)
-                                                    : "the call was cancelled");
+      if (asked.write && response.sent) {
+        return MakeError(StatusCode::kCancelled, reason::kWriteOutcomeUnknown,
+                         absl::StrCat("the write was cancelled", kMayBeApplied));
+      }
+      return MakeError(StatusCode::kCancelled, reason::kCancelled, "the call was cancelled");
     case End::kTimedOut:
       if (asked.write && response.sent) {
-        return MakeError(StatusCode::kDeadlineExceeded, reason::kDeadline,
+        return MakeError(StatusCode::kDeadlineExceeded, reason::kWriteOutcomeUnknown,
                          absl::StrCat("the write got no answer in time", kMayBeApplied));
       }
       return MakeError(StatusCode::kDeadlineExceeded, reason::kDeadline,

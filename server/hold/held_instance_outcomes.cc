@@ -140,6 +140,10 @@ void HeldInstance::OnApart(const absl::Status& status, bool (*ends_hold)(const a
     if (ends_hold(status)) {
       EndStreamLocked(std::move(ending), &effects);
       GoneLocked(&effects);
+    } else if (ReasonOf(status) == reason::kWriteOutcomeUnknown) {
+      // It may have been done, and the hold's heartbeats would keep alive what somebody else has written.
+      written_ = nullptr;
+      NextNowLocked();
     }
     StepLocked(&effects);
   }

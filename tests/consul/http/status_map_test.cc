@@ -91,11 +91,11 @@ TEST(StatusMapTest, Answers) {
       {kWrite, Answered(200, "true"), "OK"},
       {kWrite, Answered(200, "true\n"), "OK"},
       {kWrite, Answered(200, "false\n"), "ABORTED CAS_MISMATCH"},
-      {kWrite, Answered(200, "<html>"), "INTERNAL UNEXPECTED_ANSWER"},
-      {kWrite, Answered(200, ""), "INTERNAL UNEXPECTED_ANSWER"},
-      {kWrite, Answered(404, "", "5"), "INTERNAL UNEXPECTED_ANSWER"},
+      {kWrite, Answered(200, "<html>"), "INTERNAL WRITE_OUTCOME_UNKNOWN"},
+      {kWrite, Answered(200, ""), "INTERNAL WRITE_OUTCOME_UNKNOWN"},
+      {kWrite, Answered(404, "", "5"), "INTERNAL WRITE_OUTCOME_UNKNOWN"},
       {kRead, Answered(301, ""), "INTERNAL UNEXPECTED_ANSWER"},
-      {kWrite, Answered(301, ""), "INTERNAL UNEXPECTED_ANSWER"},
+      {kWrite, Answered(301, ""), "INTERNAL WRITE_OUTCOME_UNKNOWN"},
       {kRead, Answered(204, ""), "INTERNAL UNEXPECTED_ANSWER"},
       {kRead, Answered(403, "ACL not found"), "UNAUTHENTICATED TOKEN_UNKNOWN"},
       {kRead, Answered(403, "rpc error making call: ACL not found"), "UNAUTHENTICATED TOKEN_UNKNOWN"},
@@ -162,10 +162,10 @@ TEST(StatusMapTest, NoAnswer) {
     std::string want;
   } cases[] = {
       {kRead, Ended(End::kCancelled, true), "CANCELLED CANCELLED"},
-      {kWrite, Ended(End::kCancelled, true), "CANCELLED CANCELLED"},
+      {kWrite, Ended(End::kCancelled, true), "CANCELLED WRITE_OUTCOME_UNKNOWN"},
       {kRead, Ended(End::kTimedOut, true), "DEADLINE_EXCEEDED DEADLINE_EXCEEDED"},
       {kRead, Ended(End::kTimedOut, false), "DEADLINE_EXCEEDED DEADLINE_EXCEEDED"},
-      {kWrite, Ended(End::kTimedOut, true), "DEADLINE_EXCEEDED DEADLINE_EXCEEDED"},
+      {kWrite, Ended(End::kTimedOut, true), "DEADLINE_EXCEEDED WRITE_OUTCOME_UNKNOWN"},
       {kRead, Ended(End::kTooLarge, true), "INTERNAL UNEXPECTED_ANSWER"},
       {kRead, Ended(End::kNotHttp, true), "INTERNAL UNEXPECTED_ANSWER"},
       {kRead, Ended(End::kBroken, false), "UNAVAILABLE CONSUL_UNAVAILABLE"},
@@ -189,6 +189,7 @@ TEST(StatusMapTest, SentWritesSayThatTheyMayHaveBeenApplied) {
                                    Answered(500, "leadership lost"), Answered(200, "<html>")}) {
     EXPECT_TRUE(absl::StrContains(StatusOf(kWrite, response).message(), "may have been applied"))
         << StatusOf(kWrite, response);
+    EXPECT_EQ(ReasonOf(StatusOf(kWrite, response)), reason::kWriteOutcomeUnknown);
     EXPECT_FALSE(absl::StrContains(StatusOf(kRead, response).message(), "may have been applied"));
   }
   for (const Response& response : {Ended(Response::End::kTimedOut, false), Ended(Response::End::kBroken, false)}) {

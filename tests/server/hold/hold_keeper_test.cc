@@ -376,6 +376,28 @@ TEST_F(HoldKeeperTest, ACallersRegisterEndsTheHold) {
   EXPECT_EQ(Pending(), 0u);
 }
 
+// Would break if a registration of a caller's whose answer was lost were kept alive by the hold that it may have
+// replaced.
+TEST_F(HoldKeeperTest, ARegisterOfUnknownOutcomeIsUndone) {
+  Stream stream = OpenRegistered();
+  std::optional<absl::Status> done;
+  keeper_.Register(Web(), consul::WriteOptions(), [&done](absl::Status status) { done = std::move(status); });
+  ASSERT_TRUE(
+      Answer(Method::kRegister, MakeError(absl::StatusCode::kDeadlineExceeded, reason::kWriteOutcomeUnknown, "late")));
+  EXPECT_EQ(done->code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_FALSE(stream.listener->ended.has_value());
+  scheduler_.RunReady();
+  EXPECT_EQ(backend_.pending(Method::kRegister), 1u);
+  AnswerRegistration();
+  EXPECT_EQ(stream.hold->registered(), true);
+
+  // One that was not sent has changed nothing.
+  keeper_.Register(Web(), consul::WriteOptions(), [&done](absl::Status status) { done = std::move(status); });
+  ASSERT_TRUE(Answer(Method::kRegister, ConsulIsAway()));
+  scheduler_.RunReady();
+  EXPECT_EQ(backend_.pending(Method::kRegister), 0u);
+}
+
 // Would break if stopping left timers or calls behind, or let a stream in afterwards.
 TEST_F(HoldKeeperTest, StopForgetsAll) {
   Stream stream = OpenRegistered();
