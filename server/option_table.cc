@@ -195,7 +195,9 @@ std::vector<OptionSpec> MakeTable() {
       {"Consul", "consul_tls_verify", "true|false", "Check Consul's certificate and host name.", "true",
        "CONSUL_HTTP_SSL_VERIFY", false, Bool(&Options::consul_tls_verify)},
       {"Consul", "consul_max_connections", "N",
-       "Most connections to Consul, whose own limit is 200 for each client address (limits.http_max_conns_per_client).",
+       "Most connections to Consul, beside one that asks whether it is there; its own limit is 200 for each client "
+       "address "
+       "(limits.http_max_conns_per_client).",
        absl::StrCat(d.consul_max_connections), nullptr, false, Number(&Options::consul_max_connections, 2, 10000)},
       {"Consul", "consul_wait", "DURATION",
        "How long Consul may hold a blocking query. Short ones free their connections sooner, long ones ask less often.",

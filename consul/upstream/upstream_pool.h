@@ -28,7 +28,7 @@ namespace meshgate::consul {
 // Watches any number of targets with no more blocking queries than the backend has room for.
 //
 // Each target begins with a plain read of its own, so that its first state waits for no plan. Then it is watched by a
-// query of its own while there is room: 384 queries, and no more than three quarters of the seats. Beyond that keys and
+// query of its own while there is room: 160 queries, and no more than three quarters of the seats. Beyond that keys and
 // prefixes with a common prefix share a recursive query of that (planner.h), and are split again when they have become
 // few. The listener never notices. What is kept true:
 //   - Nothing goes back in time. What a shared query brings counts for a target only if the query was sent after the
