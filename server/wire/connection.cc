@@ -60,6 +60,7 @@ Connection::Connection(EventLoop* loop, Socket socket, std::string peer, const C
       on_closed_(std::move(on_closed)),
       socket_(std::move(socket)),
       session_({loop, &options->session, calls}, std::move(peer), [this] { FlushSoon(); }),
+      opened_(loop->now()),
       heard_(loop->now()),
       go_away_at_(loop->now() + Jittered(options->max_age)) {}
 
@@ -195,6 +196,8 @@ void Connection::CheckAge() {
 
 void Connection::CheckKeepalive() {
   const absl::Time now = loop_->now();
+  // However slowly it comes.
+  if (!session_.greeted() && now - opened_ >= options_->keepalive_timeout) return CutOff(Cut::kKeepalive);
   if (!session_.ping_answered()) {
     if (now - std::max(pinged_, heard_) >= options_->keepalive_timeout) CutOff(Cut::kKeepalive);
     return;

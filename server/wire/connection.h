@@ -88,6 +88,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   bool flush_due_ = false;
   bool closing_ = false;
   bool closed_ = false;
+  const absl::Time opened_;
   absl::Time heard_;
   absl::Time pinged_ = absl::InfinitePast();
   absl::Time go_away_at_;

@@ -51,7 +51,7 @@ void EventLoop::Stop() {
     for (const auto& connection : all) connection->Close();
     deadline_timer_.cancel();
     sweep_timer_.cancel();
-    // It may be due already, and is not cancelled then.
+    // They may be due already, and are not cancelled then.
     stopping_ = true;
     work_.reset();
   });
@@ -121,7 +121,8 @@ void EventLoop::ArmDeadline() {
   const absl::Duration left = std::max(deadline_armed_ - clock_->Now(), absl::ZeroDuration());
   deadline_timer_.expires_after(absl::ToChronoNanoseconds(std::min(left, absl::Hours(24))));
   deadline_timer_.async_wait([this](const boost::system::error_code& error) {
-    if (error) return;
+    // It may have been due already when it was cancelled.
+    if (error || stopping_) return;
     Tick();
     while (!deadlines_.empty() && deadlines_.begin()->first <= now_) {
       Stream* const stream = deadlines_.begin()->second;

@@ -24,6 +24,12 @@ Forwarder::Forwarder(grpc::Server* server, const Options& options)
     : options_(options), stub_(ChannelTo(server, options.max_message_bytes)) {}
 
 std::shared_ptr<Call> Forwarder::Start(Stream* stream) {
+  if (!stream->BeginForwarded()) {
+    stream->Finish({static_cast<int>(grpc::StatusCode::RESOURCE_EXHAUSTED),
+                    "as many calls of this kind are open on this connection as may be; end some",
+                    {}});
+    return nullptr;
+  }
   open_->Begin();
   if (open_->open() > options_.max_calls) {
     open_->End();

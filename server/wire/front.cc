@@ -1,5 +1,7 @@
 #include "server/wire/front.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <thread>
 #include <utility>
@@ -61,6 +63,8 @@ void Front::OnAccept(Listener::Protocol::socket socket, std::string peer) {
     boost::system::error_code error;
     Connection::Socket own(loop->io());
     own.assign(protocol, fd, error);
+    // What follows ends at once then.
+    if (error) close(fd);
     auto connection =
         std::make_shared<Connection>(loop, std::move(own), std::move(peer), &options_.connection, &calls_, [this] {
           if (--connections_ > 0) return;

@@ -5,7 +5,8 @@
 
 namespace meshgate::server::wire {
 
-// Bytes that are held for peers: of requests that are not complete, and of answers that are not taken. Not thread-safe.
+// Bytes that are held for peers: of requests that are not complete or being served, and of answers that are not taken.
+// Not thread-safe.
 class MemoryBudget {
  public:
   // `whole`, which outlives this, is a larger budget that this is a part of; null: none.

@@ -82,6 +82,12 @@ class UnaryCall final : public NativeCall, public std::enable_shared_from_this<U
     scope_.reporter()->OnReceived();
     const absl::Status parsed = ParseRequest(message, &request_);
     if (!parsed.ok()) return Answer(parsed);
+    held_ = kCopies * message.size();
+    held_in_ = stream_->HoldBeyond(held_);
+    if (held_in_ == nullptr) {
+      return Answer(
+          absl::ResourceExhaustedError("too many requests of this connection are being served: send fewer at a time"));
+    }
     if (message.size() <= kMayWait && stream_->behind()) {
       waiting_ = true;
       return stream_->Ready();
@@ -99,9 +105,16 @@ class UnaryCall final : public NativeCall, public std::enable_shared_from_this<U
     return std::exchange(response_, nullptr);
   }
 
+  void OnClosed(Why why) override {
+    if (waiting_) Return();
+    NativeCall::OnClosed(why);
+  }
+
  private:
   // A request of at most so many bytes may wait until the peer has read more: those that are answered with much.
   static constexpr size_t kMayWait = 8 << 10;
+  // Of a request, while it is served: here and on its way to Consul or to disk.
+  static constexpr size_t kCopies = 2;
 
   // Move-only; the answer is due until it has been called.
   class PendingReply {
@@ -126,7 +139,12 @@ class UnaryCall final : public NativeCall, public std::enable_shared_from_this<U
 
   void Handle() { (*handler_)(request_, scope_.caller(), Reply<Response>(PendingReply(this->shared_from_this()))); }
 
+  void Return() {
+    if (const auto budget = std::exchange(held_in_, nullptr)) budget->Return(held_);
+  }
+
   void Answer(absl::StatusOr<Response> response) {
+    Return();
     // Its caller has gone.
     if (stream_ == nullptr) return;
     if (response.ok()) {
@@ -146,6 +164,9 @@ class UnaryCall final : public NativeCall, public std::enable_shared_from_this<U
   const Handler* const handler_;
   Request request_;
   SharedBytes response_;
+  // Where the request counts until it is answered, which may be long after its caller has gone.
+  std::shared_ptr<MemoryBudget> held_in_;
+  size_t held_ = 0;
   bool begun_ = false;
   bool waiting_ = false;
 };

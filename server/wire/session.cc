@@ -20,6 +20,8 @@ constexpr size_t kFrameHeaderBytes = 9;
 // than that a peer that reads nothing has asked for answers without having streams.
 constexpr size_t kQueuedPerStream = 5;
 
+constexpr uint64_t kUnlimited = uint64_t{1} << 40;
+
 constexpr char kTooManyPings[] = "too_many_pings";
 
 }  // namespace
@@ -51,6 +53,9 @@ struct Callbacks {
         break;
       case NGHTTP2_DATA:
         if (Stream* stream = session.Find(frame->hd.stream_id); stream != nullptr && last) stream->OnRequestEnd();
+        break;
+      case NGHTTP2_SETTINGS:
+        session.greeted_ = true;
         break;
       case NGHTTP2_PING:
         (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 ? session.OnPong() : session.OnPing();
@@ -87,6 +92,13 @@ struct Callbacks {
     return 0;
   }
 
+  // A block of headers beyond what HTTP/2's compression takes, 64 KiB.
+  static int OnFrameNotSent(nghttp2_session* raw, const nghttp2_frame* frame, int, void* user) {
+    if (frame->hd.type != NGHTTP2_HEADERS || Of(user).Find(frame->hd.stream_id) == nullptr) return 0;
+    nghttp2_submit_rst_stream(raw, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_INTERNAL_ERROR);
+    return 0;
+  }
+
   static int SendData(nghttp2_session*, nghttp2_frame*, const uint8_t* header, size_t size, nghttp2_data_source* source,
                       void* user) {
     Session& session = Of(user);
@@ -112,6 +124,7 @@ struct Callbacks {
       nghttp2_session_callbacks_set_on_frame_recv_callback(made, OnFrame);
       nghttp2_session_callbacks_set_on_data_chunk_recv_callback(made, OnData);
       nghttp2_session_callbacks_set_on_frame_send_callback(made, OnFrameSent);
+      nghttp2_session_callbacks_set_on_frame_not_send_callback(made, OnFrameNotSent);
       nghttp2_session_callbacks_set_send_data_callback(made, SendData);
       nghttp2_session_callbacks_set_on_stream_close_callback(made, OnStreamClose);
       return made;
@@ -126,6 +139,8 @@ struct Callbacks {
       // Room is given back as calls take what came.
       nghttp2_option_set_no_auto_window_update(made, 1);
       nghttp2_option_set_no_closed_streams(made, 1);
+      // FrameGuard counts resets, and knows which of them have a reason.
+      nghttp2_option_set_stream_reset_rate_limit(made, kUnlimited, kUnlimited);
       return made;
     }();
     return all;
@@ -136,7 +151,7 @@ Session::Session(const SessionEnvironment& environment, std::string peer, std::f
     : environment_(environment),
       peer_(std::move(peer)),
       on_output_(std::move(on_output)),
-      held_(environment.options->max_held_bytes, &environment.loop->held()) {
+      held_(std::make_shared<MemoryBudget>(environment.options->max_held_bytes, &environment.loop->held())) {
   nghttp2_session_server_new2(&session_, Callbacks::Get(), this, Callbacks::Options());
   const nghttp2_settings_entry settings[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options().max_streams},
@@ -169,6 +184,9 @@ bool Session::Receive(std::string_view bytes) {
     return taken == static_cast<ssize_t>(some.size());
   });
   inside_ = false;
+  // The last call is known once what came with the frame that is the reason for it was taken.
+  if (std::exchange(last_call_due_, false)) FinishGoAway();
+  if (pinged_too_often_) SayTooManyPings();
   const bool overdue = nghttp2_session_get_outbound_queue_size(session_) > kQueuedPerStream * options().max_streams;
   if (!goes_on || overdue) {
     failed_ = true;
@@ -211,9 +229,8 @@ void Session::GoAway() {
 
 void Session::FinishGoAway() {
   GoAway();
-  if (std::exchange(gone_away_, true)) return;
-  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
-                        NGHTTP2_NO_ERROR, nullptr, 0);
+  if (gone_away_) return;
+  SubmitGoAway(NGHTTP2_NO_ERROR, {});
   WantOutput();
 }
 
@@ -225,7 +242,7 @@ void Session::Ping() {
 
 void Session::OnPong() {
   ping_answered_ = true;
-  if (going_away_) FinishGoAway();
+  last_call_due_ = going_away_;
 }
 
 void Session::OnPing() {
@@ -234,11 +251,19 @@ void Session::OnPing() {
     ping_strikes_ = 0;
     return;
   }
-  if (++ping_strikes_ <= kPingStrikes) return;
-  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
-                        NGHTTP2_ENHANCE_YOUR_CALM, reinterpret_cast<const uint8_t*>(kTooManyPings),
-                        sizeof(kTooManyPings) - 1);
+  pinged_too_often_ = ++ping_strikes_ > kPingStrikes;
+}
+
+void Session::SayTooManyPings() {
+  SubmitGoAway(NGHTTP2_ENHANCE_YOUR_CALM, kTooManyPings);
   failed_ = true;
+}
+
+void Session::SubmitGoAway(uint32_t error, std::string_view why) {
+  gone_away_ = true;
+  last_call_ = nghttp2_session_get_last_proc_stream_id(session_);
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, last_call_, error, reinterpret_cast<const uint8_t*>(why.data()),
+                        why.size());
 }
 
 void Session::CutAll(const Ending& ending) {
@@ -250,6 +275,11 @@ Stream* Session::Find(int32_t id) const {
 }
 
 void Session::Begin(int32_t id) {
+  // The peer is being told that this one was not looked at, and makes it again elsewhere.
+  if (gone_away_ && id > last_call_) {
+    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
+    return;
+  }
   auto* const stream = new Stream(this, id);
   streams_.insert(stream);
   nghttp2_session_set_stream_user_data(session_, id, stream);

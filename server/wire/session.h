@@ -30,8 +30,10 @@ struct SessionOptions {
   size_t max_header_bytes = 16 << 10;
   // Calls open on one connection at a time; more wait at the client.
   uint32_t max_streams = 4096;
-  // Of requests that are not complete, and of answers that are not taken; a loop has such a limit for all, too. Calls
-  // that would exceed it fail. What is sent to many is not counted.
+  // Of those, calls that are forwarded, which cost tens of times as much; beyond it they fail.
+  size_t max_forwarded = 100;
+  // Of requests that are not complete or being served, and of answers that are not taken; a loop has such a limit for
+  // all, too. Calls that would exceed it fail. What is sent to many is not counted.
   size_t max_held_bytes = 24 << 20;
   // Clients may ping this often; those that do so oftener three times in a row get their connection closed. Go's and
   // Java's ping every 10 s at most, whatever they are told; the rest is room for pings that a network lets bunch up.
@@ -72,6 +74,9 @@ class Session {
   void FinishGoAway();
   bool going_away() const { return going_away_; }
 
+  // The peer speaks HTTP/2: its SETTINGS have come.
+  bool greeted() const { return greeted_; }
+
   void Ping();
   // Since the last Ping().
   bool ping_answered() const { return ping_answered_; }
@@ -86,7 +91,11 @@ class Session {
   // ---- For its streams.
   EventLoop& loop() const { return *environment_.loop; }
   const SessionOptions& options() const { return *environment_.options; }
-  MemoryBudget& held() { return held_; }
+  MemoryBudget& held() { return *held_; }
+  // For what outlives the session; on the loop's thread.
+  const std::shared_ptr<MemoryBudget>& shared_held() const { return held_; }
+  // Calls that are served by a grpc::Server.
+  size_t& forwarded() { return forwarded_; }
   const CallFactory& calls() const { return *environment_.calls; }
   const std::string& peer() const { return peer_; }
   nghttp2_session* raw() const { return session_; }
@@ -100,13 +109,17 @@ class Session {
   void End(Stream* stream);
   void OnPing();
   void OnPong();
+  void SayTooManyPings();
+  // With the last call that was looked at.
+  void SubmitGoAway(uint32_t error, std::string_view why);
 
   const SessionEnvironment environment_;
   const std::string peer_;
   const std::function<void()> on_output_;
   nghttp2_session* session_ = nullptr;
   FrameGuard guard_;
-  MemoryBudget held_;
+  const std::shared_ptr<MemoryBudget> held_;
+  size_t forwarded_ = 0;
   absl::flat_hash_set<Stream*> streams_;
   // Where DATA is appended while frames are produced.
   std::string* out_ = nullptr;
@@ -117,6 +130,10 @@ class Session {
   bool failed_ = false;
   bool going_away_ = false;
   bool gone_away_ = false;
+  bool last_call_due_ = false;
+  bool pinged_too_often_ = false;
+  bool greeted_ = false;
+  int32_t last_call_ = 0;
   bool ping_answered_ = true;
   int ping_strikes_ = 0;
   absl::Time last_ping_ = absl::InfinitePast();

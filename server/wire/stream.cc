@@ -173,6 +173,16 @@ void Stream::Release(size_t bytes) {
   held_call_ -= bytes;
 }
 
+std::shared_ptr<MemoryBudget> Stream::HoldBeyond(size_t bytes) {
+  return session_->held().Take(bytes) ? session_->shared_held() : nullptr;
+}
+
+bool Stream::BeginForwarded() {
+  if (session_->forwarded() >= session_->options().max_forwarded) return false;
+  ++session_->forwarded();
+  return forwarded_ = true;
+}
+
 bool Stream::behind() const { return session_->held().used() > session_->options().max_held_bytes / 8; }
 
 void Stream::OnRequestEnd() {
@@ -383,6 +393,7 @@ void Stream::OnClosed() {
   EndMessage();
   HoldRequest(0);
   Release(held_call_);
+  if (std::exchange(forwarded_, false)) --session_->forwarded();
   ended_ = true;
   const std::shared_ptr<Call> call = std::exchange(call_, nullptr);
   if (call != nullptr) call->OnClosed(finished() ? Call::Why::kFinished : Call::Why::kCancelled);

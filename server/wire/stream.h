@@ -13,6 +13,7 @@
 
 #include "absl/time/time.h"
 #include "server/wire/call.h"
+#include "server/wire/memory_budget.h"
 #include "server/wire/message_reader.h"
 #include "server/wire/timed_list.h"
 
@@ -63,6 +64,11 @@ class Stream final : public TimedList::Entry {
   // much.
   bool Hold(size_t bytes);
   void Release(size_t bytes);
+  // Hold() for what may outlive the stream: of the connection's budget, until Return() of that on the loop's thread.
+  // Null where it would be too much.
+  std::shared_ptr<MemoryBudget> HoldBeyond(size_t bytes);
+  // Counts it among the calls that are forwarded, until its end. Returns false where there are as many as may be.
+  bool BeginForwarded();
   // So much is not taken that another call had better be served when its stream has room, in NextMessage().
   bool behind() const;
 
@@ -128,6 +134,7 @@ class Stream final : public TimedList::Entry {
   size_t unconsumed_ = 0;
   bool request_ended_ = false;
   bool paused_ = false;
+  bool forwarded_ = false;
   bool begun_ = false;     // headers are submitted
   bool has_data_ = false;  // and a data provider with them
   bool deferred_ = false;

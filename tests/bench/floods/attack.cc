@@ -17,6 +17,9 @@ constexpr absl::Duration kBetween = absl::Milliseconds(100);
 
 constexpr int64_t kMostBytes = int64_t{1} << 30;
 
+// A server may need so long for a connection that it will end.
+constexpr absl::Duration kTooYoung = absl::Milliseconds(300);
+
 // What is put together for one send.
 constexpr size_t kChunkBytes = 8 << 10;
 
@@ -64,7 +67,7 @@ void Attack::Run(const Script& script) {
     frames_ += sent;
     if (!connection.ended()) {
       // One that has begun just before the time was over says nothing beside others.
-      if (connections_ == 1) {
+      if (connections_ == 1 || absl::Now() - begun > kLastWords + kTooYoung) {
         ++open_;
         endings_.insert(connection.ending());
       }

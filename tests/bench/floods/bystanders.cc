@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "meshgate/v1/config_service.pb.h"
 #include "tests/bench/load/channel.h"
 #include "tests/bench/load/request_headers.h"
@@ -144,15 +145,16 @@ bool Bystanders::Open(uint64_t change, absl::Duration within) {
   return WaitFor(change, within);
 }
 
-std::vector<double> Bystanders::Call(absl::FunctionRef<bool()> done) {
+std::vector<double> Bystanders::Call(absl::FunctionRef<bool()> done, absl::Duration patience) {
   latencies_.clear();
-  const Clock clock(this);
-  loop_.RunUntil(done, absl::Hours(1));
+  {
+    const Clock clock(this);
+    loop_.RunUntil(done, absl::Hours(1));
+  }
+  // Those that have waited longest count most.
+  loop_.RunUntil([this] { return unanswered_ == 0 || !failure_.empty(); }, patience);
+  if (unanswered_ > 0) OnFailure(absl::StrCat(unanswered_, " calls were not answered"));
   return std::move(latencies_);
-}
-
-bool Bystanders::Settle(absl::Duration within) {
-  return loop_.RunUntil([this] { return unanswered_ == 0 || !failure_.empty(); }, within) && failure_.empty();
 }
 
 bool Bystanders::WaitFor(uint64_t change, absl::Duration within) {

@@ -30,12 +30,9 @@ class Bystanders {
 
   // The key has the value of `change`. False: not every stream has it within `within`.
   bool Open(uint64_t change, absl::Duration within);
-  // Calls until `done` holds. The milliseconds that each took that was answered meanwhile, from when it was due.
-  std::vector<double> Call(absl::FunctionRef<bool()> done);
-  // Calls that are not answered yet.
-  int unanswered() const { return unanswered_; }
-  // Waits for what is not.
-  bool Settle(absl::Duration within);
+  // Calls until `done` holds, and waits for what is not answered by then. The milliseconds that each took, from when it
+  // was due.
+  std::vector<double> Call(absl::FunctionRef<bool()> done, absl::Duration patience);
   // Waits until every stream has got the change.
   bool WaitFor(uint64_t change, absl::Duration within);
 

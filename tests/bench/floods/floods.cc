@@ -75,8 +75,8 @@ class Measurement {
     ResetPeakResident(pid());
     result.flood_ms = Quantile(CallDuring(flood, attack), 0.99);
     result.growth_mib = std::max<double>(0, static_cast<double>(PeakResidentBytes(pid()) - before)) / kMib;
-    result.watchers_served = bystanders_.Settle(limits_.patience) && Put(kQuietKey, 2, kQuietBytes) &&
-                             bystanders_.WaitFor(2, limits_.patience);
+    result.watchers_served =
+        bystanders_.failure().empty() && Put(kQuietKey, 2, kQuietBytes) && bystanders_.WaitFor(2, limits_.patience);
     result.failure = bystanders_.failure();
     return result;
   }
@@ -109,7 +109,7 @@ class Measurement {
 
   std::vector<double> CallFor(absl::Duration time) {
     const absl::Time until = absl::Now() + time;
-    return bystanders_.Call([&] { return absl::Now() >= until; });
+    return bystanders_.Call([&] { return absl::Now() >= until; }, limits_.patience);
   }
 
   std::vector<double> CallDuring(const Flood& flood, Attack* attack) {
@@ -121,7 +121,7 @@ class Measurement {
       flood.run(attack);
       over = true;
     });
-    std::vector<double> latencies = bystanders_.Call([&] { return over.load(); });
+    std::vector<double> latencies = bystanders_.Call([&] { return over.load(); }, limits_.patience);
     attacker.join();
     return latencies;
   }

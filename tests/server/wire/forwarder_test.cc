@@ -210,6 +210,29 @@ TEST_F(ForwarderTest, BoundsWhatAConnectionHolds) {
   EXPECT_TRUE(Eventually([&] { return behind_->streams == 1; }));
 }
 
+// Would break if one peer could take all the calls that are forwarded, probes of the process's health among them.
+TEST_F(ForwarderTest, BoundsTheCallsOfAConnection) {
+  server_.options.front.connection.session.max_forwarded = 1;
+  Start();
+  grpc::ClientContext context;
+  auto put = std::async(std::launch::async, [&] { return Put(&context, "wait"); });
+  ASSERT_TRUE(Eventually([&] { return behind_->waiting == 1; }));
+  grpc::ClientContext more;
+  EXPECT_EQ(Put(&more, "a").error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  const auto other = v1::ConfigService::NewStub(server_.Channel());
+  v1::PutConfigRequest request;
+  v1::PutConfigResponse response;
+  grpc::ClientContext others;
+  EXPECT_TRUE(other->PutConfig(&others, request, &response).ok());
+  context.TryCancel();
+  put.get();
+  // It counts no more once its end has come to the front.
+  EXPECT_TRUE(Eventually([&] {
+    grpc::ClientContext again;
+    return Put(&again, "a").ok();
+  }));
+}
+
 // Would break if calls that cost as much as gRPC's own could take any amount of memory.
 TEST_F(ForwarderTest, BoundsItsCalls) {
   server_.options.forwarder.max_calls = 1;

@@ -153,6 +153,16 @@ TEST_F(FrontTest, ASilentPeerIsPingedAndThenClosed) {
   EXPECT_TRUE(front_->WaitForConnections(absl::Now() + absl::Seconds(30)));
 }
 
+// Would break if a peer that says who it is a byte at a time could keep its place for good.
+TEST_F(FrontTest, APeerThatDoesNotGreetIsClosed) {
+  Start();
+  H2Socket peer(front_->addresses().at(0));
+  ASSERT_TRUE(Eventually([&] { return front_->connections() == 1; }));
+  clock_.Advance(options_.connection.keepalive_timeout);
+  EXPECT_FALSE(peer.UntilInSilence([] { return false; }));
+  EXPECT_TRUE(peer.closed());
+}
+
 // Would break if one that has nothing to say, and answers, were closed.
 TEST_F(FrontTest, AnAnswerKeepsAConnection) {
   Start();

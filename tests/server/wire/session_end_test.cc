@@ -195,6 +195,59 @@ TEST_F(SessionEndTest, RapidReset) {
   }
 }
 
+// Would break if a client that drops all its watches at once, or whose calls meet their deadlines, lost the connection
+// and everything else on it.
+TEST_F(SessionEndTest, ManyResetsAreNoFlood) {
+  Open();
+  const int32_t stays = BeginCall();
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 4'000; ++i) ids.push_back(client_->Begin(Client::Call("/test.Service/Method")));
+  ASSERT_TRUE(Pump());
+  for (const int32_t id : ids) client_->Reset(id);
+  ASSERT_TRUE(Pump());
+  // Answers are a reason for as many again.
+  for (int i = 0; i < 4'000; ++i) {
+    const int32_t id = BeginCall();
+    calls_.back()->stream().SendHeaders({});
+    ASSERT_TRUE(Pump());
+    client_->Reset(id);
+    ASSERT_TRUE(Pump()) << i;
+  }
+  EXPECT_FALSE(response(stays).closed);
+}
+
+// Would break if an end whose headers HTTP/2 cannot carry left its caller waiting for ever.
+TEST_F(SessionEndTest, TrailersBeyondWhatHttp2Takes) {
+  Open();
+  const int32_t id = BeginCall();
+  call().stream().Finish({13, "too much", {{"x-large", std::string(70'000, 'x')}}});
+  ASSERT_TRUE(Pump());
+  EXPECT_EQ(response(id).closed, NGHTTP2_INTERNAL_ERROR);
+  EXPECT_THAT(call().closed, ElementsAre(Why::kFinished));
+}
+
+// Would break if a call that came with the answer to a GOAWAY's ping, or after it, were served though its caller is
+// told that it was not, and makes it again.
+TEST_F(SessionEndTest, NoCallIsServedThatAGoAwayDenies) {
+  Open();
+  // A client begins nothing after the first GOAWAY: these are on their way when it comes.
+  const int32_t with = client_->Begin(Client::Call("/test.Service/Method"));
+  const std::string first = client_->Output();
+  const int32_t after = client_->Begin(Client::Call("/test.Service/Method"));
+  const std::string second = client_->Output();
+  session_->GoAway();
+  client_->Receive(Produce());
+  ASSERT_TRUE(session_->Receive(client_->Output() + first));
+  // Before the second GOAWAY has gone.
+  ASSERT_TRUE(session_->Receive(second));
+  client_->Receive(Produce());
+  ASSERT_EQ(client_->go_aways().size(), 2u);
+  EXPECT_EQ(client_->go_aways()[1].last_stream, with);
+  EXPECT_EQ(calls_.size(), 1u);
+  EXPECT_FALSE(response(with).closed);
+  EXPECT_EQ(response(after).closed, NGHTTP2_REFUSED_STREAM);
+}
+
 // Would break if a peer that reads nothing could pile up answers to streams beyond those that it may have: each of them
 // is refused, and takes many times the memory that it took to send.
 TEST_F(SessionEndTest, RefusedStreamsThatAreNotReadOf) {

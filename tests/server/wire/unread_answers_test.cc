@@ -30,9 +30,10 @@ class UnreadAnswersTest : public SessionFixture {
     Open(/*window=*/0);
     client_->OpenWindow(0, 1 << 20);
   }
-  int32_t Get(const std::string& key = "cfg/a") {
+  int32_t Get(const std::string& key = "cfg/a", size_t more = 0) {
     v1::GetConfigRequest request;
     request.set_key(key);
+    if (more > 0) request.mutable_options()->set_datacenter(std::string(more, 'x'));
     const int32_t id = client_->Begin(Client::Call("/meshgate.v1.ConfigService/GetConfig"));
     client_->Send(id, Client::Framed(request.SerializeAsString()));
     client_->End(id);
@@ -99,6 +100,27 @@ TEST_F(UnreadAnswersTest, FailBeyondTheLimit) {
   EXPECT_EQ(served, 3);
   EXPECT_EQ(failed, 97);
   EXPECT_EQ(response(ids.back()).code(), "8");
+}
+
+// Would break if large requests could pile up while Consul hangs, whether or not their callers wait for them.
+TEST_F(UnreadAnswersTest, RequestsThatAreServedAreBounded) {
+  Open();
+  const int32_t first = Get("later", 15'000);
+  client_->Reset(first);
+  Pump();
+  EXPECT_GT(session_->held().used(), 30'000u) << "it is still being served";
+  const int32_t second = Get("later", 15'000);
+  EXPECT_EQ(response(second).code(), "8");
+  EXPECT_EQ(handled_, 1);
+  pending_.front()(Value(1));
+  EXPECT_EQ(session_->held().used(), 0u);
+  Get("later", 15'000);
+  EXPECT_EQ(handled_, 2);
+  // Long after the connection has gone.
+  session_.reset();
+  EXPECT_GT(loop_.held().used(), 30'000u);
+  pending_.back()(Value(1));
+  EXPECT_EQ(loop_.held().used(), 0u);
 }
 
 // Would break if a waiting call that its caller gives up, or whose time is over, were served all the same.
