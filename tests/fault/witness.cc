@@ -1,5 +1,6 @@
 #include "tests/fault/witness.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -16,7 +17,7 @@ constexpr absl::Duration kPatience = absl::Seconds(5);
 
 Witness::Witness(std::string url) : thread_([this, url = std::move(url)] { Run(url); }) {}
 
-int Witness::Stop() {
+Witness::Seen Witness::Stop() {
   {
     MutexLock lock(mu_);
     stop_ = true;
@@ -24,18 +25,24 @@ int Witness::Stop() {
   }
   if (thread_.joinable()) thread_.join();
   MutexLock lock(mu_);
-  return outages_;
+  return seen_;
 }
 
 void Witness::Run(const std::string& url) {
   ConsulClient client(url, kPatience);
   bool there = false;
+  absl::Time away_since;
   while (true) {
+    const absl::Time asked = absl::Now();
     // What a watch asks for: an answer of the leader's.
     const int code = client.Call("GET", "/v1/kv/witness").code;
     const bool answered = code == 200 || code == 404;
     MutexLock lock(mu_);
-    if (std::exchange(there, answered) && !answered) ++outages_;
+    if (std::exchange(there, answered) && !answered) {
+      ++seen_.outages;
+      away_since = asked;
+    }
+    if (!answered && seen_.outages > 0) seen_.longest = std::max(seen_.longest, absl::Now() - away_since);
     if (!stop_) changed_.WaitUntil(mu_, absl::Now() + kEvery);
     if (stop_) return;
   }
