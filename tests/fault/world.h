@@ -90,8 +90,8 @@ class World {
   // One write, which has to reach its readers within `bound`.
   void Canary(absl::Duration bound);
 
-  // While Consul is away: every reader holds what Consul holds, and whoever comes to the first gateway without a token
-  // is told the same, as stale.
+  // The first gateway was started while Consul is away: every reader holds what Consul holds, whoever comes without a
+  // token is told the same, and nobody is told that it is current.
   void CheckHeld(const std::string& when);
 
   void Add(const std::string& promise, const Violations& violations);
