@@ -274,7 +274,7 @@ Violations CheckStalePairs(const Record& record, const Outage& outage) {
     ++judged;
     if (stale > outage.times || (outage.told && stale == 0)) {
       found.push_back(
-          absl::StrCat(log.name, " was told ", stale, " times that it is stale, not ", outage.times, ":", times));
+          absl::StrCat(log.name, " was told ", stale, " times that it is stale", stale == 0 ? "" : ", at", times));
     }
     if (recovered != stale) {
       found.push_back(absl::StrCat(log.name, " was told ", stale, " times that it is stale and ", recovered,

@@ -19,7 +19,7 @@ class Witness {
   struct Seen {
     // How many times it has answered, and then not.
     int outages = 0;
-    // From the first query that failed, when it was sent, to the last one.
+    // The longest time in which each query failed at once: so another one would have.
     absl::Duration longest;
   };
 
