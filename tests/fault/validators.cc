@@ -255,6 +255,7 @@ Violations CheckStalePairs(const Record& record, const Outage& outage) {
     const Response* previous = nullptr;
     bool spans = false;
     bool broken = false;
+    std::string times;
     for (const Response& response : log.responses) {
       if (response.at < outage.begin) {
         spans = true;
@@ -262,6 +263,7 @@ Violations CheckStalePairs(const Record& record, const Outage& outage) {
         broken = broken || previous->stream != response.stream;
         if (response.stale) {
           ++stale;
+          absl::StrAppend(&times, " ", absl::FormatDuration(response.at));
         } else if (previous->stale) {
           ++recovered;
         }
@@ -271,7 +273,8 @@ Violations CheckStalePairs(const Record& record, const Outage& outage) {
     if (!spans || broken) continue;
     ++judged;
     if (stale > outage.times || (outage.told && stale == 0)) {
-      found.push_back(absl::StrCat(log.name, " was told ", stale, " times that it is stale"));
+      found.push_back(
+          absl::StrCat(log.name, " was told ", stale, " times that it is stale", stale == 0 ? "" : ", at", times));
     }
     if (recovered != stale) {
       found.push_back(absl::StrCat(log.name, " was told ", stale, " times that it is stale and ", recovered,

@@ -4,19 +4,27 @@
 #include <string>
 #include <thread>
 
+#include "absl/time/time.h"
 #include "consul/base/mutex.h"
 
 namespace meshgate::fault {
 
-// Asks an agent again and again, by itself, and counts how often it went away: on a machine that has too much to do one
-// election can be followed by another. From its making to Stop().
+// Asks an agent again and again, by itself, and notes how often it went away, and how long for: on a machine that has
+// too much to do one election can be followed by another. From its making to Stop().
 class Witness {
  public:
   explicit Witness(std::string url);
   ~Witness() { Stop(); }
 
-  // How many times it has answered, and then not. Idempotent.
-  int Stop();
+  struct Seen {
+    // How many times it has answered, and then not.
+    int outages = 0;
+    // The longest time in which each query failed at once: so another one would have.
+    absl::Duration longest;
+  };
+
+  // Idempotent.
+  Seen Stop();
 
  private:
   void Run(const std::string& url);
@@ -24,7 +32,7 @@ class Witness {
   Mutex mu_;
   CondVar changed_;
   bool stop_ ABSL_GUARDED_BY(mu_) = false;
-  int outages_ ABSL_GUARDED_BY(mu_) = 0;
+  Seen seen_ ABSL_GUARDED_BY(mu_);
   std::thread thread_;
 };
 

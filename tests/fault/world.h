@@ -82,8 +82,6 @@ class World {
 
   // Waits until all readers hear that they are stale. A violation where they don't within `bound`.
   void AwaitStale(absl::Duration bound = absl::Seconds(60));
-  // Waits until no reader is stale.
-  void AwaitFresh(absl::Duration bound = absl::Seconds(60));
 
   // The writers are paused. Waits until every reader holds what Consul holds, which is a violation where it takes
   // longer than `bound` from now on.
@@ -92,7 +90,8 @@ class World {
   // One write, which has to reach its readers within `bound`.
   void Canary(absl::Duration bound);
 
-  // Every reader holds what Consul holds, be it stale.
+  // The first gateway was started while Consul is away: every reader holds what Consul holds, whoever comes without a
+  // token is told the same, and nobody is told that it is current.
   void CheckHeld(const std::string& when);
 
   void Add(const std::string& promise, const Violations& violations);
@@ -110,7 +109,9 @@ class World {
 
   void AddSubscribers();
   std::map<Target, Holding> Truth();
-  std::map<Target, Holding> FreshSnapshots();
+  // What the first gateway tells readers without a token, of each target: until they are fresh, or a stale state will
+  // do. The responses of those who were told no state are none.
+  std::vector<SubscriberLog> SubscribeAfresh(bool stale_will_do, absl::Duration within);
   void ChangeThingsInTheGap();
 
   Options options_;
