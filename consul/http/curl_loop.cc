@@ -257,7 +257,7 @@ void CurlLoop::Impl::End(const TransferHandle& transfer, Response::End end) {
   deadlines_.erase({transfer->deadline(), transfer});
   if (end == Response::End::kRefused) transfer->SetError(why_away_);
   const Sign sign = transfer->Finish(end);
-  if (transfer->pool() != Pool::kProbe) Note(sign);
+  if (transfer->pool() != Pool::kProbe) Note(sign, transfer->needs_leader());
 }
 
 void CurlLoop::Impl::EndOverdue() {

@@ -63,7 +63,7 @@ void CurlLoop::Impl::Place(TransferHandle transfer) {
     case Breaker::kHalfOpen:
       return Queue(transfer, transfer->patient());
     case Breaker::kOpen:
-      if (leaderless_ && !transfer->needs_leader()) return Queue(std::move(transfer), /*parked=*/false);
+      if (leaderless_ && (led_ || !transfer->needs_leader())) return Queue(std::move(transfer), /*parked=*/false);
       if (transfer->patient()) return Queue(std::move(transfer), /*parked=*/true);
       return End(transfer, Response::End::kRefused);
   }
@@ -80,10 +80,15 @@ void CurlLoop::Impl::Queue(TransferHandle transfer, bool parked) {
   (*position)->queue_position = position;
 }
 
-void CurlLoop::Impl::Note(Sign sign) {
+void CurlLoop::Impl::Note(Sign sign, bool needed_leader) {
   if (sign == Sign::kMayBeAway) breaker_.OnFailure(Now());
-  // An agent without a leader goes on to answer some calls.
-  if (sign != Sign::kAnswers || (breaker_.state() == Breaker::kOpen && leaderless_)) return;
+  if (sign != Sign::kAnswers) return;
+  if (breaker_.state() == Breaker::kOpen && leaderless_) {
+    // An agent without a leader goes on to answer some calls. One that takes a leader was held until there was one, and
+    // whoever is told so asks again at once, before a probe can know.
+    if (!needed_leader) return;
+    led_ = true;
+  }
   breaker_.OnAnswer(Now());
   if (breaker_.state() == Breaker::kOpen && probe_ == nullptr) agents_.AskCurrent();
 }
@@ -107,6 +112,7 @@ void CurlLoop::Impl::TakeProbeAnswer() {
   if (options_.on_probe) options_.on_probe(response);
   const ProbeResult result = ProbeResultOf(response);
   const bool leaderless_before = leaderless_;
+  led_ = false;
   if (agents_.candidate_is_current()) leaderless_ = result.leaderless;
   if (result.probe != CircuitBreaker::Probe::kAnswered) why_away_ = WhyAway(response);
   bool another = false;
@@ -129,7 +135,7 @@ void CurlLoop::Impl::MoveToCurrentAgent() {
     curl_multi_cleanup(pool.multi);
     Open(pool);
   }
-  leaderless_ = false;
+  leaderless_ = led_ = false;
   if (options_.on_agent) options_.on_agent(agents_.current());
 }
 

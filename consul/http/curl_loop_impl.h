@@ -90,7 +90,7 @@ class CurlLoop::Impl {
   void Place(TransferHandle transfer);
   void Queue(TransferHandle transfer, bool parked);
   // What a call has shown of the agent.
-  void Note(Sign sign);
+  void Note(Sign sign, bool needed_leader);
   void ProbeWhenDue();
   void TakeProbeAnswer();
   // Ends what runs on the agent used so far, and every connection to it.
@@ -126,6 +126,8 @@ class CurlLoop::Impl {
   Breaker told_ = Breaker::kClosed;
   // The agent in use has said so when it was last asked. Means something while the breaker is open.
   bool leaderless_ = false;
+  // It has answered what it can't without one since.
+  bool led_ = false;
   // What is wrong with the agent that was asked last; means something while the breaker is open.
   std::string why_away_;
   TransferHandle probe_;

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -267,6 +269,34 @@ TEST(AgentLossTest, WithoutALeaderWhatNeedsNoneGoesOut) {
   ASSERT_TRUE(agent.WaitFor("GET /stale", 2));
   agent.SetScript(&Healthy);
   ASSERT_TRUE(loop.WaitFor(Breaker::kClosed, 3));
+  EXPECT_EQ(loop.Fetch(Get("/a")).code, 200);
+}
+
+// A query that was held through an election is answered before a probe knows of the new leader: the next one would be
+// refused, and readers be told of an outage that is over.
+TEST(AgentLossTest, AnAnswerThatTakesALeaderIsASignOfOne) {
+  std::promise<void> election;
+  const std::shared_future<void> over = election.get_future().share();
+  std::atomic<int> probes{0};
+  ScriptedAgent agent([&](const std::string& request) -> Reply {
+    if (request == kProbe) return ++probes == 1 ? Ok("\"\"") : Hold();
+    if (request == "GET /held") {
+      over.wait();
+      return Ok();
+    }
+    const bool elected = over.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+    return elected ? Ok() : Reply{ScriptedAgent::Http(500, "No cluster leader")};
+  });
+  CurlLoopOptions options;
+  options.probe_timeout = kBound;
+  Watched loop(agent.url(), {}, options);
+  Pending<Response> held = loop.Begin(Get("/held"));
+  ASSERT_TRUE(agent.WaitFor("GET /held", 1));
+  EXPECT_EQ(loop.Fetch(Get("/a")).code, 500);
+  ASSERT_TRUE(loop.WaitFor(Breaker::kOpen, 1));
+  EXPECT_EQ(loop.Fetch(Get("/a")).end, End::kRefused);
+  election.set_value();
+  EXPECT_TRUE(held.Wait(kBound));
   EXPECT_EQ(loop.Fetch(Get("/a")).code, 200);
 }
 
