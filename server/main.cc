@@ -1,4 +1,5 @@
 // meshgate: service registration, discovery and configuration in front of HashiCorp Consul, or on its own.
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -120,7 +121,16 @@ int Run(const Options& options) {
   return 0;
 }
 
+// Large requests come and go: memory that is given back to the kernel each time has to be cleared by it, page by page,
+// which takes longer than what is done with it and stops every thread.
+void KeepMemory() {
+  constexpr int kLargest = 8 << 20, kLeft = 8 << 20;
+  mallopt(M_MMAP_THRESHOLD, kLargest);
+  mallopt(M_TRIM_THRESHOLD, kLeft);
+}
+
 int Main(int argc, char** argv) {
+  KeepMemory();
   // Before there are threads, which inherit it: signals go to sigwait() alone.
   const sigset_t signals = StopSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);

@@ -21,7 +21,14 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedInputStream;
 
-// Looks for strings that are not UTF-8. Stops quietly where the wire format breaks: the generated parser says so then.
+// The parser takes sixteen bytes for each field that it does not know, of two on the wire, and as long for a million of
+// them as for megabytes of values. The largest registration or commit has a few hundred.
+constexpr int kMaxFields = 10'000;
+// Within each other; the parser takes no more either.
+constexpr int kMaxGroups = 100;
+
+// Looks for strings that are not UTF-8, and for more fields than a request has. Stops quietly where the wire format
+// breaks: the generated parser says so then.
 class Utf8Walker {
  public:
   explicit Utf8Walker(std::string_view bytes)
@@ -33,11 +40,12 @@ class Utf8Walker {
   absl::Status WalkMessage(const Descriptor* type, const std::string& path) {
     std::map<int, int> elements;  // of repeated fields, by number
     while (const uint32_t tag = in_.ReadTag()) {
+      if (++fields_ > kMaxFields) return TooMany();
       const FieldDescriptor* field = type->FindFieldByNumber(WireFormatLite::GetTagFieldNumber(tag));
       const bool nested = field != nullptr && field->type() == FieldDescriptor::TYPE_MESSAGE;
       const bool text = field != nullptr && field->type() == FieldDescriptor::TYPE_STRING;
       if ((!nested && !text) || WireFormatLite::GetTagWireType(tag) != WireFormatLite::WIRETYPE_LENGTH_DELIMITED) {
-        if (!WireFormatLite::SkipField(&in_, tag)) return Broken();
+        if (!Skip(tag, kMaxGroups)) return fields_ > kMaxFields ? TooMany() : Broken();
         continue;
       }
       uint32_t length;
@@ -63,6 +71,23 @@ class Utf8Walker {
     return absl::OkStatus();
   }
 
+  // A field that holds nothing to be looked at; a group's fields count, as the parser keeps them.
+  bool Skip(uint32_t tag, int groups) {
+    if (WireFormatLite::GetTagWireType(tag) != WireFormatLite::WIRETYPE_START_GROUP) {
+      return WireFormatLite::SkipField(&in_, tag);
+    }
+    if (groups == 0) return false;
+    while (const uint32_t inside = in_.ReadTag()) {
+      if (WireFormatLite::GetTagWireType(inside) == WireFormatLite::WIRETYPE_END_GROUP) {
+        return WireFormatLite::GetTagFieldNumber(inside) == WireFormatLite::GetTagFieldNumber(tag);
+      }
+      if (++fields_ > kMaxFields || !Skip(inside, groups - 1)) return false;
+    }
+    return false;
+  }
+
+  static absl::Status TooMany() { return InvalidField("request", absl::StrCat("more than ", kMaxFields, " fields")); }
+
   absl::Status Broken() {
     broken_ = true;
     return absl::OkStatus();
@@ -81,6 +106,7 @@ class Utf8Walker {
   }
 
   CodedInputStream in_;
+  int fields_ = 0;
   bool broken_ = false;
 };
 

@@ -14,7 +14,8 @@ namespace meshgate::server {
 // is not UTF-8 without saying which, gRPC then answers UNIMPLEMENTED without a message, and protobuf logs a line that
 // any caller can cause. Here it is INVALID_ARGUMENT "key: not valid UTF-8" with a BadRequest that names the field by
 // its path ("instance.tags[1]"; for what is inside a map the map, "instance.meta"), and "request: malformed protobuf
-// message" for anything else that does not parse. `out` is replaced; after an error its content is unspecified.
+// message" for anything else that does not parse. `out` is replaced; after an error its content is unspecified. More
+// fields than any request has (10,000) are refused before they cost much.
 //
 // Costs one more pass over the message's tags and strings; bytes fields are skipped.
 absl::Status ParseRequest(std::string_view bytes, google::protobuf::Message* out);

@@ -27,12 +27,15 @@ constexpr double kAgeJitter = 0.1;
 
 // After so long others on the loop have their turn. A piece is what is taken without a look at the clock: few bytes can
 // ask for much, a thousand times as many where they are compressed.
-constexpr absl::Duration kTurn = absl::Microseconds(500);
-constexpr size_t kPieceBytes = 1 << 10;
+constexpr absl::Duration kTurn = absl::Microseconds(250);
+constexpr size_t kLeastPieceBytes = 64;
+// So many streams may all have to do with a single frame.
+constexpr size_t kManyStreams = 256;
+constexpr size_t kMostPieceBytes = 512;
+constexpr size_t kLeastReadBytes = 1 << 10;
 
-// The same of what is sent, and of calls that end with their connection.
-constexpr int kSendsPerTurn = 4;
-constexpr size_t kEndsPerTurn = 256;
+// The same of calls that end with their connection.
+constexpr size_t kEndsPerTurn = 64;
 
 absl::Duration Jittered(absl::Duration age) {
   if (age == absl::InfiniteDuration()) return age;
@@ -92,13 +95,22 @@ void Connection::OnReadable() {
 
 void Connection::Take(std::string_view bytes) {
   const absl::Time begun = loop_->now();
+  absl::Time before = begun;
   size_t taken = 0;
-  while (!closing_ && taken < bytes.size() && (taken == 0 || loop_->now() - begun < kTurn)) {
-    const std::string_view piece = bytes.substr(taken, kPieceBytes);
+  while (!closing_ && taken < bytes.size() && before - begun < kTurn) {
+    const std::string_view piece =
+        bytes.substr(taken, session_.streams() > kManyStreams ? kLeastPieceBytes : piece_bytes_);
     taken += piece.size();
     // What ends the connection is said before it is closed.
     closing_ = !session_.Receive(piece);
-    if (taken < bytes.size()) loop_->Tick();
+    if (taken == bytes.size()) break;
+    loop_->Tick();
+    if (loop_->now() - before > kTurn / 2) {
+      piece_bytes_ = std::max(piece_bytes_ / 2, kLeastPieceBytes);
+    } else if (loop_->now() - before < kTurn / 16) {
+      piece_bytes_ = std::min(2 * piece_bytes_, kMostPieceBytes);
+    }
+    before = loop_->now();
   }
   if (closing_ && options_->reporter != nullptr) options_->reporter->OnCut(Cut::kProtocol);
   // What is left may be in `untaken_` itself.
@@ -108,7 +120,7 @@ void Connection::Take(std::string_view bytes) {
   } else if (untaken_.empty()) {
     untaken_ = bytes.substr(taken);
     untaken_at_ = 0;
-    read_bytes_ = std::max(kPieceBytes, taken);
+    read_bytes_ = std::max(kLeastReadBytes, taken);
   } else {
     untaken_at_ += taken;
   }
@@ -131,8 +143,10 @@ void Connection::FlushSoon() {
 
 void Connection::Flush() {
   flush_due_ = false;
-  for (int sends = 0; !writing_ && !closed_; ++sends) {
-    if (sends == kSendsPerTurn) return FlushSoon();
+  loop_->Tick();
+  const absl::Time begun = loop_->now();
+  while (!writing_ && !closed_) {
+    if (loop_->now() - begun >= kTurn) return FlushSoon();
     std::string& out = loop_->scratch();
     out.clear();
     if (!session_.Produce(&out, kSendBytes)) return Close();
@@ -143,6 +157,7 @@ void Connection::Flush() {
     error_code error;
     const size_t sent = socket_.write_some(boost::asio::buffer(out), error);
     if (error && error != boost::asio::error::would_block) return Close();
+    loop_->Tick();
     if (sent == out.size()) continue;
     rest_.assign(out, sent, std::string::npos);
     WriteRest();

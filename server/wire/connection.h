@@ -42,6 +42,9 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   // Of the first read. The same is read again as long as that is quickly done with.
   static constexpr size_t kFirstReadBytes = 16 << 10;
 
+  // Of what was read, taken at a time at first.
+  static constexpr size_t kFirstPieceBytes = 64;
+
   // `options` and `calls` outlive it. `on_closed` is called once, on the loop.
   Connection(EventLoop* loop, Socket socket, std::string peer, const ConnectionOptions* options,
              const CallFactory* calls, std::function<void()> on_closed);
@@ -80,6 +83,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   std::string rest_;
   // Of the next read. What takes long is read in smaller pieces, so that little is kept here.
   size_t read_bytes_ = kFirstReadBytes;
+  size_t piece_bytes_ = kFirstPieceBytes;
   // Read, and not taken yet from `untaken_at_` on.
   std::string untaken_;
   size_t untaken_at_ = 0;

@@ -18,6 +18,10 @@ constexpr size_t kReadBytes = 64 << 10;
 // Of keepalive, connection age and stalled writes; each is late by so much at most.
 constexpr absl::Duration kSweepEvery = absl::Milliseconds(250);
 
+// What was posted is done for so long, before sockets have their turn; and how much of it without a look at the clock.
+constexpr absl::Duration kBatch = absl::Microseconds(500);
+constexpr size_t kBetweenLooks = 16;
+
 }  // namespace
 
 EventLoop::EventLoop(Scheduler* clock, consul::WatchReporter* watches, const Options& options)
@@ -79,17 +83,31 @@ void EventLoop::Schedule(std::shared_ptr<Outbox> outbox) {
 }
 
 void EventLoop::RunPosted() {
-  std::vector<absl::AnyInvocable<void()>> tasks;
-  {
+  if (next_task_ == running_tasks_.size() && next_outbox_ == running_.size()) {
+    running_tasks_.clear();
+    running_.clear();
+    next_task_ = next_outbox_ = 0;
     MutexLock lock(mu_);
     woken_ = false;
-    tasks.swap(tasks_);
+    running_tasks_.swap(tasks_);
     running_.swap(outboxes_);
   }
   Tick();
-  for (auto& task : tasks) task();
-  for (const auto& outbox : running_) outbox->Run();
-  running_.clear();
+  const absl::Time begun = now_;
+  const auto over = [&] {
+    Tick();
+    return now_ - begun >= kBatch;
+  };
+  bool more = false;
+  while (next_task_ < running_tasks_.size() && !more) {
+    std::exchange(running_tasks_[next_task_++], nullptr)();
+    more = next_task_ % kBetweenLooks == 0 && over();
+  }
+  while (next_outbox_ < running_.size() && !more) {
+    std::exchange(running_[next_outbox_++], nullptr)->Run();
+    more = next_outbox_ % kBetweenLooks == 0 && over();
+  }
+  if (more) boost::asio::post(io_, [this] { RunPosted(); });
   EndBatch();
 }
 

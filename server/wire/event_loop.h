@@ -113,7 +113,11 @@ class EventLoop final : public Outbox::Executor {
 
   // ---- The loop's thread alone.
   absl::Time now_;
+  // What RunPosted() has taken, and how far it is.
+  std::vector<absl::AnyInvocable<void()>> running_tasks_;
   std::vector<std::shared_ptr<Outbox>> running_;
+  size_t next_task_ = 0;
+  size_t next_outbox_ = 0;
   absl::flat_hash_set<std::shared_ptr<Connection>> connections_;
   std::vector<std::shared_ptr<Connection>> to_flush_;
   bool flush_posted_ = false;

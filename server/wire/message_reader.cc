@@ -40,7 +40,7 @@ absl::Status MessageReader::Add(std::string_view bytes, absl::FunctionRef<bool(s
     if (const std::unique_ptr<Unpacker> unpacker = std::move(unpacker_)) {
       if (absl::Status status = unpacker->End(); !status.ok()) return status;
     }
-    prefix_held_ = 0;
+    prefix_held_ = room_ = 0;
     std::string message = std::exchange(message_, {});
     if (!each(std::move(message))) return absl::OkStatus();
   }

@@ -36,8 +36,7 @@ class MessageReader {
 
   // What a message that is not complete takes.
   size_t held_bytes() const {
-    return (message_.size() <= kReserveAtMost ? message_.size() : message_.capacity()) +
-           (unpacker_ != nullptr ? Unpacker::kBytes : 0);
+    return (room_ > 0 ? message_.capacity() : 0) + (unpacker_ != nullptr ? Unpacker::kBytes : 0);
   }
 
   // Whether the input may end here.
@@ -45,7 +44,7 @@ class MessageReader {
 
  private:
   // A message's memory is taken as it comes, not as it is announced.
-  static constexpr size_t kReserveAtMost = 64 << 10;
+  static constexpr size_t kReserveAtMost = 16 << 10;
 
   absl::Status OnPrefix();
   absl::Status OnContent(std::string_view bytes);

@@ -20,6 +20,9 @@ constexpr size_t kFrameHeaderBytes = 9;
 // than that a peer that reads nothing has asked for answers without having streams.
 constexpr size_t kQueuedPerStream = 5;
 
+// DATA that is put together at a time, however little is in it.
+constexpr size_t kFramesAtOnce = 512;
+
 constexpr uint64_t kUnlimited = uint64_t{1} << 40;
 
 constexpr char kTooManyPings[] = "too_many_pings";
@@ -103,7 +106,8 @@ struct Callbacks {
                       void* user) {
     Session& session = Of(user);
     // With NO_COPY nghttp2 goes from frame to frame by itself.
-    if (session.out_->size() >= session.enough_) return NGHTTP2_ERR_WOULDBLOCK;
+    if (session.out_->size() >= session.enough_ || session.frames_left_ == 0) return NGHTTP2_ERR_WOULDBLOCK;
+    --session.frames_left_;
     session.out_->append(reinterpret_cast<const char*>(header), kFrameHeaderBytes);
     static_cast<Stream*>(source->ptr)->AppendData(size, session.out_);
     return 0;
@@ -199,6 +203,7 @@ bool Session::Produce(std::string* out, size_t enough) {
   inside_ = true;
   out_ = out;
   enough_ = enough;
+  frames_left_ = kFramesAtOnce;
   bool goes_on = true;
   while (out->size() < enough) {
     const uint8_t* data = nullptr;

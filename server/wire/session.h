@@ -25,13 +25,13 @@ class EventLoop;
 // Limits on what one peer can cost.
 struct SessionOptions {
   // Of a request, on the wire and decompressed; the largest legal one is a value of 512 KiB with its key.
-  size_t max_request_bytes = 4 << 20;
+  size_t max_request_bytes = 1 << 20;
   // Of a request's headers; beyond it the call fails. One that sends sixteen times as many is cut off.
   size_t max_header_bytes = 16 << 10;
   // Calls open on one connection at a time; more wait at the client.
   uint32_t max_streams = 4096;
   // Of those, calls that are forwarded, which cost tens of times as much; beyond it they fail.
-  size_t max_forwarded = 100;
+  size_t max_forwarded = 250;
   // Of requests that are not complete or being served, and of answers that are not taken; a loop has such a limit for
   // all, too. Calls that would exceed it fail. What is sent to many is not counted.
   size_t max_held_bytes = 24 << 20;
@@ -61,8 +61,8 @@ class Session {
   // sent: the peer does not speak HTTP/2, or costs more than it may.
   bool Receive(std::string_view bytes);
 
-  // Appends what is to be sent until `out` holds `enough` or there is nothing more. Returns false when the connection
-  // must be closed at once.
+  // Appends what is to be sent until `out` holds `enough`, or some hundred frames, or there is nothing more. Returns
+  // false when the connection must be closed at once.
   bool Produce(std::string* out, size_t enough);
 
   // Neither side has anything to say any more.
@@ -124,6 +124,7 @@ class Session {
   // Where DATA is appended while frames are produced.
   std::string* out_ = nullptr;
   size_t enough_ = 0;
+  size_t frames_left_ = 0;
   // That give the peer reason for some of its own.
   size_t frames_sent_ = 0;
   bool inside_ = false;

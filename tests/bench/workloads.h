@@ -11,7 +11,7 @@ namespace meshgate::bench {
 struct Config {
   bool quick = false;
   bool tls = false;          // many_keys: over HTTPS, with HTTP/2.
-  int runs = 0;              // compared workloads, reconnect: how many, for the medians
+  int runs = 0;              // compared workloads, reconnect, floods: how many, for the medians
   int streams = 0;           // all but unary, discover, many_keys and floods
   int keys = 0;              // many_keys: so many keys, each with a stream of its own
   int absent = -1;           // many_keys: of those, not there at first; -1: one in ten

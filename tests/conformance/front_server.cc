@@ -15,6 +15,9 @@
 namespace meshgate::conformance {
 namespace {
 
+// What gRPC's own server takes if it is not told otherwise.
+constexpr int kMaxRequestBytes = 4 << 20;
+
 // The wire front, which serves the service itself or forwards it with everything else.
 class FrontServer final : public ServerUnderTest {
  public:
@@ -27,7 +30,7 @@ class FrontServer final : public ServerUnderTest {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
-    builder.SetMaxReceiveMessageSize(4 << 20);
+    builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
     builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return absl::UnavailableError("gRPC does not start");
@@ -35,6 +38,7 @@ class FrontServer final : public ServerUnderTest {
     forwarder_ = std::make_unique<server::wire::Forwarder>(server_.get(), server::wire::Forwarder::Options());
     server::wire::FrontOptions options;
     options.listen = {"127.0.0.1:0"};
+    options.connection.session.max_request_bytes = size_t{kMaxRequestBytes};
     auto front = server::wire::Front::Start(options, &clock_, &watches_, [this](server::wire::Stream* stream) {
       std::shared_ptr<server::wire::Call> call = native_ ? MakeNativeCall(stream, events_) : nullptr;
       return call != nullptr ? call : forwarder_->Start(stream);

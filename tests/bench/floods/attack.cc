@@ -20,6 +20,9 @@ constexpr int64_t kMostBytes = int64_t{1} << 30;
 // A server may need so long for a connection that it will end.
 constexpr absl::Duration kTooYoung = absl::Milliseconds(300);
 
+// Until it is known that the server does not read, once it has filled what is between.
+constexpr absl::Duration kMayBeDeaf = absl::Seconds(2);
+
 // What is put together for one send.
 constexpr size_t kChunkBytes = 8 << 10;
 
@@ -67,7 +70,7 @@ void Attack::Run(const Script& script) {
     frames_ += sent;
     if (!connection.ended()) {
       // One that has begun just before the time was over says nothing beside others.
-      if (connections_ == 1 || absl::Now() - begun > kLastWords + kTooYoung) {
+      if (connections_ == 1 || absl::Now() - begun > kLastWords + (script.reads ? kTooYoung : kMayBeDeaf)) {
         ++open_;
         endings_.insert(connection.ending());
       }

@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint8_t kContinuation = 9;
 constexpr size_t kMaxFrame = 16 << 10;
-constexpr size_t kMaxMessage = 4 << 20;
+constexpr size_t kMaxMessage = 1 << 20;
 
 Flood Scripted(const char* name, bool must_end, std::function<void(uint32_t, std::string*)> frames) {
   Script script{"", std::move(frames)};
@@ -108,7 +108,7 @@ std::vector<Flood> RequestFloods() {
       Scripted("headers of 60 KiB", false,
                [=](uint32_t step, std::string* out) { AppendLargeHeaders(StreamId(step), large, out); }),
       GzipBomb("gzip, 8 MiB in a message", 8 << 20),
-      GzipBomb("gzip, 4 MiB in a message", 4 << 20),
+      GzipBomb("gzip, 1 MiB in a message", kMaxMessage),
       Scripted("DATA of 1 byte", false, AppendByte),
       Scripted("messages without end, 1000 calls", false, AppendEndless),
       {"preface dripped, 500 connections", false,

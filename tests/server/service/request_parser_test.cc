@@ -61,6 +61,20 @@ TEST(ParseRequestTest, SkipsUnknownFields) {
   EXPECT_EQ(parsed.key(), "k");
 }
 
+// Would break if a megabyte of fields that nobody knows, which become many times that, could be had parsed.
+TEST(ParseRequestTest, BoundsTheFields) {
+  v1::GetConfigRequest parsed;
+  std::string wire;
+  for (int i = 0; i < 10'000; ++i) wire += "\x78\x01";
+  EXPECT_TRUE(ParseRequest(wire, &parsed).ok());
+  ExpectBadField(ParseRequest(wire + "\x78\x01", &parsed), "request");
+  // In a group, and in messages.
+  ExpectBadField(ParseRequest("\x83\x01"s + wire + "\x84\x01", &parsed), "request");
+  v1::CommitConfigRequest commit;
+  for (int i = 0; i < 6'000; ++i) commit.add_operations()->mutable_put()->set_key("a");
+  ExpectBadField(ParseRequest(commit.SerializeAsString(), &commit), "request");
+}
+
 // Whoever sends a key in Latin-1 must be told which field it was.
 TEST(ParseRequestTest, NamesTheFieldThatIsNotUtf8) {
   v1::GetConfigRequest get;

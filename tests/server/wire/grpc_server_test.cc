@@ -98,7 +98,7 @@ TEST_F(GrpcServerTest, ReflectionAndChannelz) {
 // Would break if one request could take any amount of memory.
 TEST_F(GrpcServerTest, RefusesRequestsThatAreTooLarge) {
   grpc::Status status;
-  Raw("/meshgate.v1.ConfigService/GetConfig", std::string((4 << 20) + 1, 'x'), &status);
+  Raw("/meshgate.v1.ConfigService/GetConfig", std::string((1 << 20) + 1, 'x'), &status);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
 }
 

@@ -26,7 +26,8 @@ TEST_F(SessionMemoryTest, UnfinishedRequestsAreBounded) {
   EXPECT_FALSE(response(ids[0]).closed);
   EXPECT_FALSE(response(ids[1]).closed);
   EXPECT_EQ(response(ids[2]).code(), "8");
-  EXPECT_EQ(loop_.held().used(), 2 * (most.size() - kPrefixBytes));
+  // As much as they have room for.
+  EXPECT_EQ(loop_.held().used(), 2 * 40'000u);
 
   // The others go on, and there is room again.
   client_->Send(ids[0], std::string(1'000 + kPrefixBytes, 'x'));
