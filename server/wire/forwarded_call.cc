@@ -102,6 +102,9 @@ void ForwardedCall::OnMessage(std::string message) {
 
 void ForwardedCall::RefuseToHold() {
   context_.TryCancel();
+  // At once: others may go on with the room.
+  for (const SharedBytes& message : to_send_) stream_->Release(kCopies * message->size());
+  to_send_.clear();
   stream_->Cut({static_cast<int>(grpc::StatusCode::RESOURCE_EXHAUSTED),
                 "too many messages of this connection are not taken: send fewer at a time, and read the answers",
                 {}});

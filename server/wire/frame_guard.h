@@ -29,7 +29,7 @@ class FrameGuard {
   static constexpr double kBurst = 5000;
   static constexpr double kPerSecond = 200;
   // The same of SETTINGS and GOAWAY. A client that adapts its windows to its network changes them ten times a second.
-  static constexpr double kWideBurst = 100;
+  static constexpr double kWideBurst = 20;
   static constexpr double kWidePerSecond = 20;
 
   // Calls `pass` with the bytes that are for nghttp2, in pieces, as long as it returns true. Returns false when it did
