@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -10,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "boost/asio/post.hpp"
 #include "tests/testing/manual_scheduler.h"
 
 namespace meshgate::server::wire {
@@ -53,6 +55,36 @@ TEST_F(EventLoopTest, RunsWhatIsPosted) {
   for (std::thread& thread : threads) thread.join();
   MustStop();
   EXPECT_EQ(ran, kThreads * kTasks);
+}
+
+// Would break if much that is posted at once, as one answer for many callers is, kept sockets from their turn; and if
+// what is left then were lost, or done before what was posted with it.
+TEST_F(EventLoopTest, MuchThatIsPostedIsDoneInBatches) {
+  loop_.Start();
+  std::promise<void> busy, all_posted;
+  // Of the loop's thread alone.
+  std::vector<int> order;
+  loop_.Post([&] {
+    busy.set_value();
+    all_posted.get_future().wait();
+  });
+  busy.get_future().wait();
+  constexpr int kTasks = 200, kSocket = -1;
+  for (int i = 0; i < kTasks; ++i) {
+    loop_.Post([&, i] {
+      order.push_back(i);
+      clock_.Advance(absl::Milliseconds(1));
+      if (i == 0) boost::asio::post(loop_.io(), [&] { order.push_back(kSocket); });
+    });
+  }
+  all_posted.set_value();
+  MustStop();
+  const auto socket = std::find(order.begin(), order.end(), kSocket);
+  EXPECT_LT(socket - order.begin(), kTasks / 4);
+  ASSERT_NE(socket, order.end());
+  order.erase(socket);
+  EXPECT_EQ(order.size(), static_cast<size_t>(kTasks));
+  EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
 }
 
 // Would break if a stop that comes while the loop is busy, and its sweep is due, never came to its end: the sweep's
