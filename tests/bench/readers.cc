@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "tests/bench/load/stamp.h"
 
 namespace meshgate::bench {
 namespace {
@@ -24,6 +25,15 @@ std::string Stamp(uint64_t change, size_t bytes) {
   std::string value = absl::StrFormat("%020d %020d", change, SteadyNanos());
   if (value.size() < bytes) value.resize(bytes, '.');
   return value;
+}
+
+bool PutStamped(v1::ConfigService::Stub* writer, const std::string& key, uint64_t change, size_t bytes) {
+  grpc::ClientContext context;
+  v1::PutConfigRequest request;
+  request.set_key(key);
+  request.set_value(StampedValue(change, bytes));
+  v1::PutConfigResponse response;
+  return writer->PutConfig(&context, request, &response).ok();
 }
 
 std::shared_ptr<grpc::Channel> Connect(const std::string& address, bool fixed_window) {

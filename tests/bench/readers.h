@@ -18,6 +18,9 @@ namespace meshgate::bench {
 // A value that says which change it is and when it was written, by this process's steady clock; at least 41 bytes.
 std::string Stamp(uint64_t change, size_t bytes = 0);
 
+// Writes a value that says which change it is (load/stamp.h). Returns whether it was taken.
+bool PutStamped(v1::ConfigService::Stub* writer, const std::string& key, uint64_t change, size_t bytes);
+
 // A connection of its own. With `fixed_window` its client takes no more than HTTP/2's default of 64 KiB for a stream
 // that is not read, however much the others read.
 std::shared_ptr<grpc::Channel> Connect(const std::string& address, bool fixed_window = false);

@@ -120,15 +120,6 @@ struct Figures {
   }
 };
 
-bool Put(v1::ConfigService::Stub* writer, uint64_t change, size_t bytes) {
-  grpc::ClientContext context;
-  v1::PutConfigRequest request;
-  request.set_key(kKey);
-  request.set_value(StampedValue(change, bytes));
-  v1::PutConfigResponse response;
-  return writer->PutConfig(&context, request, &response).ok();
-}
-
 bool Measure(GatewayProcess* gateway, bool resume, uint64_t change, absl::Duration patience,
              std::vector<Watcher>* watchers, Figures* figures) {
   // What is left of the crowd before is no part of this one.
@@ -165,10 +156,10 @@ bool Reconnect(const Config& config) {
   Figures first, again;
   uint64_t change = 0;
   for (int run = 0; run < runs; ++run) {
-    if (!Put(writer.get(), ++change, bytes)) return false;
+    if (!PutStamped(writer.get(), kKey, ++change, bytes)) return false;
     if (!Measure(&gateway, /*resume=*/false, change, patience, &watchers, &first)) return false;
     // While they are away.
-    if (!Put(writer.get(), ++change, bytes)) return false;
+    if (!PutStamped(writer.get(), kKey, ++change, bytes)) return false;
     if (!Measure(&gateway, /*resume=*/true, change, patience, &watchers, &again)) return false;
   }
   std::printf("reconnect: %d streams at once, %d on a connection, %zu bytes; medians of %d runs\n", streams,

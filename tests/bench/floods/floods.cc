@@ -21,7 +21,6 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "tests/bench/floods/bystanders.h"
-#include "tests/bench/load/stamp.h"
 #include "tests/bench/process_stats.h"
 #include "tests/bench/readers.h"
 #include "tests/bench/stats.h"
@@ -102,12 +101,7 @@ class Measurement {
   }
 
   bool Put(const std::string& key, uint64_t change, size_t bytes) {
-    grpc::ClientContext context;
-    v1::PutConfigRequest request;
-    request.set_key(key);
-    request.set_value(StampedValue(change, bytes));
-    v1::PutConfigResponse response;
-    return writer_->PutConfig(&context, request, &response).ok();
+    return PutStamped(writer_.get(), key, change, bytes);
   }
 
   std::vector<double> CallFor(absl::Duration time) {
