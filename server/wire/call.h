@@ -56,6 +56,8 @@ class Call {
   // The peer has room: the next message of the response, or null. After Stream::Ready() it is asked again. A call that
   // is asked may end the stream.
   virtual SharedBytes NextMessage() = 0;
+  // Whether it had better be asked at once again. Where it is false, Stream::Ready() says when.
+  virtual bool HasMore() const { return true; }
 
   // The message in flight has made no way for longer than a reader may take: how the stream ends.
   virtual Ending OnStalled(absl::Duration stalled) = 0;

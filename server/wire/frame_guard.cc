@@ -12,9 +12,12 @@ uint32_t Read32(const char* at) {
   return uint32_t{bytes[0]} << 24 | uint32_t{bytes[1]} << 16 | uint32_t{bytes[2]} << 8 | bytes[3];
 }
 
+constexpr uint32_t kLow31Bits = 0x7fffffff;
+
 }  // namespace
 
-bool FrameGuard::Feed(std::string_view bytes, absl::Time now, absl::FunctionRef<bool(std::string_view)> pass) {
+bool FrameGuard::Feed(std::string_view bytes, absl::Time now, absl::FunctionRef<bool(std::string_view)> pass,
+                      absl::FunctionRef<void(int32_t, uint32_t)> window) {
   Refill(now);
 
   // What is passed on in one piece: from here up to `at`.
@@ -44,25 +47,43 @@ bool FrameGuard::Feed(std::string_view bytes, absl::Time now, absl::FunctionRef<
     }
     // A header that is not complete is kept until it is known whether its frame passes.
     const char* const start = at;
-    const bool whole = header_held_ == 0 && left >= kHeaderBytes;
-    if (header_held_ == 0 && !whole && !flush(start)) return false;
-    const size_t taken = std::min(left, kHeaderBytes - header_held_);
-    std::copy_n(at, taken, header_ + header_held_);
-    header_held_ += taken;
+    const bool whole = held_size_ == 0 && left >= kHeaderBytes;
+    if (held_size_ == 0 && !whole && !flush(start)) return false;
+    const size_t taken = std::min(left, held_needed_ - held_size_);
+    std::copy_n(at, taken, held_ + held_size_);
+    held_size_ += taken;
     at += taken;
-    if (header_held_ < kHeaderBytes) {
+    if (held_size_ < held_needed_) {
       begin = at;
       break;
     }
-    header_held_ = 0;
-    dropping_ = !OnHeader();
+    if (held_needed_ == kWindowUpdateBytes) {
+      held_size_ = 0;
+      held_needed_ = kHeaderBytes;
+      begin = at;
+      const uint32_t increment = Read32(held_ + kHeaderBytes) & kLow31Bits;
+      if (increment > 0) {
+        window(static_cast<int32_t>(Read32(held_ + 5) & kLow31Bits), increment);
+      } else if (!pass(std::string_view(held_, kWindowUpdateBytes))) {
+        return false;
+      }
+      continue;
+    }
+    const Way way = OnHeader();
     if (flooded_) return false;
-    if (dropping_) {
-      if (whole && !flush(start)) return false;
+    if (way == Way::kPass) {
+      held_size_ = 0;
+      if (whole) continue;
+      if (!pass(std::string_view(held_, kHeaderBytes))) return false;
       begin = at;
-    } else if (!whole) {
-      if (!pass(std::string_view(header_, kHeaderBytes))) return false;
-      begin = at;
+      continue;
+    }
+    if (whole && !flush(start)) return false;
+    begin = at;
+    if (way == Way::kWindow) {
+      held_needed_ = kWindowUpdateBytes;
+    } else {
+      held_size_ = 0;
     }
   }
   return flush(end);
@@ -77,20 +98,27 @@ void FrameGuard::Refill(absl::Time now) {
   refilled_ = now;
 }
 
-bool FrameGuard::OnHeader() {
-  payload_left_ = Read32(header_) >> 8;
-  const auto type = static_cast<uint8_t>(header_[3]);
-  const auto flags = static_cast<uint8_t>(header_[4]);
-  const uint32_t stream = Read32(header_ + 5) & 0x7fffffffU;
+FrameGuard::Way FrameGuard::OnHeader() {
+  payload_left_ = Read32(held_) >> 8;
+  const auto type = static_cast<uint8_t>(held_[3]);
+  const auto flags = static_cast<uint8_t>(held_[4]);
+  const uint32_t stream = Read32(held_ + 5) & kLow31Bits;
   if (type == NGHTTP2_HEADERS) highest_stream_ = std::max(highest_stream_, stream);
-  if (type == NGHTTP2_RST_STREAM && stream > highest_stream_ && payload_left_ == 4) {
-    flooded_ = --idle_credit_ < 0;
-    return false;
+  if (type == NGHTTP2_HEADERS || type == NGHTTP2_CONTINUATION) {
+    in_header_block_ = (flags & NGHTTP2_FLAG_END_HEADERS) == 0;
   }
+  if (type == NGHTTP2_SETTINGS) greeted_ = true;
+  dropping_ = type == NGHTTP2_RST_STREAM && stream > highest_stream_ && payload_left_ == 4;
   const bool wide = (type == NGHTTP2_SETTINGS && (flags & NGHTTP2_FLAG_ACK) == 0) || type == NGHTTP2_GOAWAY;
   if (wide && --wide_credit_ < 0) flooded_ = true;
   if (IsIdle(type, flags, payload_left_) && --idle_credit_ < 0) flooded_ = true;
-  return true;
+  if (dropping_) return Way::kDrop;
+  const bool known = stream == 0 || (stream % 2 == 1 && stream <= highest_stream_);
+  if (type != NGHTTP2_WINDOW_UPDATE || payload_left_ != 4 || !known || !greeted_ || in_header_block_) {
+    return Way::kPass;
+  }
+  payload_left_ = 0;
+  return Way::kWindow;
 }
 
 bool FrameGuard::IsIdle(uint8_t type, uint8_t flags, uint32_t length) const {

@@ -14,8 +14,6 @@ constexpr int32_t kConnectionWindow = 8 << 20;
 // Pings too soon after each other before the connection is closed.
 constexpr int kPingStrikes = 2;
 
-constexpr size_t kFrameHeaderBytes = 9;
-
 // Frames, but for DATA, that may wait to be sent, for each stream that may be open. A stream has four at most; of more
 // than that a peer that reads nothing has asked for answers without having streams.
 constexpr size_t kQueuedPerStream = 5;
@@ -58,7 +56,7 @@ struct Callbacks {
         if (Stream* stream = session.Find(frame->hd.stream_id); stream != nullptr && last) stream->OnRequestEnd();
         break;
       case NGHTTP2_SETTINGS:
-        session.greeted_ = true;
+        session.OnSettings();
         break;
       case NGHTTP2_PING:
         (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 ? session.OnPong() : session.OnPing();
@@ -80,7 +78,7 @@ struct Callbacks {
 
   static int OnFrameSent(nghttp2_session* raw, const nghttp2_frame* frame, void* user) {
     Session& session = Of(user);
-    const bool carries = frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS;
+    const bool carries = frame->hd.type == NGHTTP2_HEADERS;
     if (carries) session.ping_strikes_ = 0;
     // Answers give no reason for an answer: who is answered could go on for ever.
     const bool asks = (frame->hd.type == NGHTTP2_SETTINGS || frame->hd.type == NGHTTP2_PING) &&
@@ -102,17 +100,6 @@ struct Callbacks {
     return 0;
   }
 
-  static int SendData(nghttp2_session*, nghttp2_frame*, const uint8_t* header, size_t size, nghttp2_data_source* source,
-                      void* user) {
-    Session& session = Of(user);
-    // With NO_COPY nghttp2 goes from frame to frame by itself.
-    if (session.out_->size() >= session.enough_ || session.frames_left_ == 0) return NGHTTP2_ERR_WOULDBLOCK;
-    --session.frames_left_;
-    session.out_->append(reinterpret_cast<const char*>(header), kFrameHeaderBytes);
-    static_cast<Stream*>(source->ptr)->AppendData(size, session.out_);
-    return 0;
-  }
-
   static int OnStreamClose(nghttp2_session*, int32_t id, uint32_t, void* user) {
     if (Stream* stream = Of(user).Find(id)) Of(user).End(stream);
     return 0;
@@ -129,7 +116,6 @@ struct Callbacks {
       nghttp2_session_callbacks_set_on_data_chunk_recv_callback(made, OnData);
       nghttp2_session_callbacks_set_on_frame_send_callback(made, OnFrameSent);
       nghttp2_session_callbacks_set_on_frame_not_send_callback(made, OnFrameNotSent);
-      nghttp2_session_callbacks_set_send_data_callback(made, SendData);
       nghttp2_session_callbacks_set_on_stream_close_callback(made, OnStreamClose);
       return made;
     }();
@@ -182,11 +168,13 @@ bool Session::CloseSome(size_t most) {
 bool Session::Receive(std::string_view bytes) {
   if (failed_) return false;
   inside_ = true;
-  const bool goes_on = guard_.Feed(bytes, loop().now(), [this](std::string_view some) {
+  const auto pass = [this](std::string_view some) {
     const ssize_t taken =
         nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(some.data()), some.size());
     return taken == static_cast<ssize_t>(some.size());
-  });
+  };
+  const auto window = [this](int32_t id, uint32_t increment) { OnWindow(id, increment); };
+  const bool goes_on = guard_.Feed(bytes, loop().now(), pass, window);
   inside_ = false;
   // The last call is known once what came with the frame that is the reason for it was taken.
   if (std::exchange(last_call_due_, false)) FinishGoAway();
@@ -201,21 +189,54 @@ bool Session::Receive(std::string_view bytes) {
 
 bool Session::Produce(std::string* out, size_t enough) {
   inside_ = true;
-  out_ = out;
-  enough_ = enough;
-  frames_left_ = kFramesAtOnce;
-  bool goes_on = true;
-  while (out->size() < enough) {
-    const uint8_t* data = nullptr;
-    const ssize_t size = nghttp2_session_mem_send(session_, &data);
-    goes_on = size >= 0;
-    if (size <= 0) break;
-    out->append(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
+  size_t left = kFramesAtOnce;
+  size_t frames = 1;
+  bool goes_on = ProduceControl(out, enough);
+  // Headers come before their stream's DATA, and its trailers after it.
+  while (goes_on && !failed_ && frames > 0 && left > 0 && out->size() < enough) {
+    frames = queue_.Produce(out, enough, left);
+    left -= frames;
+    frames_sent_ += frames;
+    if (frames > 0) ping_strikes_ = 0;
+    goes_on = ProduceControl(out, enough);
   }
-  out_ = nullptr;
   inside_ = false;
   guard_.OnSent(std::exchange(frames_sent_, 0));
   return goes_on;
+}
+
+bool Session::ProduceControl(std::string* out, size_t enough) {
+  while (out->size() < enough) {
+    const uint8_t* data = nullptr;
+    const ssize_t size = nghttp2_session_mem_send(session_, &data);
+    if (size <= 0) return size == 0;
+    out->append(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
+  }
+  return true;
+}
+
+void Session::Enqueue(Stream* stream) {
+  if (queue_.Add(stream)) WantOutput();
+}
+
+void Session::OnSettings() {
+  greeted_ = true;
+  const uint32_t size = nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE);
+  if (queue_.OnInitialWindow(size, streams_)) return;
+  nghttp2_session_terminate_session(session_, NGHTTP2_FLOW_CONTROL_ERROR);
+}
+
+void Session::OnWindow(int32_t id, uint32_t increment) {
+  if (id == 0) {
+    if (!queue_.OnConnectionWindow(increment)) {
+      nghttp2_session_terminate_session(session_, NGHTTP2_FLOW_CONTROL_ERROR);
+    }
+    return;
+  }
+  // That of a stream that has ended may still be on its way.
+  Stream* const stream = Find(id);
+  if (stream == nullptr || queue_.OnStreamWindow(stream, increment)) return;
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_FLOW_CONTROL_ERROR);
 }
 
 bool Session::Done() const {

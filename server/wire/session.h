@@ -16,6 +16,7 @@
 #include "server/wire/call.h"
 #include "server/wire/frame_guard.h"
 #include "server/wire/memory_budget.h"
+#include "server/wire/send_queue.h"
 #include "server/wire/stream.h"
 
 namespace meshgate::server::wire {
@@ -99,6 +100,8 @@ class Session {
   const CallFactory& calls() const { return *environment_.calls; }
   const std::string& peer() const { return peer_; }
   nghttp2_session* raw() const { return session_; }
+  // It may have DATA.
+  void Enqueue(Stream* stream);
   void WantOutput();
 
  private:
@@ -107,8 +110,12 @@ class Session {
   Stream* Find(int32_t id) const;
   void Begin(int32_t id);
   void End(Stream* stream);
+  void OnWindow(int32_t id, uint32_t increment);
+  void OnSettings();
   void OnPing();
   void OnPong();
+  // Appends what nghttp2 has, until `out` holds `enough`. Returns false when the connection must be closed.
+  bool ProduceControl(std::string* out, size_t enough);
   void SayTooManyPings();
   // With the last call that was looked at.
   void SubmitGoAway(uint32_t error, std::string_view why);
@@ -121,10 +128,7 @@ class Session {
   const std::shared_ptr<MemoryBudget> held_;
   size_t forwarded_ = 0;
   absl::flat_hash_set<Stream*> streams_;
-  // Where DATA is appended while frames are produced.
-  std::string* out_ = nullptr;
-  size_t enough_ = 0;
-  size_t frames_left_ = 0;
+  SendQueue queue_;
   // That give the peer reason for some of its own.
   size_t frames_sent_ = 0;
   bool inside_ = false;

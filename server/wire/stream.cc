@@ -19,6 +19,8 @@ constexpr int kUnavailable = 14;
 // Beyond the limit headers are only counted, up to so many times it.
 constexpr size_t kFarBeyond = 16;
 
+constexpr size_t kFrameHeaderBytes = 9;
+
 // What HTTP/2 adds to each header when it counts them (RFC 9113, 6.5.2).
 constexpr size_t kHeaderOverhead = 32;
 
@@ -213,31 +215,22 @@ void Stream::SendHeaders(Metadata metadata) {
   if (begun_ || finished()) return;
   headers_ = std::move(metadata);
   BeginResponse();
+  session_->WantOutput();
 }
 
 void Stream::BeginResponse() {
-  begun_ = has_data_ = true;
+  begun_ = true;
   const std::vector<nghttp2_nv> headers = ResponseHeaders(headers_);
-  nghttp2_data_provider provider;
-  provider.source.ptr = this;
-  provider.read_callback = [](nghttp2_session*, int32_t, uint8_t*, size_t max, uint32_t* flags,
-                              nghttp2_data_source* source,
-                              void*) { return static_cast<Stream*>(source->ptr)->ReadData(max, flags); };
-  nghttp2_submit_response(session_->raw(), id_, headers.data(), headers.size(), &provider);
+  nghttp2_submit_headers(session_->raw(), NGHTTP2_FLAG_NONE, id_, nullptr, headers.data(), headers.size(), nullptr);
   Metadata().swap(headers_);
-  session_->WantOutput();
 }
 
 void Stream::Ready() {
   if (ended_) return;
   // Until there is nothing to send: a peer that gives no room must not be waited for without end.
   if (!listed()) loop().writing().Add(*this, loop().now());
-  if (!begun_) {
-    BeginResponse();
-  } else if (has_data_ && std::exchange(deferred_, false)) {
-    nghttp2_session_resume_data(session_->raw(), id_);
-    session_->WantOutput();
-  }
+  if (!begun_) BeginResponse();
+  session_->Enqueue(this);
 }
 
 void Stream::Finish(Ending ending) {
@@ -270,11 +263,10 @@ void Stream::EndEarly(Ending ending) {
 
 void Stream::SubmitTrailers() {
   if (std::exchange(ended_, true)) return;
-  if (frame_due_) {
-    cut_ = true;
-    loop().writing().Remove(*this);
-  } else {
-    EndMessage();
+  EndMessage();
+  if (not_grpc_) {
+    nghttp2_submit_trailer(session_->raw(), id_, nullptr, 0);
+    return session_->WantOutput();
   }
   const bool trailers_only = !begun_ && headers_.empty();
   const std::string code = absl::StrCat(ending_->code);
@@ -302,62 +294,58 @@ void Stream::SubmitTrailers() {
 
 void Stream::RefuseHttp(int status, std::string_view text) {
   ending_ = Ending{kUnavailable, "", {}};
-  begun_ = ended_ = true;
+  begun_ = not_grpc_ = true;
   const std::string code = absl::StrCat(status);
   std::vector<nghttp2_nv> headers = {Header(":status", code), Fixed("content-type", "text/plain; charset=utf-8")};
   if (status == 405) headers.push_back(Fixed("allow", "POST"));
+  nghttp2_submit_headers(session_->raw(), NGHTTP2_FLAG_NONE, id_, nullptr, headers.data(), headers.size(), nullptr);
   message_ = std::make_shared<const std::string>(text);
   // As it is, without a prefix.
   sent_ = kPrefixBytes;
-  nghttp2_data_provider provider;
-  provider.source.ptr = this;
-  provider.read_callback = [](nghttp2_session*, int32_t, uint8_t*, size_t max, uint32_t* flags,
-                              nghttp2_data_source* source, void*) {
-    auto* stream = static_cast<Stream*>(source->ptr);
-    const size_t left = kPrefixBytes + stream->message_->size() - stream->sent_;
-    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (left <= max) *flags |= NGHTTP2_DATA_FLAG_EOF;
-    return static_cast<ssize_t>(std::min(left, max));
-  };
-  nghttp2_submit_response(session_->raw(), id_, headers.data(), headers.size(), &provider);
-  session_->WantOutput();
+  Ready();
 }
 
-ssize_t Stream::ReadData(size_t max, uint32_t* flags) {
-  if (ended_) return NGHTTP2_ERR_DEFERRED;
-  if (message_ == nullptr && !finished() && call_ != nullptr) {
-    message_ = Ask();
-    if (message_ != nullptr && !listed()) loop().writing().Add(*this, loop().now());
-  }
+size_t Stream::AppendFrame(size_t room, std::string* out) {
+  if (ended_) return 0;
+  if (message_ == nullptr && !finished() && call_ != nullptr) message_ = Ask();
   if (message_ == nullptr) {
-    deferred_ = true;
     loop().writing().Remove(*this);
     if (finished()) SubmitTrailers();
-    return NGHTTP2_ERR_DEFERRED;
+    return 0;
   }
-  const size_t left = kPrefixBytes + message_->size() - sent_;
-  const size_t now = std::min(left, max);
-  *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-  frame_due_ = true;
-  return static_cast<ssize_t>(now);
+  if (!listed()) loop().writing().Add(*this, loop().now());
+  const size_t size = message_->size();
+  const size_t now = std::min(kPrefixBytes + size - sent_, room);
+  const auto byte = [](size_t value, int shift) { return static_cast<char>(value >> shift); };
+  const auto id = static_cast<size_t>(id_);
+  const char head[kFrameHeaderBytes + kPrefixBytes] = {byte(now, 16), byte(now, 8), byte(now, 0), NGHTTP2_DATA,
+                                                       NGHTTP2_FLAG_NONE, byte(id, 24), byte(id, 16), byte(id, 8),
+                                                       byte(id, 0),
+                                                       // gRPC's prefix: not compressed.
+                                                       0, byte(size, 24), byte(size, 16), byte(size, 8), byte(size, 0)};
+  size_t body = now;
+  if (sent_ == 0 && now >= kPrefixBytes) {
+    out->append(head, sizeof head);
+    body -= kPrefixBytes;
+    sent_ = kPrefixBytes;
+  } else {
+    out->append(head, kFrameHeaderBytes);
+    if (sent_ < kPrefixBytes) {
+      const size_t some = std::min(now, kPrefixBytes - sent_);
+      out->append(head + kFrameHeaderBytes + sent_, some);
+      body -= some;
+      sent_ += some;
+    }
+  }
+  if (body > 0) out->append(*message_, sent_ - kPrefixBytes, body);
+  sent_ += body;
+  if (sent_ == kPrefixBytes + size) OnMessageSent();
+  return now;
 }
 
-void Stream::AppendData(size_t bytes, std::string* out) {
-  frame_due_ = false;
-  if (sent_ < kPrefixBytes) {
-    const size_t size = message_->size();
-    const char prefix[kPrefixBytes] = {0, static_cast<char>(size >> 24), static_cast<char>(size >> 16),
-                                       static_cast<char>(size >> 8), static_cast<char>(size)};
-    const size_t some = std::min(bytes, kPrefixBytes - sent_);
-    out->append(prefix + sent_, some);
-    sent_ += some;
-    bytes -= some;
-  }
-  if (bytes > 0) out->append(*message_, sent_ - kPrefixBytes, bytes);
-  sent_ += bytes;
-  if (!std::exchange(cut_, false) && sent_ < kPrefixBytes + message_->size()) return;
+void Stream::OnMessageSent() {
   EndMessage();
-  if (!finished() || ended_) return;
+  if (!finished()) return;
   message_ = call_ != nullptr ? Ask() : nullptr;
   if (message_ == nullptr) return SubmitTrailers();
   loop().writing().Add(*this, loop().now());

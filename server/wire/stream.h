@@ -15,6 +15,7 @@
 #include "server/wire/call.h"
 #include "server/wire/memory_budget.h"
 #include "server/wire/message_reader.h"
+#include "server/wire/send_queue.h"
 #include "server/wire/timed_list.h"
 
 namespace meshgate::server::wire {
@@ -26,7 +27,7 @@ class Session;
 //
 // What it holds for a reader: nothing while the peer has no room for it, a reference to one message while that goes
 // out. What it holds of a request: the message being put together.
-class Stream final : public TimedList::Entry {
+class Stream final : public TimedList::Entry, public QueuedStream {
  public:
   Stream(Session* session, int32_t id);
   ~Stream();
@@ -89,8 +90,13 @@ class Stream final : public TimedList::Entry {
   void OnStalled(absl::Duration stalled);
 
   int32_t id() const { return id_; }
-  ssize_t ReadData(size_t max, uint32_t* flags);
-  void AppendData(size_t bytes, std::string* out);
+
+  // ---- For the queue.
+  // Appends a frame of DATA with at most `room` bytes of what there is to send, and returns with how many; 0: there is
+  // nothing.
+  size_t AppendFrame(size_t room, std::string* out);
+  // AppendFrame() may have something.
+  bool MayHaveMore() const { return !ended_ && (message_ != nullptr || (call_ != nullptr && call_->HasMore())); }
 
  private:
   // An answer without gRPC's headers, for what is not gRPC.
@@ -102,6 +108,7 @@ class Stream final : public TimedList::Entry {
   void SubmitTrailers();
   void SetDeadline();
   void ConsumeRequest();
+  void OnMessageSent();
   void EndMessage();
   bool HoldRequest(size_t bytes);
   // What the call says next. It may end the stream meanwhile, which then is left to whoever has asked.
@@ -117,10 +124,6 @@ class Stream final : public TimedList::Entry {
   // The message in flight, and how much of it with its prefix has gone.
   SharedBytes message_;
   size_t sent_ = 0;
-  // nghttp2 has been told the length of a frame and not taken it yet, because the socket has no room; the message stays
-  // until then, and is over after it when the stream was cut meanwhile.
-  bool frame_due_ = false;
-  bool cut_ = false;
 
   // Of the session's budget.
   size_t held_request_ = 0;
@@ -135,10 +138,9 @@ class Stream final : public TimedList::Entry {
   bool request_ended_ = false;
   bool paused_ = false;
   bool forwarded_ = false;
-  bool begun_ = false;     // headers are submitted
-  bool has_data_ = false;  // and a data provider with them
-  bool deferred_ = false;
+  bool begun_ = false;  // headers are submitted
   bool ended_ = false;  // trailers are submitted
+  bool not_grpc_ = false;
   bool in_deadlines_ = false;
 };
 

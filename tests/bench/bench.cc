@@ -103,6 +103,8 @@ int Main(const std::vector<std::string>& arguments) {
       config.tls = true;
     } else if (absl::StartsWith(argument, "--only=")) {
       only = argument.substr(std::string("--only=").size());
+    } else if (absl::StartsWith(argument, "--servers=")) {
+      config.servers = argument.substr(std::string("--servers=").size());
     } else if (absl::StartsWith(argument, "--flood=")) {
       config.flood = argument.substr(std::string("--flood=").size());
     } else if (std::find(all.begin(), all.end(), argument) != all.end()) {

@@ -22,6 +22,7 @@ struct Config {
   int write_rate = 0;        // many_keys: changes a second
   int seconds = 0;           // unary, discover: how long calls are measured; floods: how long each lasts, 5 at most
   int idle_seconds = 0;      // many_keys, idle: how long the idle gateway is measured
+  std::string servers;       // compared workloads: of the servers, those whose names match
   std::string flood;         // floods: those whose name has this in it
   int patience_seconds = 0;  // most time that any one step may take
 

@@ -1,6 +1,8 @@
 #include "tests/bench/compare/round.h"
 
 #include <cstdio>
+#include <regex>
+#include <string>
 
 #include "absl/time/clock.h"
 
@@ -10,6 +12,7 @@ void Round::ForEach(const std::string& section, const std::vector<Contender>& co
                     absl::FunctionRef<absl::Status(const std::string&, Peer&)> measure) {
   for (size_t i = 0; i < contenders.size(); ++i) {
     const Contender& contender = contenders[(i + static_cast<size_t>(number_)) % contenders.size()];
+    if (!std::regex_search(contender.name, std::regex(config_.servers))) continue;
     const absl::Time begin = absl::Now();
     auto peer = contender.make();
     const absl::Status status = peer.ok() ? measure(contender.name, **peer) : peer.status();

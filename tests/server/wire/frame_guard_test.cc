@@ -1,5 +1,6 @@
 #include "server/wire/frame_guard.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <optional>
@@ -12,8 +13,11 @@ namespace meshgate::server::wire {
 namespace {
 
 using testing::Bytes32;
+using ::testing::ElementsAre;
 using testing::Frame;
+using ::testing::IsEmpty;
 using testing::kPreface;
+using ::testing::Pair;
 using testing::RstStream;
 using testing::Settings;
 
@@ -24,11 +28,13 @@ class FrameGuardTest : public ::testing::Test {
   // What gets through, or nothing when the peer is flooding.
   std::optional<std::string> Feed(std::string_view bytes) {
     std::string passed;
-    const bool fine = guard_.Feed(bytes, now_, [&](std::string_view some) {
+    const auto pass = [&](std::string_view some) {
       EXPECT_FALSE(some.empty());
       passed += some;
       return true;
-    });
+    };
+    const bool fine = guard_.Feed(
+        bytes, now_, pass, [&](int32_t stream, uint32_t increment) { windows_.emplace_back(stream, increment); });
     EXPECT_EQ(fine, !guard_.flooded());
     if (!fine) return std::nullopt;
     return passed;
@@ -43,6 +49,8 @@ class FrameGuardTest : public ::testing::Test {
 
   absl::Time now_ = kStart;
   FrameGuard guard_;
+  // Given, as far as they are not for nghttp2: streams and increments.
+  std::vector<std::pair<int32_t, uint32_t>> windows_;
 };
 
 // A session as C-core may make it: a call cancelled before its HEADERS have left among others.
@@ -61,7 +69,9 @@ Conversation Talk() {
   talk.Add(Frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, "header block"));
   talk.Add(RstStream(3), false);
   talk.Add(Frame(NGHTTP2_DATA, 0, 1, "some data"));
+  talk.Add(Frame(NGHTTP2_WINDOW_UPDATE, 0, 1, Bytes32(0x01020304)), false);
   talk.Add(RstStream(5), false);
+  talk.Add(Frame(NGHTTP2_WINDOW_UPDATE, 0, 0, Bytes32(7)), false);
   talk.Add(RstStream(7), false);
   talk.Add(RstStream(1));
   talk.Add(Frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 9, ""));
@@ -76,6 +86,7 @@ TEST_F(FrameGuardTest, SplitAnywhere) {
   for (size_t first = 0; first <= talk.sent.size(); ++first) {
     for (size_t second = first; second <= talk.sent.size(); ++second) {
       guard_ = FrameGuard();
+      windows_.clear();
       const std::string_view sent = talk.sent;
       std::string passed;
       for (const auto piece : {sent.substr(0, first), sent.substr(first, second - first), sent.substr(second)}) {
@@ -84,6 +95,7 @@ TEST_F(FrameGuardTest, SplitAnywhere) {
         passed += *some;
       }
       ASSERT_EQ(passed, talk.passes) << first << " " << second;
+      ASSERT_THAT(windows_, ElementsAre(Pair(1, 0x01020304), Pair(0, 7))) << first << " " << second;
     }
   }
   guard_ = FrameGuard();
@@ -97,7 +109,8 @@ TEST_F(FrameGuardTest, PassesInOnePieceWhatItLeavesAlone) {
   std::string bytes = kPreface + Settings();
   for (int i = 0; i < 100; ++i) bytes += Frame(NGHTTP2_DATA, 0, 1, "some data");
   int pieces = 0;
-  EXPECT_TRUE(guard_.Feed(bytes, kStart, [&](std::string_view) { return ++pieces > 0; }));
+  EXPECT_TRUE(guard_.Feed(
+      bytes, kStart, [&](std::string_view) { return ++pieces > 0; }, [](int32_t, uint32_t) {}));
   EXPECT_EQ(pieces, 1);
 }
 
@@ -105,7 +118,8 @@ TEST_F(FrameGuardTest, PassesInOnePieceWhatItLeavesAlone) {
 TEST_F(FrameGuardTest, StopsWhenItsTakerDoes) {
   const Conversation talk = Talk();
   int pieces = 0;
-  EXPECT_FALSE(guard_.Feed(talk.sent, kStart, [&](std::string_view) { return ++pieces < 2; }));
+  EXPECT_FALSE(guard_.Feed(
+      talk.sent, kStart, [&](std::string_view) { return ++pieces < 2; }, [](int32_t, uint32_t) {}));
   EXPECT_EQ(pieces, 2);
   EXPECT_FALSE(guard_.flooded());
 }
@@ -118,6 +132,31 @@ TEST_F(FrameGuardTest, DropsNoOther) {
         Frame(NGHTTP2_WINDOW_UPDATE, 0, 3, Bytes32(1)), Frame(NGHTTP2_HEADERS, 0, 1, "x")}) {
     EXPECT_EQ(Feed(frame), frame);
   }
+}
+
+// Would break if a WINDOW_UPDATE that is an error, for what it says or where it is, were taken for one: nghttp2 knows
+// what follows from it.
+TEST_F(FrameGuardTest, WindowUpdatesThatAreErrorsAreForNghttp2) {
+  const auto update = [](uint32_t stream, uint32_t increment) {
+    return Frame(NGHTTP2_WINDOW_UPDATE, 0, stream, Bytes32(increment));
+  };
+  const auto passes = [this](const std::string& frame) { EXPECT_EQ(Feed(frame), frame); };
+  Feed(kPreface);
+  passes(update(0, 1));
+  Feed(Settings());
+  passes(update(1, 1));
+  passes(update(2, 1));
+  passes(update(0, 0));
+  passes(update(0, 0x80000000U));
+  passes(Frame(NGHTTP2_WINDOW_UPDATE, 0, 0, "12345"));
+  Feed(Frame(NGHTTP2_HEADERS, 0, 1, "x"));
+  passes(update(1, 1));
+  passes(Frame(NGHTTP2_CONTINUATION, 0, 1, "x"));
+  passes(update(0, 1));
+  passes(Frame(NGHTTP2_CONTINUATION, NGHTTP2_FLAG_END_HEADERS, 1, "x"));
+  EXPECT_THAT(windows_, IsEmpty());
+  EXPECT_EQ(Feed(update(1, 0x80000002U)), "");
+  EXPECT_THAT(windows_, ElementsAre(Pair(1, 2)));
 }
 
 // Would break if the reserved bit of a stream's id made it another stream.
