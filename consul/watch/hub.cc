@@ -23,7 +23,7 @@ class Hub::Impl final : public Topic::Owner, public std::enable_shared_from_this
         pool_(UpstreamPool::Make(backend, scheduler, reporter, options.wait)) {}
 
   std::unique_ptr<Subscription> Subscribe(const Target& target, const View& view, std::optional<ResumeToken> resume,
-                                          std::weak_ptr<Subscriber> subscriber);
+                                          Subscriber* subscriber);
   void Read(const Target& target, const CachedReadOptions& options,
             absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done);
   void Shutdown();
@@ -99,10 +99,9 @@ std::shared_ptr<Topic> Hub::Impl::TakeLocked(const Topic* topic) {
 }
 
 std::unique_ptr<Subscription> Hub::Impl::Subscribe(const Target& target, const View& view,
-                                                   std::optional<ResumeToken> resume,
-                                                   std::weak_ptr<Subscriber> subscriber) {
+                                                   std::optional<ResumeToken> resume, Subscriber* subscriber) {
   std::shared_ptr<Topic> topic = Pin(target, /*to_watch=*/true);
-  auto subscription = topic->Subscribe(view, resume, std::move(subscriber));
+  auto subscription = topic->Subscribe(view, resume, subscriber);
   Unpin(topic);
   return subscription;
 }
@@ -250,8 +249,8 @@ Hub::~Hub() { Shutdown(); }
 void Hub::Shutdown() { impl_->Shutdown(); }
 
 std::unique_ptr<Subscription> Hub::Subscribe(const Target& target, const View& view, std::optional<ResumeToken> resume,
-                                             std::weak_ptr<Subscriber> subscriber) {
-  return impl_->Subscribe(target, view, resume, std::move(subscriber));
+                                             Subscriber* subscriber) {
+  return impl_->Subscribe(target, view, resume, subscriber);
 }
 
 void Hub::Read(const Target& target, const CachedReadOptions& options,

@@ -15,6 +15,7 @@
 #include "consul/base/scheduler.h"
 #include "consul/reporter.h"
 #include "consul/types.h"
+#include "consul/watch/reader_thread.h"
 #include "consul/watch/resume_token.h"
 #include "consul/watch/state.h"
 #include "consul/watch/state_store.h"
@@ -31,15 +32,6 @@ struct Message {
 };
 using SharedMessage = std::shared_ptr<const Message>;
 
-// Somebody who reads a target. Owned by the transport; the hub keeps a weak reference.
-class Subscriber {
- public:
-  virtual ~Subscriber() = default;
-  // Subscription::Next() may have something. Called without any lock held, from the Scheduler's threads, possibly many
-  // times for one change and beside other calls. Must not block.
-  virtual void Wake() = 0;
-};
-
 // What a thread last told a reader, so that the next one at the same place is told the same without a look at what all
 // threads share. One per thread that calls Next(), handed to each.
 class NextMemo {
@@ -55,9 +47,8 @@ class NextMemo {
   SharedMessage message_;
 };
 
-// One reader's place in one target. Thread-compatible: the owner calls it from one thread at a time (Wake() tells
-// when). Destroying it ends the subscription; Wake() may still be running then, so the Subscriber outlives that by
-// being shared.
+// One reader's place in one target, for its subscriber's thread alone. Destroying it ends the subscription, after which
+// there is no Wake().
 class Subscription {
  public:
   virtual ~Subscription() = default;
@@ -137,13 +128,14 @@ class Hub {
   // UNAVAILABLE. The backend's Shutdown() must come before the hub is destroyed, and not before this.
   void Shutdown();
 
-  // Never null. The subscriber is woken when the first message is there; it may be there already. `resume` says what
+  // Never null. On the subscriber's thread; null: one that is never woken. The first message may be there already;
+  // otherwise the subscriber is woken when it is. `resume` says what
   // state the reader holds from an earlier stream, of this gateway or another: where it leads to the current state the
   // first message carries just the difference, possibly none; otherwise a snapshot. A reader that holds a newer state
   // than the hub has yet, from a gateway that Consul answered earlier, is not led back: the message waits until that
   // state is here, or it is known that Consul has lost it or can't be reached, for 30 s at most.
   std::unique_ptr<Subscription> Subscribe(const Target& target, const View& view, std::optional<ResumeToken> resume,
-                                          std::weak_ptr<Subscriber> subscriber);
+                                          Subscriber* subscriber);
 
   // Answers from the state of a target, and starts to watch it if nobody does. `done` runs once, on the Scheduler or
   // inside the call. However many callers wait for one target, Consul is asked once.

@@ -8,9 +8,6 @@
 namespace meshgate::consul {
 namespace {
 
-// Readers woken by one task: enough to keep the workers from fighting over tasks, few enough to share the work.
-constexpr size_t kWakesPerTask = 512;
-
 // One failed query is often an agent's restart or an election that the first retry survives; readers are told from the
 // second one on.
 constexpr int kFailuresUntilStale = 2;
@@ -128,7 +125,7 @@ bool Topic::OnState(const Fetched& fetched, bool reset) {
     cached = CachedLocked(scheduler_->Now());
     to_store = {state_, index_, confirmed_};
   }
-  WakeAll(std::move(wakes));
+  WakeAll(wakes);
   if (unanswered) AnswerWithState(cached);
   if (options_.store != nullptr) options_.store->Save(target_, std::move(to_store));
   const auto deletes =
@@ -148,7 +145,7 @@ void Topic::OnConfirmed(absl::Time received) {
     SetStaleLocked(std::nullopt, wakes);
     to_store = {state_, index_, confirmed_};
   }
-  WakeAll(std::move(wakes));
+  WakeAll(wakes);
   if (options_.store != nullptr && to_store.state != nullptr) options_.store->Save(target_, std::move(to_store));
 }
 
@@ -178,7 +175,7 @@ void Topic::OnFailure(const absl::Status& error, int consecutive) {
       }
     }
   }
-  WakeAll(std::move(wakes));
+  WakeAll(wakes);
   if (fell_back.has_value()) AnswerWithState(*fell_back);
   FailWaiters(error, /*fresh_too=*/gave_up);
   if (!gave_up) return;
@@ -201,21 +198,11 @@ void Topic::NewVersionLocked() {
 
 void Topic::CollectLocked(const Audience& audience, Wakes& wakes) {
   NewVersionLocked();
-  wakes.reserve(wakes.size() + audience.readers.size());
-  for (const auto& [reader, subscriber] : audience.readers) wakes.push_back(subscriber);
+  wakes.insert(wakes.end(), audience.lists.begin(), audience.lists.end());
 }
 
-void Topic::WakeAll(Wakes wakes) {
-  for (size_t begin = 0; begin < wakes.size(); begin += kWakesPerTask) {
-    const size_t end = std::min(wakes.size(), begin + kWakesPerTask);
-    Wakes some(std::make_move_iterator(wakes.begin() + static_cast<std::ptrdiff_t>(begin)),
-               std::make_move_iterator(wakes.begin() + static_cast<std::ptrdiff_t>(end)));
-    scheduler_->Post([some = std::move(some)] {
-      for (const auto& weak : some) {
-        if (auto subscriber = weak.lock()) subscriber->Wake();
-      }
-    });
-  }
+void Topic::WakeAll(const Wakes& wakes) {
+  for (const auto& list : wakes) list->WakeSoon();
 }
 
 void Topic::TellOwnerIfUnused() {

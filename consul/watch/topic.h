@@ -23,6 +23,7 @@
 #include "consul/watch/feed.h"
 #include "consul/watch/fresh_reads.h"
 #include "consul/watch/hub.h"
+#include "consul/watch/reader_list.h"
 #include "consul/watch/state.h"
 #include "consul/watch/state_store.h"
 #include "consul/watch/target.h"
@@ -54,8 +55,7 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   // Ends the upstream watch. Callers that wait for a state get `reason`.
   void Stop(const absl::Status& reason);
 
-  std::unique_ptr<Subscription> Subscribe(const View& view, std::optional<ResumeToken> resume,
-                                          std::weak_ptr<Subscriber> subscriber);
+  std::unique_ptr<Subscription> Subscribe(const View& view, std::optional<ResumeToken> resume, Subscriber* subscriber);
   // Returns false, with `done` untouched, where the topic was stopped before it had a state. The caller sees to it that
   // a topic which is unused afterwards is found to be so.
   bool Read(const CachedReadOptions& options, absl::AnyInvocable<void(absl::StatusOr<CachedState>)>& done);
@@ -80,9 +80,12 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   struct Audience {
     explicit Audience(Feed f) : feed(std::move(f)) {}
     Feed feed;
-    // A reader knows its place, so that joining and leaving cost the same however many there are.
-    std::vector<std::pair<Reader*, std::weak_ptr<Subscriber>>> readers;
+    size_t readers = 0;
+    // One for each thread that some of them live on.
+    std::vector<std::shared_ptr<ReaderList>> lists;
   };
+  // Wakes one reader, on its thread.
+  class Call;
   using ReadDone = absl::AnyInvocable<void(absl::StatusOr<CachedState>)>;
   // A caller of Read() whose answer is not there yet.
   struct Waiter {
@@ -93,7 +96,7 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
     // Waits for a read of its own, past the state held.
     bool fresh = false;
   };
-  using Wakes = std::vector<std::weak_ptr<Subscriber>>;
+  using Wakes = std::vector<std::shared_ptr<ReaderList>>;
 
   absl::StatusOr<SharedMessage> NextFor(Reader& reader, NextMemo* memo);
   SharedMessage ProgressFor(Reader& reader);
@@ -127,7 +130,8 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   void NewVersionLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Its readers have something to be told; what any memo holds is out of date.
   void CollectLocked(const Audience& audience, Wakes& wakes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void WakeAll(Wakes wakes);
+  std::shared_ptr<ReaderList> ListLocked(Audience& audience, ReaderThread* thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  static void WakeAll(const Wakes& wakes);
   uint64_t AddWaiterLocked(const CachedReadOptions& options, ReadDone done) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Answers the waiter, unless somebody else has.
   void AnswerWaiter(uint64_t id, absl::StatusOr<CachedState> answer);

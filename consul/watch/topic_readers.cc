@@ -14,10 +14,24 @@ constexpr absl::Duration kCatchUpWithin = absl::Seconds(30);
 
 }  // namespace
 
-class Topic::Reader final : public Subscription {
+class Topic::Call final : public Work {
  public:
-  Reader(std::shared_ptr<Topic> topic, Audience* audience, size_t place)
-      : topic_(std::move(topic)), audience_(audience), place_(place) {}
+  explicit Call(Subscriber* subscriber) : subscriber_(subscriber) {}
+  // The reader has left.
+  void Forget() { subscriber_ = nullptr; }
+  bool Run() override {
+    if (subscriber_ != nullptr) subscriber_->Wake();
+    return false;
+  }
+
+ private:
+  Subscriber* subscriber_;
+};
+
+class Topic::Reader final : public Subscription, public ReaderList::Member {
+ public:
+  Reader(std::shared_ptr<Topic> topic, Audience* audience, Subscriber* subscriber)
+      : Member(subscriber), topic_(std::move(topic)), audience_(audience) {}
   ~Reader() override { topic_->Leave(*this); }
 
   absl::StatusOr<SharedMessage> Next(NextMemo* memo) override { return topic_->NextFor(*this, memo); }
@@ -29,38 +43,40 @@ class Topic::Reader final : public Subscription {
 
   const std::shared_ptr<Topic> topic_;
   Audience* const audience_;
-  // Guarded by the topic's lock; the mark only while it is catching up, otherwise it is the reader's thread's.
-  size_t place_;
+  // Kept until it has left.
+  std::shared_ptr<ReaderList> list_;
+  // Guarded by the topic's lock while it is catching up, otherwise the reader's thread's.
   Feed::Mark mark_;
   // In catching_up_; 0: it is not, and never will be. Constant once the reader is out of Subscribe().
   uint64_t catch_up_ = 0;
+  std::shared_ptr<Call> call_;
   Scheduler::TimerId catch_up_timer_ = 0;
 };
 
 std::unique_ptr<Subscription> Topic::Subscribe(const View& view, std::optional<ResumeToken> resume,
-                                               std::weak_ptr<Subscriber> subscriber) {
+                                               Subscriber* subscriber) {
   reporter_->OnStreams(target_.kind, +1);
   std::unique_ptr<Reader> reader;
-  std::weak_ptr<Subscriber> wake;
   uint64_t catch_up = 0;
   {
     MutexLock lock(mu_);
     Audience& audience = AudienceLocked(view);
-    reader = std::make_unique<Reader>(shared_from_this(), &audience, audience.readers.size());
+    reader = std::make_unique<Reader>(shared_from_this(), &audience, subscriber);
     reader->mark_.resume = resume;
-    if (state_ != nullptr || stale_since_.has_value() || !failed_.ok()) wake = subscriber;
-    audience.readers.emplace_back(reader.get(), std::move(subscriber));
+    if (subscriber != nullptr) reader->list_ = ListLocked(audience, subscriber->thread());
+    ++audience.readers;
     ++users_;
     if (!stopped_ && audience.feed.IsBehind(reader->mark_)) {
       catch_up = next_waiter_++;
       reader->mark_.waits = true;
       reader->catch_up_ = catch_up;
+      if (subscriber != nullptr) reader->call_ = std::make_shared<Call>(subscriber);
       reader->catch_up_timer_ =
           scheduler_->After(kCatchUpWithin, [self = shared_from_this(), catch_up] { self->EndCatchUp(catch_up); });
       catching_up_[catch_up] = reader.get();
     }
   }
-  WakeAll({wake});
+  if (reader->list_ != nullptr) reader->list_->Add(*reader);
   if (catch_up != 0) AwaitCatchUp(catch_up, view, *resume);
   return reader;
 }
@@ -101,18 +117,20 @@ Digest Topic::DigestOfRead(const SharedState& state, const View& view) {
 }
 
 void Topic::EndCatchUp(uint64_t number) {
-  std::weak_ptr<Subscriber> wake;
+  std::shared_ptr<ReaderList> list;
+  std::shared_ptr<Call> call;
   {
     MutexLock lock(mu_);
     auto it = catching_up_.find(number);
     if (it == catching_up_.end()) return;
     Reader& reader = *it->second;
     reader.mark_.waits = false;
-    wake = reader.audience_->readers[reader.place_].second;
+    list = reader.list_;
+    call = reader.call_;
     catching_up_.erase(it);
     if (catching_up_.empty()) digested_ = nullptr;
   }
-  WakeAll({wake});
+  if (call != nullptr) list->thread()->Schedule(std::move(call));
 }
 
 Topic::Audience& Topic::AudienceLocked(const View& view) {
@@ -128,15 +146,21 @@ Topic::Audience& Topic::AudienceLocked(const View& view) {
   return *audiences_.back();
 }
 
+std::shared_ptr<ReaderList> Topic::ListLocked(Audience& audience, ReaderThread* thread) {
+  for (const auto& list : audience.lists) {
+    if (list->thread() == thread) return list;
+  }
+  return audience.lists.emplace_back(std::make_shared<ReaderList>(thread));
+}
+
 void Topic::Leave(Reader& reader) {
   reporter_->OnStreams(target_.kind, -1);
+  reader.unlink();
+  if (reader.call_ != nullptr) reader.call_->Forget();
   {
     MutexLock lock(mu_);
     Audience* audience = reader.audience_;
-    auto& readers = audience->readers;
-    readers[reader.place_] = std::move(readers.back());
-    readers[reader.place_].first->place_ = reader.place_;
-    readers.pop_back();
+    --audience->readers;
     --users_;
     if (reader.catch_up_ != 0) {
       catching_up_.erase(reader.catch_up_);
@@ -144,7 +168,7 @@ void Topic::Leave(Reader& reader) {
       scheduler_->Cancel(reader.catch_up_timer_);
     }
     // A view that nobody has is not kept up to date; the first one costs nothing extra.
-    if (readers.empty() && audiences_.size() > 1) {
+    if (audience->readers == 0 && audiences_.size() > 1) {
       audiences_.erase(std::find_if(audiences_.begin(), audiences_.end(),
                                     [audience](const auto& a) { return a.get() == audience; }));
     }

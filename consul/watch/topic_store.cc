@@ -63,7 +63,7 @@ void Topic::FallBack() {
     if (!FallBackLocked(wakes)) return;
     cached = CachedLocked(scheduler_->Now());
   }
-  WakeAll(std::move(wakes));
+  WakeAll(wakes);
   AnswerWithState(cached);
 }
 

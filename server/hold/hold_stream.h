@@ -46,7 +46,7 @@ class HoldStream final : public HoldListener, public std::enable_shared_from_thi
   class States;
 
   // From the keeper, on any thread.
-  void OnHoldChanged() override { outbox_->Wake(); }
+  void OnHoldChanged() override { outbox_->WakeSoon(); }
   void OnHoldEnded(absl::Status status) override { outbox_->End(std::move(status)); }
 
   void OnFirst(const v1::HoldRegistrationRequest& request);

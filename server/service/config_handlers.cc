@@ -216,7 +216,7 @@ void ConfigHandlers::WatchConfig(const v1::WatchConfigRequest& request, const Ca
     outbox->End(watch.status());
     return;
   }
-  outbox->Start(hub_->Subscribe(watch->target, consul::View(), watch->resume, outbox), watch->progress_interval);
+  outbox->Start(hub_->Subscribe(watch->target, consul::View(), watch->resume, outbox.get()), watch->progress_interval);
 }
 
 }  // namespace meshgate::server

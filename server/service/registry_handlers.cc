@@ -159,7 +159,7 @@ void RegistryHandlers::WatchService(const v1::WatchServiceRequest& request, cons
     outbox->End(watch.status());
     return;
   }
-  outbox->Start(hub_->Subscribe(watch->query.target, watch->query.view, watch->resume, outbox),
+  outbox->Start(hub_->Subscribe(watch->query.target, watch->query.view, watch->resume, outbox.get()),
                 watch->progress_interval);
 }
 

@@ -20,8 +20,8 @@ bool IsCallersMistake(const absl::Status& status) {
 
 }  // namespace
 
-Outbox::Outbox(Executor* executor, Listener* listener, Scheduler* scheduler, consul::WatchReporter* reporter)
-    : executor_(executor), scheduler_(scheduler), reporter_(reporter), listener_(listener) {}
+Outbox::Outbox(consul::ReaderThread* thread, Listener* listener, Scheduler* scheduler, consul::WatchReporter* reporter)
+    : thread_(thread), scheduler_(scheduler), reporter_(reporter), listener_(listener) {}
 
 Outbox::~Outbox() {
   if (progress_timer_ != 0) scheduler_->Cancel(progress_timer_);
@@ -34,19 +34,21 @@ void Outbox::End(absl::Status status) {
     end_ = std::move(status);
   }
   ended_ = true;
-  Ask();
+  WakeSoon();
 }
 
-void Outbox::Wake() { Ask(); }
-
-void Outbox::Ask() {
-  if (!scheduled_.exchange(true)) executor_->Schedule(shared_from_this());
+void Outbox::WakeSoon() {
+  if (!scheduled_.exchange(true)) thread_->Schedule(shared_from_this());
 }
 
-void Outbox::Run() {
+void Outbox::Wake() {
+  woken_ = true;
+  if (listener_ != nullptr) listener_->OnReady();
+}
+
+bool Outbox::Run() {
   // Before anything is looked at: who comes later asks again.
   scheduled_ = false;
-  woken_ = true;
   if (progress_fired_.exchange(false)) {
     progress_timer_ = 0;
     const absl::Duration idle = scheduler_->Now() - last_taken_;
@@ -55,7 +57,8 @@ void Outbox::Run() {
     if (progress_due_) last_taken_ = scheduler_->Now();
     if (subscription_ != nullptr) ArmProgress(progress_due_ ? progress_interval_ : progress_interval_ - idle);
   }
-  if (listener_ != nullptr) listener_->OnReady();
+  Wake();
+  return false;
 }
 
 void Outbox::Start(std::unique_ptr<consul::Subscription> subscription, absl::Duration progress_interval) {
@@ -102,7 +105,7 @@ void Outbox::ArmProgress(absl::Duration delay) {
     auto self = weak.lock();
     if (self == nullptr) return;
     self->progress_fired_ = true;
-    self->Ask();
+    self->WakeSoon();
   });
 }
 

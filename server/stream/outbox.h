@@ -19,16 +19,9 @@ namespace meshgate::server {
 // for one: until then a reader is a mark, not bytes, and what it gets is the latest. Made by a transport for each
 // stream call and handed to a handler, which calls Start() or End().
 //
-// A stream belongs to one thread of its transport. Others only leave word, and an executor brings that thread to it.
-class Outbox final : public consul::Subscriber, public std::enable_shared_from_this<Outbox> {
+// A stream belongs to one thread of its transport. Others only leave word.
+class Outbox final : public consul::Subscriber, public consul::Work, public std::enable_shared_from_this<Outbox> {
  public:
-  class Executor {
-   public:
-    virtual ~Executor() = default;
-    // Calls outbox->Run() soon on the transport's thread, not inside this call. Any thread.
-    virtual void Schedule(std::shared_ptr<Outbox> outbox) = 0;
-  };
-
   // The stream, as its outbox sees it. Called on the transport's thread, until Close().
   class Listener {
    public:
@@ -38,14 +31,14 @@ class Outbox final : public consul::Subscriber, public std::enable_shared_from_t
   };
 
   // All outlive the outbox, but for the listener, which Close() lets go of.
-  Outbox(Executor* executor, Listener* listener, Scheduler* scheduler, consul::WatchReporter* reporter);
+  Outbox(consul::ReaderThread* thread, Listener* listener, Scheduler* scheduler, consul::WatchReporter* reporter);
   ~Outbox() override;
 
   // ---- Any thread.
   // Ends the stream with `status`, before anything that is not taken yet. The first end counts.
   void End(absl::Status status);
-  // From the hub.
-  void Wake() override;
+  // Take() may have something.
+  void WakeSoon();
 
   // ---- The transport's thread.
   // Begins to give. `progress_interval`: after so long without a message one without events is given; zero means never.
@@ -69,14 +62,16 @@ class Outbox final : public consul::Subscriber, public std::enable_shared_from_t
   // The stream is over: the subscription ends, and the listener is called no more.
   void Close();
 
-  // From the executor.
-  void Run();
+  // From the hub.
+  consul::ReaderThread* thread() override { return thread_; }
+  void Wake() override;
+  // After WakeSoon(), End() and the time of a progress message.
+  bool Run() override;
 
  private:
-  void Ask();
   void ArmProgress(absl::Duration delay);
 
-  Executor* const executor_;
+  consul::ReaderThread* const thread_;
   Scheduler* const scheduler_;
   consul::WatchReporter* const reporter_;
 

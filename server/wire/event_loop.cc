@@ -27,7 +27,7 @@ constexpr size_t kBetweenLooks = 16;
 EventLoop::EventLoop(Scheduler* clock, consul::WatchReporter* watches, const Options& options)
     : clock_(clock),
       options_(options),
-      work_(boost::asio::make_work_guard(io_)),
+      open_(boost::asio::make_work_guard(io_)),
       now_(clock->Now()),
       deadline_timer_(io_),
       sweep_timer_(io_),
@@ -57,7 +57,7 @@ void EventLoop::Stop() {
     sweep_timer_.cancel();
     // They may be due already, and are not cancelled then.
     stopping_ = true;
-    work_.reset();
+    open_.reset();
   });
   thread_.join();
 }
@@ -72,25 +72,25 @@ void EventLoop::Post(absl::AnyInvocable<void()> task) {
   if (wake) boost::asio::post(io_, [this] { RunPosted(); });
 }
 
-void EventLoop::Schedule(std::shared_ptr<Outbox> outbox) {
+void EventLoop::Schedule(std::shared_ptr<consul::Work> work) {
   bool wake;
   {
     MutexLock lock(mu_);
-    outboxes_.push_back(std::move(outbox));
+    work_.push_back(std::move(work));
     wake = !std::exchange(woken_, true);
   }
   if (wake) boost::asio::post(io_, [this] { RunPosted(); });
 }
 
 void EventLoop::RunPosted() {
-  if (next_task_ == running_tasks_.size() && next_outbox_ == running_.size()) {
+  if (next_task_ == running_tasks_.size() && next_work_ == running_work_.size()) {
     running_tasks_.clear();
-    running_.clear();
-    next_task_ = next_outbox_ = 0;
+    running_work_.clear();
+    next_task_ = next_work_ = 0;
     MutexLock lock(mu_);
     woken_ = false;
     running_tasks_.swap(tasks_);
-    running_.swap(outboxes_);
+    running_work_.swap(work_);
   }
   Tick();
   const absl::Time begun = now_;
@@ -103,9 +103,10 @@ void EventLoop::RunPosted() {
     std::exchange(running_tasks_[next_task_++], nullptr)();
     more = next_task_ % kBetweenLooks == 0 && over();
   }
-  while (next_outbox_ < running_.size() && !more) {
-    std::exchange(running_[next_outbox_++], nullptr)->Run();
-    more = next_outbox_ % kBetweenLooks == 0 && over();
+  while (next_work_ < running_work_.size() && !more) {
+    const bool goes_on = running_work_[next_work_]->Run();
+    if (!goes_on) running_work_[next_work_++] = nullptr;
+    more = (goes_on || next_work_ % kBetweenLooks == 0) && over();
   }
   if (more) boost::asio::post(io_, [this] { RunPosted(); });
   EndBatch();

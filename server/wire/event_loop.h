@@ -21,8 +21,8 @@
 #include "consul/base/scheduler.h"
 #include "consul/reporter.h"
 #include "consul/watch/hub.h"
+#include "consul/watch/reader_thread.h"
 #include "server/stream/delivery_report.h"
-#include "server/stream/outbox.h"
 #include "server/wire/memory_budget.h"
 #include "server/wire/timed_list.h"
 
@@ -34,7 +34,7 @@ class Stream;
 // Runs its connections, their streams and calls, all on one thread: none of that takes a lock. What other threads have
 // to say comes by Post() and Schedule(), in batches: what a change brings to many streams of a connection leaves in one
 // send. Nothing here may block.
-class EventLoop final : public Outbox::Executor {
+class EventLoop final : public consul::ReaderThread {
  public:
   struct Options {
     // A message that takes longer to leave has met a reader that is gone or does not read.
@@ -58,8 +58,8 @@ class EventLoop final : public Outbox::Executor {
   // ---- Any thread.
   // Runs `task` on the loop's thread soon; never after Stop() has returned.
   void Post(absl::AnyInvocable<void()> task);
-  // From an outbox that has something.
-  void Schedule(std::shared_ptr<Outbox> outbox) override;
+  // From outboxes and their lists.
+  void Schedule(std::shared_ptr<consul::Work> work) override;
   bool OnThisThread() const { return std::this_thread::get_id() == thread_id_; }
 
   // ---- The loop's thread.
@@ -100,7 +100,7 @@ class EventLoop final : public Outbox::Executor {
   Scheduler* const clock_;
   const Options options_;
   boost::asio::io_context io_{1};
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> open_;
   std::thread thread_;
   // Until it starts, whoever has made it.
   std::atomic<std::thread::id> thread_id_{std::this_thread::get_id()};
@@ -108,16 +108,16 @@ class EventLoop final : public Outbox::Executor {
 
   Mutex mu_;
   std::vector<absl::AnyInvocable<void()>> tasks_ ABSL_GUARDED_BY(mu_);
-  std::vector<std::shared_ptr<Outbox>> outboxes_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::shared_ptr<consul::Work>> work_ ABSL_GUARDED_BY(mu_);
   bool woken_ ABSL_GUARDED_BY(mu_) = false;
 
   // ---- The loop's thread alone.
   absl::Time now_;
   // What RunPosted() has taken, and how far it is.
   std::vector<absl::AnyInvocable<void()>> running_tasks_;
-  std::vector<std::shared_ptr<Outbox>> running_;
+  std::vector<std::shared_ptr<consul::Work>> running_work_;
   size_t next_task_ = 0;
-  size_t next_outbox_ = 0;
+  size_t next_work_ = 0;
   absl::flat_hash_set<std::shared_ptr<Connection>> connections_;
   std::vector<std::shared_ptr<Connection>> to_flush_;
   bool flush_posted_ = false;

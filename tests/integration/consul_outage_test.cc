@@ -14,10 +14,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "consul/base/mutex.h"
+#include "consul/base/thread_pool_scheduler.h"
 #include "consul/watch/hub.h"
 #include "meshgate/v1/config_service.pb.h"
 #include "tests/integration/live_backend.h"
 #include "tests/testing/consul_agent.h"
+#include "tests/testing/scheduler_thread.h"
 #include "tests/testing/scripted_agent.h"
 
 namespace meshgate::consul {
@@ -42,6 +44,8 @@ http::ConsulBackendOptions At(const std::string& address) {
 // A stream's reader: the state it has been told, and whether that is stale.
 class Reader final : public Subscriber {
  public:
+  explicit Reader(ReaderThread* thread) : thread_(thread) {}
+  ReaderThread* thread() override { return thread_; }
   void Wake() override {
     MutexLock lock(mu_);
     if (subscription_ != nullptr) TakeLocked();
@@ -97,6 +101,7 @@ class Reader final : public Subscriber {
 
   Mutex mu_;
   CondVar changed_;
+  ReaderThread* const thread_;
   std::unique_ptr<Subscription> subscription_ ABSL_GUARDED_BY(mu_);
   bool told_ ABSL_GUARDED_BY(mu_) = false;
   bool stale_ ABSL_GUARDED_BY(mu_) = false;
@@ -113,7 +118,10 @@ class Watching {
     hub_ = std::make_unique<Hub>(&*backend_, backend_.scheduler(), &reporter_, hub);
   }
   ~Watching() {
-    for (const auto& reader : readers_) reader->Detach();
+    thread_.Do([this] {
+      for (const auto& reader : readers_) reader->Detach();
+    });
+    home_.Stop();
     hub_->Shutdown();
     backend_->Shutdown();
   }
@@ -121,13 +129,17 @@ class Watching {
   LiveBackend& backend() { return backend_; }
 
   std::shared_ptr<Reader> Read(const std::string& key) {
-    auto reader = std::make_shared<Reader>();
-    reader->Attach(hub_->Subscribe(Target{TargetKind::kKey, key, "", ""}, View{}, std::nullopt, reader));
+    auto reader = std::make_shared<Reader>(&thread_);
+    thread_.Do([&] {
+      reader->Attach(hub_->Subscribe(Target{TargetKind::kKey, key, "", ""}, View{}, std::nullopt, reader.get()));
+    });
     readers_.push_back(reader);
     return reader;
   }
 
  private:
+  ThreadPoolScheduler home_{1, "readers"};
+  testing::SchedulerThread thread_{&home_};
   WatchReporter reporter_;
   LiveBackend backend_;
   std::unique_ptr<Hub> hub_;

@@ -19,24 +19,27 @@
 namespace meshgate::testing {
 
 // Keeps what is scheduled until the test runs it. Scheduling is thread-safe; running is for one thread.
-class ManualExecutor final : public server::Outbox::Executor {
+class ManualExecutor final : public consul::ReaderThread {
  public:
-  void Schedule(std::shared_ptr<server::Outbox> outbox) override {
+  void Schedule(std::shared_ptr<consul::Work> work) override {
     MutexLock lock(mu_);
-    scheduled_.push_back(std::move(outbox));
+    scheduled_.push_back(std::move(work));
   }
 
   // Runs what was scheduled, and what that schedules, until nothing is left. Returns how many were run.
   int RunReady() {
     int ran = 0;
     while (true) {
-      std::vector<std::shared_ptr<server::Outbox>> some;
+      std::vector<std::shared_ptr<consul::Work>> some;
       {
         MutexLock lock(mu_);
         some.swap(scheduled_);
       }
       if (some.empty()) return ran;
-      for (const auto& outbox : some) outbox->Run();
+      for (const auto& work : some) {
+        while (work->Run()) {
+        }
+      }
       ran += static_cast<int>(some.size());
     }
   }
@@ -48,7 +51,7 @@ class ManualExecutor final : public server::Outbox::Executor {
 
  private:
   Mutex mu_;
-  std::vector<std::shared_ptr<server::Outbox>> scheduled_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::shared_ptr<consul::Work>> scheduled_ ABSL_GUARDED_BY(mu_);
 };
 
 // A stream with its outbox, as a transport has them: takes while its reader has room, and the end without. For the

@@ -11,16 +11,20 @@
 #include "consul/watch/hub.h"
 #include "tests/testing/fake_backend.h"
 #include "tests/testing/manual_scheduler.h"
+#include "tests/testing/scheduler_thread.h"
 
 namespace meshgate::consul {
 namespace {
 
 using ::meshgate::testing::FakeBackend;
 using ::meshgate::testing::ManualScheduler;
+using ::meshgate::testing::SchedulerThread;
 
 // Takes what there is as soon as it is told, as an outbox with an idle stream does.
 class Reader final : public Subscriber {
  public:
+  explicit Reader(ReaderThread* thread) : thread_(thread) {}
+  ReaderThread* thread() override { return thread_; }
   void Wake() override {
     if (subscription_ == nullptr) return;
     while (true) {
@@ -36,6 +40,7 @@ class Reader final : public Subscriber {
   }
 
  private:
+  ReaderThread* const thread_;
   std::unique_ptr<Subscription> subscription_;
 };
 
@@ -47,9 +52,9 @@ class WatchedKey {
     Publish();
   }
 
-  std::shared_ptr<Reader> Subscribe() {
-    auto reader = std::make_shared<Reader>();
-    reader->Read(hub_.Subscribe({TargetKind::kKey, "bench/key", "", ""}, {}, std::nullopt, reader));
+  std::unique_ptr<Reader> Subscribe() {
+    auto reader = std::make_unique<Reader>(&thread_);
+    reader->Read(hub_.Subscribe({TargetKind::kKey, "bench/key", "", ""}, {}, std::nullopt, reader.get()));
     return reader;
   }
 
@@ -70,11 +75,12 @@ class WatchedKey {
 
  private:
   ManualScheduler scheduler_;
+  SchedulerThread thread_{&scheduler_};
   FakeBackend backend_{&scheduler_};
   WatchReporter reporter_;
   Hub hub_{&backend_, &scheduler_, &reporter_, HubOptions{}};
   // Their subscriptions end before the hub does.
-  std::vector<std::shared_ptr<Reader>> readers_;
+  std::vector<std::unique_ptr<Reader>> readers_;
   uint64_t index_ = 1;
 };
 

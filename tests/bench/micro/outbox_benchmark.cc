@@ -28,9 +28,9 @@ class Source final : public consul::Subscription {
 };
 
 // Runs what is scheduled at once, on the only thread there is.
-class Transport final : public Outbox::Executor, public Outbox::Listener {
+class Transport final : public consul::ReaderThread, public Outbox::Listener {
  public:
-  void Schedule(std::shared_ptr<Outbox> outbox) override { outbox->Run(); }
+  void Schedule(std::shared_ptr<consul::Work> work) override { work->Run(); }
   void OnReady() override {
     const Outbox::Taken taken = outbox->Take(&memo);
     if (taken.message != nullptr) benchmark::DoNotOptimize(taken.message->bytes.data());

@@ -18,6 +18,7 @@
 #include "meshgate/v1/config_service.pb.h"
 #include "tests/testing/fake_consul.h"
 #include "tests/testing/manual_scheduler.h"
+#include "tests/testing/scheduler_thread.h"
 
 namespace meshgate::consul {
 
@@ -34,6 +35,8 @@ class GaugeReporter : public WatchReporter {
 // A stream that takes what there is whenever it is woken, and remembers it.
 class Reader : public Subscriber {
  public:
+  explicit Reader(ReaderThread* thread) : thread_(thread) {}
+  ReaderThread* thread() override { return thread_; }
   void Wake() override {
     while (subscription != nullptr) {
       auto next = subscription->Next();
@@ -51,6 +54,8 @@ class Reader : public Subscriber {
   bool is_stale = false;
 
  private:
+  ReaderThread* const thread_;
+
   void Take(const v1::WatchConfigResponse& response) {
     ++messages;
     stale += response.stale() && !is_stale ? 1 : 0;
@@ -75,7 +80,7 @@ class Reader : public Subscriber {
     }
   }
 };
-using ReaderPtr = std::shared_ptr<Reader>;
+using ReaderPtr = std::unique_ptr<Reader>;
 
 class BudgetTest : public ::testing::Test {
  protected:
@@ -100,8 +105,9 @@ class BudgetTest : public ::testing::Test {
   static std::string Name(int i) { return absl::StrFormat("k/%03d", i); }
 
   ReaderPtr Open(TargetKind kind, const std::string& name) {
-    auto reader = std::make_shared<Reader>();
-    reader->subscription = hub_->Subscribe({kind, name, "", ""}, View{}, std::nullopt, reader);
+    auto reader = std::make_unique<Reader>(&thread_);
+    reader->subscription = hub_->Subscribe({kind, name, "", ""}, View{}, std::nullopt, reader.get());
+    reader->Wake();
     return reader;
   }
   ReaderPtr Open(const std::string& key) { return Open(TargetKind::kKey, key); }
@@ -116,6 +122,7 @@ class BudgetTest : public ::testing::Test {
   }
 
   ::meshgate::testing::ManualScheduler scheduler_;
+  ::meshgate::testing::SchedulerThread thread_{&scheduler_};
   ::meshgate::testing::FakeConsul consul_{&scheduler_, kLimit};
   GaugeReporter reporter_;
   std::unique_ptr<Hub> hub_;

@@ -187,8 +187,8 @@ TEST_F(BudgetTest, SplitsAgain) {
 TEST_F(BudgetTest, WhoHasNoSeatIsPolled) {
   std::vector<std::unique_ptr<Subscription>> services;
   for (int i = 0; i < 20; ++i) {
-    services.push_back(hub_->Subscribe({TargetKind::kService, absl::StrCat("s", i), "", ""}, View{}, std::nullopt,
-                                       std::weak_ptr<Subscriber>()));
+    services.push_back(
+        hub_->Subscribe({TargetKind::kService, absl::StrCat("s", i), "", ""}, View{}, std::nullopt, nullptr));
   }
   scheduler_.Advance(absl::Seconds(1));
   EXPECT_EQ(reporter_.polled, 8);

@@ -15,6 +15,7 @@
 #include "meshgate/v1/config_service.pb.h"
 #include "tests/testing/fake_backend.h"
 #include "tests/testing/manual_scheduler.h"
+#include "tests/testing/scheduler_thread.h"
 
 namespace meshgate::consul {
 
@@ -34,13 +35,20 @@ class CountingReporter : public WatchReporter {
 
 class CountingSubscriber : public Subscriber {
  public:
+  explicit CountingSubscriber(ReaderThread* thread) : thread_(thread) {}
+  ReaderThread* thread() override { return thread_; }
   void Wake() override { ++wakes; }
   int wakes = 0;
+
+ private:
+  ReaderThread* const thread_;
 };
 
 // A stream as a test sees it.
 struct Stream {
-  std::shared_ptr<CountingSubscriber> subscriber = std::make_shared<CountingSubscriber>();
+  explicit Stream(ReaderThread* thread) : subscriber(std::make_unique<CountingSubscriber>(thread)) {}
+
+  std::unique_ptr<CountingSubscriber> subscriber;
   std::unique_ptr<Subscription> subscription;
 
   absl::StatusOr<SharedMessage> Next() { return subscription->Next(); }
@@ -86,8 +94,8 @@ class HubTest : public ::testing::Test {
   static Target Key(std::string name) { return {TargetKind::kKey, std::move(name), "", ""}; }
 
   Stream Open(const Target& target) {
-    Stream stream;
-    stream.subscription = hub_->Subscribe(target, View{}, std::nullopt, stream.subscriber);
+    Stream stream(&thread_);
+    stream.subscription = hub_->Subscribe(target, View{}, std::nullopt, stream.subscriber.get());
     return stream;
   }
 
@@ -120,6 +128,7 @@ class HubTest : public ::testing::Test {
   }
 
   ::meshgate::testing::ManualScheduler scheduler_;
+  ::meshgate::testing::SchedulerThread thread_{&scheduler_};
   ::meshgate::testing::FakeBackend backend_{&scheduler_};
   CountingReporter reporter_;
   std::unique_ptr<Hub> hub_;

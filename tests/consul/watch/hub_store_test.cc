@@ -15,6 +15,7 @@
 #include "meshgate/v1/config_service.pb.h"
 #include "tests/testing/fake_backend.h"
 #include "tests/testing/manual_scheduler.h"
+#include "tests/testing/scheduler_thread.h"
 
 namespace meshgate::consul {
 namespace {
@@ -39,8 +40,13 @@ class FakeStore final : public StateStore {
 
 class Sleeper final : public Subscriber {
  public:
+  explicit Sleeper(ReaderThread* thread) : thread_(thread) {}
+  ReaderThread* thread() override { return thread_; }
   void Wake() override { ++wakes; }
   int wakes = 0;
+
+ private:
+  ReaderThread* const thread_;
 };
 
 absl::Status Away() {
@@ -56,7 +62,7 @@ class HubStoreTest : public ::testing::Test {
   }
 
   struct Stream {
-    std::shared_ptr<Sleeper> sleeper = std::make_shared<Sleeper>();
+    std::unique_ptr<Sleeper> sleeper;
     std::unique_ptr<Subscription> subscription;
     v1::WatchConfigResponse last;
 
@@ -79,9 +85,10 @@ class HubStoreTest : public ::testing::Test {
 
   Stream Open(std::optional<Digest> resume = std::nullopt) {
     Stream stream;
+    stream.sleeper = std::make_unique<Sleeper>(&thread_);
     std::optional<ResumeToken> token;
     if (resume.has_value()) token = ResumeToken{0, *resume};
-    stream.subscription = hub_->Subscribe(target_, View{}, token, stream.sleeper);
+    stream.subscription = hub_->Subscribe(target_, View{}, token, stream.sleeper.get());
     return stream;
   }
 
@@ -125,6 +132,7 @@ class HubStoreTest : public ::testing::Test {
 
   const Target target_{TargetKind::kKey, "a", "", ""};
   ManualScheduler scheduler_;
+  ::meshgate::testing::SchedulerThread thread_{&scheduler_};
   FakeBackend backend_{&scheduler_};
   WatchReporter reporter_;
   FakeStore store_;
@@ -292,7 +300,8 @@ TEST_F(HubStoreTest, RefusalsFallBackWhereThereWasAState) {
   EXPECT_THAT(s.Read(), ElementsAre("snapshot", "stale 60", "+a=old"));
 
   Stream other;
-  other.subscription = hub_->Subscribe({TargetKind::kKey, "b", "dc9", ""}, View{}, std::nullopt, other.sleeper);
+  other.sleeper = std::make_unique<Sleeper>(&thread_);
+  other.subscription = hub_->Subscribe({TargetKind::kKey, "b", "dc9", ""}, View{}, std::nullopt, other.sleeper.get());
   Fail(MakeError(absl::StatusCode::kNotFound, reason::kDatacenterNotFound, "no such datacenter"));
   EXPECT_THAT(other.Read(), ElementsAre("-"));
   AnswerLoad(std::nullopt);

@@ -41,8 +41,6 @@ TEST_F(HubTest, ALateReaderGetsTheStateWithoutAsking) {
   Stream first = Open(Key("a"));
   Answer({Entry("a", "1", 5)}, 5);
   Stream second = Open(Key("a"));
-  scheduler_.RunReady();
-  EXPECT_GE(second.subscriber->wakes, 1);
   EXPECT_THAT(second.Read(), ElementsAre("snapshot", "+a=1"));
   EXPECT_EQ(backend_.calls().size(), 2u);
 }

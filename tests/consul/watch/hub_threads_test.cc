@@ -13,15 +13,19 @@
 #include "consul/watch/state_store.h"
 #include "meshgate/v1/config_service.pb.h"
 #include "tests/testing/fake_backend.h"
+#include "tests/testing/scheduler_thread.h"
 
 namespace meshgate::consul {
 namespace {
 
 using ::meshgate::testing::FakeBackend;
+using ::meshgate::testing::SchedulerThread;
 
 // A reader that takes what it is woken for and checks that values only ever grow.
 class GrowingReader : public Subscriber {
  public:
+  explicit GrowingReader(ReaderThread* thread) : thread_(thread) {}
+  ReaderThread* thread() override { return thread_; }
   void Wake() override {
     MutexLock lock(mu_);
     if (subscription_ != nullptr) TakeLocked();
@@ -59,6 +63,7 @@ class GrowingReader : public Subscriber {
     changed_.NotifyAll();
   }
 
+  ReaderThread* const thread_;
   Mutex mu_;
   CondVar changed_;
   std::unique_ptr<Subscription> subscription_ ABSL_GUARDED_BY(mu_);
@@ -69,6 +74,9 @@ class GrowingReader : public Subscriber {
 TEST(HubThreadsTest, ReadersConvergeWhileOthersComeAndGo) {
   constexpr int kChanges = 60;
   constexpr int kReaders = 50;
+  ThreadPoolScheduler home(1, "readers"), home1(1, "churn1"), home2(1, "churn2");
+  SchedulerThread thread(&home), thread1(&home1), thread2(&home2);
+  SchedulerThread* const churn_threads[] = {&thread1, &thread2};
   ThreadPoolScheduler scheduler(2, "hub");
   FakeBackend backend(&scheduler);
   WatchReporter reporter;
@@ -86,25 +94,29 @@ TEST(HubThreadsTest, ReadersConvergeWhileOthersComeAndGo) {
   });
   std::vector<std::thread> churn;
   for (int t = 0; t < 2; ++t) {
-    churn.emplace_back([&] {
+    churn.emplace_back([&, t] {
+      SchedulerThread& thread = *churn_threads[t];
       while (!done) {
-        auto reader = std::make_shared<GrowingReader>();
-        reader->Attach(hub.Subscribe(target, View{}, std::nullopt, reader));
+        GrowingReader reader(&thread);
+        thread.Do([&] { reader.Attach(hub.Subscribe(target, View{}, std::nullopt, &reader)); });
         hub.Read(target, {}, [](absl::StatusOr<CachedState>) {});
-        reader->Detach();
+        thread.Do([&] { reader.Detach(); });
       }
     });
   }
-  std::vector<std::shared_ptr<GrowingReader>> readers;
+  std::vector<std::unique_ptr<GrowingReader>> readers;
   for (int i = 0; i < kReaders; ++i) {
-    readers.push_back(std::make_shared<GrowingReader>());
-    readers.back()->Attach(hub.Subscribe(target, View{}, std::nullopt, readers.back()));
+    readers.push_back(std::make_unique<GrowingReader>(&thread));
+    thread.Do([&] { readers.back()->Attach(hub.Subscribe(target, View{}, std::nullopt, readers.back().get())); });
   }
   for (auto& reader : readers) reader->WaitFor(kChanges);
   done = true;
   consul.join();
   for (auto& t : churn) t.join();
-  for (auto& reader : readers) reader->Detach();
+  thread.Do([&] {
+    for (auto& reader : readers) reader->Detach();
+  });
+  for (ThreadPoolScheduler* stopped : {&home, &home1, &home2}) stopped->Stop();
   hub.Shutdown();
   backend.Shutdown();
   scheduler.Stop();
@@ -138,6 +150,8 @@ class ZeroStore final : public StateStore {
 // and what is stored never be told after it.
 TEST(HubThreadsTest, WhatConsulSaysWinsOverTheStore) {
   constexpr int kTargets = 300;
+  ThreadPoolScheduler home(1, "readers");
+  SchedulerThread thread(&home);
   ThreadPoolScheduler scheduler(2, "hub");
   FakeBackend backend(&scheduler);
   WatchReporter reporter;
@@ -156,16 +170,19 @@ TEST(HubThreadsTest, WhatConsulSaysWinsOverTheStore) {
       if (!answered) std::this_thread::yield();
     }
   });
-  std::vector<std::shared_ptr<GrowingReader>> readers;
+  std::vector<std::unique_ptr<GrowingReader>> readers;
   for (int i = 0; i < kTargets; ++i) {
-    readers.push_back(std::make_shared<GrowingReader>());
+    readers.push_back(std::make_unique<GrowingReader>(&thread));
     const Target target{TargetKind::kKey, std::to_string(i), "", ""};
-    readers.back()->Attach(hub.Subscribe(target, View{}, std::nullopt, readers.back()));
+    thread.Do([&] { readers.back()->Attach(hub.Subscribe(target, View{}, std::nullopt, readers.back().get())); });
   }
   for (auto& reader : readers) reader->WaitFor(1);
   done = true;
   consul.join();
-  for (auto& reader : readers) reader->Detach();
+  thread.Do([&] {
+    for (auto& reader : readers) reader->Detach();
+  });
+  home.Stop();
   hub.Shutdown();
   backend.Shutdown();
   scheduler.Stop();

@@ -74,7 +74,7 @@ class OutboxTest : public ::testing::Test {
   }
   void Say(std::string bytes) {
     script_.next = Message(std::move(bytes));
-    outbox().Wake();
+    outbox().WakeSoon();
     executor_.RunReady();
   }
   void End(absl::Status status) {
@@ -105,7 +105,7 @@ TEST_F(OutboxTest, GivesTheFirstMessageAtOnce) {
 
 // A handler subscribes before it starts the stream: what it is told in between would be lost.
 TEST_F(OutboxTest, KeepsAWakeFromBeforeItStarted) {
-  outbox().Wake();
+  outbox().WakeSoon();
   executor_.RunReady();
   EXPECT_THAT(stream_.taken(), IsEmpty());
   script_.next = Message("state");
@@ -130,10 +130,10 @@ TEST_F(OutboxTest, GivesTheLatestWhenThereIsRoom) {
 // A burst of changes must not become as many turns of the transport's thread.
 TEST_F(OutboxTest, ManyWakesAreOneTurn) {
   Start();
-  for (int i = 0; i < 100; ++i) outbox().Wake();
+  for (int i = 0; i < 100; ++i) outbox().WakeSoon();
   EXPECT_EQ(executor_.scheduled(), 1u);
   EXPECT_EQ(executor_.RunReady(), 1);
-  outbox().Wake();
+  outbox().WakeSoon();
   EXPECT_EQ(executor_.scheduled(), 1u);
 }
 
@@ -143,7 +143,7 @@ TEST_F(OutboxTest, AsksTheHubOnlyWhenItWasWoken) {
   EXPECT_EQ(script_.asked, 1);
   for (int i = 0; i < 10; ++i) EXPECT_EQ(outbox().Take(nullptr).message, nullptr);
   EXPECT_EQ(script_.asked, 1);
-  outbox().Wake();
+  outbox().WakeSoon();
   executor_.RunReady();
   EXPECT_EQ(script_.asked, 2);
 }
@@ -155,7 +155,7 @@ TEST_F(OutboxTest, AWakeDuringATakeIsNotLost) {
   script_.on_next = [&] {
     if (!std::exchange(once, false)) return;
     script_.next = Message("2");
-    outbox().Wake();
+    outbox().WakeSoon();
   };
   Say("1");
   EXPECT_THAT(stream_.taken(), ElementsAre("1", "2"));
@@ -208,12 +208,12 @@ TEST_F(OutboxTest, EndedWhileItStarts) {
 TEST_F(OutboxTest, AClosedStreamIsCalledNoMore) {
   Start();
   const int ready = stream_.ready();
-  outbox().Wake();
+  outbox().WakeSoon();
   stream_.Close();
   EXPECT_TRUE(script_.destroyed);
   outbox().End(absl::UnavailableError("draining"));
   executor_.RunReady();
-  outbox().Wake();
+  outbox().WakeSoon();
   executor_.RunReady();
   Start();
   EXPECT_EQ(stream_.ready(), ready);
@@ -241,7 +241,7 @@ TEST_F(OutboxTest, CountsFailuresThatAreOurs) {
 TEST_F(OutboxTest, AnErrorOfTheSubscriptionEndsTheStream) {
   Start();
   script_.error = absl::InvalidArgumentError("filter");
-  outbox().Wake();
+  outbox().WakeSoon();
   executor_.RunReady();
   EXPECT_EQ(EndCode(), absl::StatusCode::kInvalidArgument);
 }
@@ -301,7 +301,7 @@ TEST_F(OutboxTest, SurvivesEverythingAtOnce) {
     std::vector<std::thread> threads;
     for (int t = 0; t < 2; ++t) {
       threads.emplace_back([&] {
-        for (int i = 0; i < 50; ++i) stream.outbox()->Wake();
+        for (int i = 0; i < 50; ++i) stream.outbox()->WakeSoon();
         --running;
       });
     }
@@ -329,7 +329,7 @@ TEST_F(OutboxTest, NoWakeIsLost) {
     threads.emplace_back([&] {
       for (int i = 0; i < kWakes; ++i) {
         ++said;
-        outbox().Wake();
+        outbox().WakeSoon();
       }
       --running;
     });

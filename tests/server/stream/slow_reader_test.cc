@@ -25,7 +25,7 @@ class SlowReaderTest : public consul::HubTest {
   std::unique_ptr<TakingStream> Open(int room) {
     auto stream = std::make_unique<TakingStream>(&executor_, &scheduler_, &reporter_, room);
     const consul::Target prefix{consul::TargetKind::kPrefix, "p/", "", ""};
-    stream->outbox()->Start(hub_->Subscribe(prefix, consul::View{}, std::nullopt, stream->outbox()),
+    stream->outbox()->Start(hub_->Subscribe(prefix, consul::View{}, std::nullopt, stream->outbox().get()),
                             absl::ZeroDuration());
     scheduler_.RunReady();
     executor_.RunReady();

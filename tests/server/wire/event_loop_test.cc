@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "boost/asio/post.hpp"
+#include "server/stream/outbox.h"
 #include "tests/testing/manual_scheduler.h"
 
 namespace meshgate::server::wire {
@@ -133,7 +134,7 @@ TEST_F(EventLoopTest, BringsItsThreadToOutboxes) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
-      for (int i = 0; i < 500; ++i) outbox->Wake();
+      for (int i = 0; i < 500; ++i) outbox->WakeSoon();
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -144,7 +145,33 @@ TEST_F(EventLoopTest, BringsItsThreadToOutboxes) {
   loop_.Post([&] { outbox->Close(); });
   MustStop();
   EXPECT_GT(listener.ready, 0);
-  outbox->Wake();
+  outbox->WakeSoon();
+}
+
+// Would break if work that goes on kept sockets and other work from their turn, or was not gone on with.
+TEST_F(EventLoopTest, WorkThatGoesOnTakesTurns) {
+  struct Endless final : consul::Work {
+    explicit Endless(testing::ManualScheduler* c) : clock(c) {}
+    bool Run() override {
+      clock->Advance(absl::Milliseconds(1));
+      return !over;
+    }
+    testing::ManualScheduler* const clock;
+    std::atomic<bool> over{false};
+  };
+  loop_.Start();
+  const auto endless = std::make_shared<Endless>(&clock_);
+  loop_.Schedule(endless);
+  for (int i = 0; i < 3; ++i) {
+    std::promise<void> turn;
+    boost::asio::post(loop_.io(), [&] { turn.set_value(); });
+    turn.get_future().wait();
+  }
+  endless->over = true;
+  std::promise<void> after;
+  loop_.Post([&] { after.set_value(); });
+  after.get_future().wait();
+  MustStop();
 }
 
 }  // namespace

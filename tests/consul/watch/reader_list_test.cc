@@ -1,0 +1,116 @@
+#include "consul/watch/reader_list.h"
+
+#include <gmock/gmock.h>
+
+#include <functional>
+#include <optional>
+#include <vector>
+
+namespace meshgate::consul {
+namespace {
+
+using ::testing::Each;
+using ::testing::Le;
+using ::testing::SizeIs;
+
+class Queue final : public ReaderThread {
+ public:
+  void Schedule(std::shared_ptr<Work> work) override { scheduled.push_back(std::move(work)); }
+  std::vector<std::shared_ptr<Work>> scheduled;
+};
+
+class ReaderListTest : public ::testing::Test {
+ protected:
+  class Reader final : public Subscriber {
+   public:
+    explicit Reader(ReaderThread* thread) : thread_(thread), member(std::in_place, this) {}
+    ReaderThread* thread() override { return thread_; }
+    void Wake() override {
+      ++wakes;
+      if (on_wake) on_wake();
+    }
+
+   private:
+    ReaderThread* const thread_;
+
+   public:
+    std::optional<ReaderList::Member> member;
+    std::function<void()> on_wake;
+    int wakes = 0;
+  };
+
+  Reader& Add() {
+    readers_.push_back(std::make_unique<Reader>(&thread_));
+    list_->Add(*readers_.back()->member);
+    return *readers_.back();
+  }
+  std::vector<int> wakes() const {
+    std::vector<int> all;
+    for (const auto& reader : readers_) all.push_back(reader->wakes);
+    return all;
+  }
+  // Does what is scheduled, to its end. Returns in how many bits.
+  int Drain() {
+    int bits = 0;
+    for (size_t i = 0; i < thread_.scheduled.size(); ++i) {
+      do ++bits;
+      while (thread_.scheduled[i]->Run());
+    }
+    thread_.scheduled.clear();
+    return bits;
+  }
+
+  Queue thread_;
+  std::shared_ptr<ReaderList> list_ = std::make_shared<ReaderList>(&thread_);
+  std::vector<std::unique_ptr<Reader>> readers_;
+};
+
+// Would break if a change cost more to tell the more there are to hear of it, or if one of them did not.
+TEST_F(ReaderListTest, WordIsLeftOnceAndHeardByAll) {
+  for (int i = 0; i < 100; ++i) Add();
+  list_->WakeSoon();
+  list_->WakeSoon();
+  EXPECT_THAT(thread_.scheduled, SizeIs(1));
+  EXPECT_GT(Drain(), 5) << "in bits, so that others have their turn";
+  EXPECT_THAT(wakes(), Each(1));
+  list_->WakeSoon();
+  Drain();
+  EXPECT_THAT(wakes(), Each(2));
+}
+
+// Would break if a change that comes while the one before is being told were lost to those who were told already.
+TEST_F(ReaderListTest, WordThatComesInBetweenIsHeardByAll) {
+  for (int i = 0; i < 40; ++i) Add();
+  list_->WakeSoon();
+  ASSERT_TRUE(thread_.scheduled[0]->Run());
+  list_->WakeSoon();
+  EXPECT_THAT(thread_.scheduled, SizeIs(2));
+  const std::vector<int> before = wakes();
+  Drain();
+  for (size_t i = 0; i < readers_.size(); ++i) EXPECT_GT(readers_[i]->wakes, before[i]);
+  EXPECT_THAT(wakes(), Each(Le(2)));
+}
+
+// Would break if readers that come and go while others are woken made anybody miss it, or were woken when they are
+// gone.
+TEST_F(ReaderListTest, ReadersComeAndGoMeanwhile) {
+  for (int i = 0; i < 64; ++i) Add();
+  // The first ends itself and one that waits for its turn; the second lets somebody in.
+  readers_[0]->on_wake = [this] {
+    readers_[0]->member.reset();
+    readers_[60]->member.reset();
+  };
+  readers_[1]->on_wake = [this] {
+    if (readers_.size() == 64) Add();
+  };
+  list_->WakeSoon();
+  Drain();
+  for (size_t i = 0; i < 64; ++i) EXPECT_EQ(readers_[i]->wakes, i == 60 ? 0 : 1) << i;
+  list_->WakeSoon();
+  Drain();
+  EXPECT_EQ(readers_[0]->wakes, 1);
+  EXPECT_EQ(readers_[64]->wakes, 1);
+}
+
+}  // namespace
+}  // namespace meshgate::consul
