@@ -6,23 +6,49 @@ namespace {
 // Woken at a time, before the thread looks at its clock.
 constexpr int kAtOnce = 16;
 
+// So far ahead a subscriber is fetched from memory, and what it will touch. Of many thousands next to nothing is in a
+// processor's cache, and waiting for memory is half of what waking them takes.
+constexpr size_t kFetchAhead = 8;
+constexpr size_t kPrepareAhead = 4;
+
 }  // namespace
 
 void ReaderList::WakeSoon() {
   if (!asked_.exchange(true)) thread_->Schedule(shared_from_this());
 }
 
+void ReaderList::Put(const Entry& entry, size_t place) {
+  entries_[place] = entry;
+  entry.member->place_ = place;
+}
+
+void ReaderList::Add(Member* member) {
+  member->place_ = entries_.size();
+  entries_.push_back({member->subscriber_, member});
+}
+
+void ReaderList::Remove(Member* member) {
+  size_t free = member->place_;
+  if (free < due_) {
+    --due_;
+    Put(entries_[due_], free);
+    free = due_;
+  }
+  Put(entries_.back(), free);
+  entries_.pop_back();
+}
+
 bool ReaderList::Run() {
   // Before anybody is woken: word that comes later is heard again.
-  if (asked_.exchange(false)) due_.splice(due_.end(), resting_);
-  for (int i = 0; i < kAtOnce && !due_.empty(); ++i) {
-    Member& member = due_.front();
-    due_.pop_front();
-    resting_.push_back(member);
+  if (asked_.exchange(false)) due_ = entries_.size();
+  for (int i = 0; i < kAtOnce && due_ > 0; ++i) {
+    --due_;
+    if (due_ >= kFetchAhead) __builtin_prefetch(entries_[due_ - kFetchAhead].subscriber);
+    if (due_ >= kPrepareAhead) entries_[due_ - kPrepareAhead].subscriber->PrepareToWake();
     // May leave inside, others too.
-    member.subscriber()->Wake();
+    entries_[due_].subscriber->Wake();
   }
-  return !due_.empty();
+  return due_ > 0;
 }
 
 }  // namespace meshgate::consul

@@ -2,9 +2,10 @@
 #define MESHGATE_CONSUL_WATCH_READER_LIST_H_
 
 #include <atomic>
+#include <cstddef>
 #include <memory>
+#include <vector>
 
-#include "boost/intrusive/list.hpp"
 #include "consul/watch/reader_thread.h"
 
 namespace meshgate::consul {
@@ -13,14 +14,17 @@ namespace meshgate::consul {
 // whoever brings it does not grow with them, and what each costs is a step through a list that no other thread touches.
 class ReaderList final : public Work, public std::enable_shared_from_this<ReaderList> {
  public:
-  // A reader; it leaves when it is destroyed, on the list's thread.
-  class Member : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+  // A reader's place in it.
+  class Member {
    public:
     explicit Member(Subscriber* subscriber) : subscriber_(subscriber) {}
-    Subscriber* subscriber() const { return subscriber_; }
+    Member(const Member&) = delete;
+    Member& operator=(const Member&) = delete;
 
    private:
+    friend class ReaderList;
     Subscriber* const subscriber_;
+    size_t place_ = 0;
   };
 
   explicit ReaderList(ReaderThread* thread) : thread_(thread) {}
@@ -30,19 +34,25 @@ class ReaderList final : public Work, public std::enable_shared_from_this<Reader
   void WakeSoon();
 
   // ---- The list's thread.
-  void Add(Member& member) { resting_.push_back(member); }
+  void Add(Member* member);
+  void Remove(Member* member);
   // Wakes some members.
   bool Run() override;
 
  private:
-  using List = boost::intrusive::list<Member, boost::intrusive::constant_time_size<false>>;
+  struct Entry {
+    Subscriber* subscriber;
+    Member* member;
+  };
+
+  void Put(const Entry& entry, size_t place);
 
   ReaderThread* const thread_;
   // Word is left and not heard yet.
   std::atomic<bool> asked_{false};
-  List resting_;
-  // To be woken.
-  List due_;
+  std::vector<Entry> entries_;
+  // The first so many are to be woken, from the last of them on.
+  size_t due_ = 0;
 };
 
 }  // namespace meshgate::consul

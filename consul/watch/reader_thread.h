@@ -31,6 +31,8 @@ class Subscriber {
   virtual ReaderThread* thread() = 0;
   // Subscription::Next() may have something. On its thread, possibly many times for one change. Must not block.
   virtual void Wake() = 0;
+  // Wake() comes soon: the place to fetch into the processor's cache what it will touch. On its thread.
+  virtual void PrepareToWake() {}
 };
 
 }  // namespace meshgate::consul

@@ -43,7 +43,6 @@ class Topic::Reader final : public Subscription, public ReaderList::Member {
 
   const std::shared_ptr<Topic> topic_;
   Audience* const audience_;
-  // Kept until it has left.
   std::shared_ptr<ReaderList> list_;
   // Guarded by the topic's lock while it is catching up, otherwise the reader's thread's.
   Feed::Mark mark_;
@@ -76,7 +75,7 @@ std::unique_ptr<Subscription> Topic::Subscribe(const View& view, std::optional<R
       catching_up_[catch_up] = reader.get();
     }
   }
-  if (reader->list_ != nullptr) reader->list_->Add(*reader);
+  if (reader->list_ != nullptr) reader->list_->Add(reader.get());
   if (catch_up != 0) AwaitCatchUp(catch_up, view, *resume);
   return reader;
 }
@@ -155,7 +154,7 @@ std::shared_ptr<ReaderList> Topic::ListLocked(Audience& audience, ReaderThread* 
 
 void Topic::Leave(Reader& reader) {
   reporter_->OnStreams(target_.kind, -1);
-  reader.unlink();
+  if (reader.list_ != nullptr) reader.list_->Remove(&reader);
   if (reader.call_ != nullptr) reader.call_->Forget();
   {
     MutexLock lock(mu_);

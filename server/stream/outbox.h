@@ -65,6 +65,7 @@ class Outbox final : public consul::Subscriber, public consul::Work, public std:
   // From the hub.
   consul::ReaderThread* thread() override { return thread_; }
   void Wake() override;
+  void PrepareToWake() override { __builtin_prefetch(listener_); }
   // After WakeSoon(), End() and the time of a progress message.
   bool Run() override;
 

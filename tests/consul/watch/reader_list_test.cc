@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <functional>
-#include <optional>
+#include <memory>
 #include <vector>
 
 namespace meshgate::consul {
@@ -23,25 +23,24 @@ class ReaderListTest : public ::testing::Test {
  protected:
   class Reader final : public Subscriber {
    public:
-    explicit Reader(ReaderThread* thread) : thread_(thread), member(std::in_place, this) {}
+    explicit Reader(ReaderThread* thread) : member(this), thread_(thread) {}
     ReaderThread* thread() override { return thread_; }
     void Wake() override {
       ++wakes;
       if (on_wake) on_wake();
     }
 
-   private:
-    ReaderThread* const thread_;
-
-   public:
-    std::optional<ReaderList::Member> member;
+    ReaderList::Member member;
     std::function<void()> on_wake;
     int wakes = 0;
+
+   private:
+    ReaderThread* const thread_;
   };
 
   Reader& Add() {
     readers_.push_back(std::make_unique<Reader>(&thread_));
-    list_->Add(*readers_.back()->member);
+    list_->Add(&readers_.back()->member);
     return *readers_.back();
   }
   std::vector<int> wakes() const {
@@ -95,20 +94,20 @@ TEST_F(ReaderListTest, WordThatComesInBetweenIsHeardByAll) {
 // gone.
 TEST_F(ReaderListTest, ReadersComeAndGoMeanwhile) {
   for (int i = 0; i < 64; ++i) Add();
-  // The first ends itself and one that waits for its turn; the second lets somebody in.
-  readers_[0]->on_wake = [this] {
-    readers_[0]->member.reset();
-    readers_[60]->member.reset();
+  // The first in turn ends itself and one that waits for its own; the second lets somebody in.
+  readers_[63]->on_wake = [this] {
+    list_->Remove(&readers_[63]->member);
+    list_->Remove(&readers_[3]->member);
   };
-  readers_[1]->on_wake = [this] {
+  readers_[62]->on_wake = [this] {
     if (readers_.size() == 64) Add();
   };
   list_->WakeSoon();
   Drain();
-  for (size_t i = 0; i < 64; ++i) EXPECT_EQ(readers_[i]->wakes, i == 60 ? 0 : 1) << i;
+  for (size_t i = 0; i < 64; ++i) EXPECT_EQ(readers_[i]->wakes, i == 3 ? 0 : 1) << i;
   list_->WakeSoon();
   Drain();
-  EXPECT_EQ(readers_[0]->wakes, 1);
+  EXPECT_EQ(readers_[63]->wakes, 1);
   EXPECT_EQ(readers_[64]->wakes, 1);
 }
 
