@@ -3,7 +3,6 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <openssl/x509.h>
 
 #include <algorithm>
 #include <cstring>
@@ -90,18 +89,12 @@ Channel::Result Channel::Handshake(std::string_view* in, std::string* out) {
   in_ = nullptr;
   out_ = nullptr;
   if (result != 1) return SSL_get_error(ssl_, result) == SSL_ERROR_WANT_READ ? Result::kMore : Fail(result);
-  if (PeerExpired()) {
-    failure_ = {Reason::kExpiredCertificate, X509_verify_cert_error_string(X509_V_ERR_CERT_HAS_EXPIRED)};
+  if (auto failure = FailureOfResumption(ssl_)) {
+    failure_ = *std::move(failure);
     return Result::kFailed;
   }
   done_ = true;
   return Result::kOk;
-}
-
-bool Channel::PeerExpired() const {
-  if (SSL_session_reused(ssl_) == 0) return false;
-  const X509* const peer = SSL_get0_peer_certificate(ssl_);
-  return peer != nullptr && X509_cmp_current_time(X509_get0_notAfter(peer)) < 0;
 }
 
 Channel::Result Channel::Fail(int result) {
@@ -111,10 +104,7 @@ Channel::Result Channel::Fail(int result) {
   return Result::kFailed;
 }
 
-std::string Channel::PeerIdentity() const {
-  const X509* const peer = SSL_get0_peer_certificate(ssl_);
-  return peer == nullptr ? "" : IdentityOf(peer);
-}
+std::string Channel::PeerIdentity() const { return IdentityOfPeer(ssl_); }
 
 Channel::Result Channel::Open(std::string_view* in, char* buffer, size_t most, size_t* size) {
   *size = 0;

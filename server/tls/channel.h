@@ -51,8 +51,6 @@ class Channel {
  private:
   friend struct ChannelBio;
 
-  // Of resumed sessions: those of whole handshakes were verified.
-  bool PeerExpired() const;
   Result Fail(int result);
 
   SSL* const ssl_;

@@ -2,9 +2,9 @@
 
 #include <sys/stat.h>
 
-#include <array>
 #include <cerrno>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -144,12 +144,11 @@ void Endpoint::OnFailure(const Failure& failure, std::string_view peer) {
   if (!LogEnabled(level)) return;
   const LineLimiter::Verdict verdict = limiter_.Ask("", static_cast<int>(failure.reason), scheduler_->Now());
   if (!verdict.write) return;
-  Log(level, absl::StrCat("a TLS handshake failed: ", Sentence(failure.reason, options_.context)),
-      {{"listener", options_.context.listener},
-       {"reason", ToString(failure.reason)},
-       {"error", failure.detail},
-       {"peer.address", peer},
-       {"left_out", verdict.left_out}});
+  std::vector<LogField> fields = {
+      {"listener", options_.context.listener}, {"reason", ToString(failure.reason)}, {"peer.address", peer}};
+  if (!failure.detail.empty()) fields.push_back({"error", failure.detail});
+  if (verdict.left_out > 0) fields.push_back({"left_out", verdict.left_out});
+  Log(level, absl::StrCat("a TLS handshake failed: ", Sentence(failure.reason, options_.context)), fields);
 }
 
 }  // namespace meshgate::server::tls

@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 
 namespace meshgate::server::tls {
@@ -75,6 +76,13 @@ Failure FailureOf(unsigned long error, long verify_result) {
                                                                  : ERR_reason_error_string(error);
   if (detail != nullptr) failure.detail = detail;
   return failure;
+}
+
+std::optional<Failure> FailureOfResumption(const SSL* ssl) {
+  if (SSL_session_reused(ssl) == 0) return std::nullopt;
+  const X509* const peer = SSL_get0_peer_certificate(ssl);
+  if (peer == nullptr || X509_cmp_current_time(X509_get0_notAfter(peer)) > 0) return std::nullopt;
+  return Failure{Reason::kExpiredCertificate, X509_verify_cert_error_string(X509_V_ERR_CERT_HAS_EXPIRED)};
 }
 
 }  // namespace meshgate::server::tls

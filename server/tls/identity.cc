@@ -1,6 +1,7 @@
 #include "server/tls/identity.h"
 
 #include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
@@ -61,6 +62,11 @@ std::string IdentityOf(const X509* certificate) {
   if (ids.size() > 1 || !Clear(identity)) return "";
   if (ids.empty() && absl::StartsWithIgnoreCase(identity, kSpiffe)) return "";
   return identity;
+}
+
+std::string IdentityOfPeer(const SSL* ssl) {
+  const X509* const peer = SSL_get0_peer_certificate(ssl);
+  return peer == nullptr ? "" : IdentityOf(peer);
 }
 
 }  // namespace meshgate::server::tls

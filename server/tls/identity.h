@@ -12,6 +12,9 @@ namespace meshgate::server::tls {
 // a common name that looks like one, or control characters.
 std::string IdentityOf(const X509* certificate);
 
+// The same of the other end; empty where it has shown no certificate.
+std::string IdentityOfPeer(const SSL* ssl);
+
 }  // namespace meshgate::server::tls
 
 #endif  // MESHGATE_SERVER_TLS_IDENTITY_H_

@@ -12,8 +12,8 @@ namespace {
 
 using Command = std::vector<std::string>;
 
-Command NewKey(bool rsa) {
-  if (rsa) return {"-newkey", "rsa:2048", "-nodes"};
+Command NewKey(int rsa_bits) {
+  if (rsa_bits > 0) return {"-newkey", "rsa:" + std::to_string(rsa_bits), "-nodes"};
   return {"-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"};
 }
 
@@ -30,7 +30,7 @@ bool Run(const Command& command) {
 CertificateAuthority::CertificateAuthority(const std::string& folder, const std::string& name)
     : prefix_(folder + "/" + name), ca_file_(prefix_ + ".pem") {
   Command command = {"openssl", "req", "-x509"};
-  Append(NewKey(false), &command);
+  Append(NewKey(0), &command);
   Append({"-days", "30", "-subj", "/CN=" + name, "-keyout", prefix_ + "-key.pem", "-out", ca_file_}, &command);
   Run(command);
 }
@@ -39,7 +39,7 @@ Certificates CertificateAuthority::Sign(const std::string& name, const Wanted& w
   const std::string file = prefix_ + "-" + name, request = file + ".csr", extensions = file + ".ext";
   const Certificates made{ca_file_, file + ".pem", file + "-key.pem"};
   Command ask = {"openssl", "req", "-new", "-utf8"};
-  Append(NewKey(wanted.rsa), &ask);
+  Append(NewKey(wanted.rsa_bits), &ask);
   // Slashes are part of the name, and do not begin another.
   std::string subject = "/CN=";
   for (const char c : wanted.common_name) subject += c == '/' ? std::string("\\/") : std::string(1, c);
