@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "meshgate/v1/config_service.grpc.pb.h"
 #include "tests/testing/certificates.h"
+#include "tests/testing/child_process.h"
 #include "tests/testing/gateway_process.h"
 #include "tests/testing/tls_client.h"
 
@@ -241,6 +242,45 @@ TEST_F(TlsTest, ServesGrpc) {
   const grpc::Status read = stub->GetConfig(&getting, get, &got);
   ASSERT_TRUE(read.ok()) << read.error_message();
   EXPECT_EQ(got.entry().value(), put.value());
+}
+
+// Would break if meshgatectl could not call a gateway with TLS, or did not say what is wrong with how it was told to.
+TEST_F(TlsTest, MeshgatectlSpeaksTls) {
+  struct Case {
+    std::vector<std::string> options;
+    int code;
+    std::string said;
+  };
+  const std::string ca = "--ca-file=" + world_->authority.ca_file(), cert = "--cert-file=" + world_->client.cert_file,
+                    key = "--key-file=" + world_->client.key_file;
+  const std::vector<Case> cases = {
+      {{ca, cert, key}, 0, "b"},
+      {{"--tls", cert, key}, 78, "the gateway's certificate is signed by nobody who is trusted: check --ca-file"},
+      {{ca, cert, key, "--tls-server-name=other.example"},
+       78,
+       "the gateway's certificate is for another name: check --tls-server-name"},
+      {{ca}, 78, "the gateway may ask for a certificate that it knows: --cert-file and --key-file"},
+      {{}, 78, "if that port speaks TLS, give --tls or --ca-file"},
+      {{"--ca-file=/missing"}, 1, "cannot read /missing: No such file or directory"},
+      {{ca, cert}, 2, "--cert-file needs --key-file"},
+  };
+  const auto run = [](std::vector<std::string> words, const std::vector<std::string>& options, int* code) {
+    words.insert(words.end(), options.begin(), options.end());
+    std::string line = "exec client/meshgatectl -e " + world_->gateway->grpc_address();
+    for (const std::string& word : words) line += " '" + word + "'";
+    testing::ExitStatus status;
+    std::string said = testing::RunCommand({"/bin/sh", "-c", line + " 2>&1"}, &status);
+    *code = status.code.value_or(-1);
+    return said;
+  };
+  int code = 0;
+  run({"put", "ctl", "b"}, cases[0].options, &code);
+  ASSERT_EQ(code, 0);
+  for (const Case& c : cases) {
+    const std::string said = run({"get", "ctl"}, c.options, &code);
+    EXPECT_EQ(code, c.code) << said;
+    EXPECT_TRUE(absl::StrContains(said, c.said)) << said << "\n" << c.said;
+  }
 }
 
 // Would break if a client that speaks TLS to a port that does not were left to wait.
