@@ -28,7 +28,7 @@ void Connection::ContinueHandshake() {
   out.clear();
   const Channel::Result result = tls_->Handshake(&bytes, &out);
   if (result == Channel::Result::kFailed) return FailHandshake(tls_->failure(), out);
-  if (!out.empty() && !Send(out)) return;
+  if (!out.empty() && !Send(out)) return options_->tls->OnFailure({HandshakeFailure::kClosed, ""}, session_.peer());
   if (result == Channel::Result::kMore) {
     // Goes on when what it says has left: the peer has reason to read it.
     if (!writing_) Read();

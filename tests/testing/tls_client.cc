@@ -6,6 +6,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -42,6 +43,8 @@ int ConnectTo(const std::string& server) {
 
 TlsClient::TlsClient(const std::string& server, const Options& options)
     : context_(SSL_CTX_new(TLS_client_method())), fd_(ConnectTo(server)) {
+  // OpenSSL's sockets raise it where the server has closed.
+  signal(SIGPIPE, SIG_IGN);
   // Old versions, too.
   SSL_CTX_set_security_level(context_, 0);
   SSL_CTX_set_min_proto_version(context_, options.min_version);
@@ -69,6 +72,8 @@ TlsClient::TlsClient(const std::string& server, const Options& options)
 }
 
 TlsClient::~TlsClient() {
+  // Otherwise OpenSSL takes the session for one that must not be resumed.
+  SSL_set_shutdown(ssl_, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
   SSL_free(ssl_);
   SSL_CTX_free(context_);
   close(fd_);

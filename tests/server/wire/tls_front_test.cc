@@ -194,6 +194,36 @@ TEST_F(TlsFrontTest, CallsKnowWhoseTheyAre) {
   EXPECT_EQ(Failures(HandshakeFailure::kProtocol), 0);
 }
 
+// Would break if a client could go on for an hour with a certificate that has expired, by a session that began before.
+TEST_F(TlsFrontTest, ASessionDoesNotOutliveTheCertificate) {
+  test_.options().context.files.client_ca_file = test_.authority().ca_file();
+  Start();
+  Wanted wanted;
+  wanted.dates = Wanted::Dates::kSoonOver;
+  const auto files = test_.authority().Sign("short", wanted);
+  TlsClient::Options options;
+  options.cert_file = files.cert_file;
+  options.key_file = files.key_file;
+  std::vector<std::unique_ptr<Peer>> peers;
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    options.min_version = options.max_version = version;
+    peers.push_back(Connect(options));
+    EXPECT_EQ(peers.back()->Call("/who"), "<test agent>");
+  }
+  for (const auto& peer : peers) {
+    options.min_version = options.max_version = SSL_version(peer->tls().raw());
+    options.session = peer->tls().session();
+    const int before = Failures(HandshakeFailure::kExpiredCertificate);
+    // Until then it can be resumed.
+    EXPECT_TRUE(TestEndpoint::Eventually([&] {
+      Peer again(address(), options);
+      EXPECT_TRUE(!again.tls().Handshake() || again.tls().resumed());
+      return again.Call("/who").substr(0, 6) == "closed";
+    }));
+    EXPECT_EQ(Failures(HandshakeFailure::kExpiredCertificate), before + 1);
+  }
+}
+
 // The same where no certificate is asked for.
 TEST_F(TlsFrontTest, WithoutACertificateNobodyIsKnown) {
   Start();
