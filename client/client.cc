@@ -8,7 +8,7 @@
 namespace meshgate::client {
 namespace {
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint) {
+std::shared_ptr<grpc::Channel> MakeChannel(const ClientOptions& options) {
   grpc::ChannelArguments args;
   args.SetUserAgentPrefix("meshgate-client/" MESHGATE_VERSION);
   // Notices a gateway that vanished without closing the connection, which an idle stream otherwise never would: in less
@@ -25,14 +25,16 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint) {
   args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // Clients of one process do not share a connection by accident: each has its own backoff.
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), args);
+  if (!options.tls_server_name.empty()) args.SetSslTargetNameOverride(options.tls_server_name);
+  const auto credentials = options.credentials != nullptr ? options.credentials : grpc::InsecureChannelCredentials();
+  return grpc::CreateCustomChannel(options.endpoint, credentials, args);
 }
 
 }  // namespace
 
 Client::Client(const ClientOptions& options)
     : options_(options),
-      channel_(MakeChannel(options.endpoint)),
+      channel_(MakeChannel(options)),
       config_(v1::ConfigService::NewStub(channel_)),
       registry_(v1::RegistryService::NewStub(channel_)) {}
 

@@ -19,15 +19,19 @@
 #include "absl/time/time.h"
 #include "client/cancellation.h"
 #include "grpcpp/channel.h"
+#include "grpcpp/security/credentials.h"
 #include "meshgate/v1/config_service.grpc.pb.h"
 #include "meshgate/v1/registry_service.grpc.pb.h"
 
 namespace meshgate::client {
 
 struct ClientOptions {
-  // host:port, unix:PATH, or any other target that gRPC resolves. Plain text: put a TLS proxy in front where the
-  // network is not trusted.
+  // host:port, unix:PATH, or any other target that gRPC resolves.
   std::string endpoint = "127.0.0.1:50051";
+  // TlsCredentials() of client/tls.h, or others; null: plain text.
+  std::shared_ptr<grpc::ChannelCredentials> credentials;
+  // With TLS, the name that the gateway's certificate has to be for; empty: the endpoint's host.
+  std::string tls_server_name;
   // Of a unary call, unless the call says otherwise.
   absl::Duration timeout = absl::Seconds(10);
 };

@@ -10,6 +10,7 @@
 
 #include "consul/base/mutex.h"
 #include "metrics/process_collector.h"
+#include "metrics/tls_metrics.h"
 #include "prometheus/counter.h"
 #include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
@@ -414,6 +415,7 @@ struct Registry::Impl {
   RpcMetrics rpc{registry};
   HoldMetrics hold{registry};
   ConnectionMetrics connections{registry};
+  TlsMetrics tls{&registry};
   std::unique_ptr<StateStoreMetrics> state_store;
 };
 
@@ -436,6 +438,7 @@ consul::StateStoreReporter* Registry::state_store_reporter() {
 RpcReporter* Registry::rpc_reporter() { return &impl_->rpc; }
 HoldReporter* Registry::hold_reporter() { return &impl_->hold; }
 ConnectionReporter* Registry::connection_reporter() { return &impl_->connections; }
+TlsReporter* Registry::tls_reporter(std::string_view listener) { return impl_->tls.Of(listener); }
 
 std::string Registry::Scrape() const {
   std::vector<prometheus::MetricFamily> families = impl_->registry.Collect();

@@ -10,6 +10,7 @@
 #include "consul/reporter.h"
 #include "metrics/connection_reporter.h"
 #include "metrics/hold_reporter.h"
+#include "metrics/tls_reporter.h"
 
 namespace meshgate::metrics {
 
@@ -62,6 +63,9 @@ class Registry {
   RpcReporter* rpc_reporter();
   HoldReporter* hold_reporter();
   ConnectionReporter* connection_reporter();
+  // Of a listener that speaks TLS, "grpc" or "http". Its series exist from the first call on, which is for start-up:
+  // one without TLS has no certificate that could expire.
+  TlsReporter* tls_reporter(std::string_view listener);
 
   // Sets meshgate_consul_connections_max, which is 0 until then: without Consul.
   void SetMaxConsulConnections(int max);

@@ -21,12 +21,14 @@ std::string FromHere(const std::string& address) {
 }  // namespace
 
 std::string FirstSteps(const std::string& folder, const std::vector<std::string>& grpc_addresses,
-                       const std::string& http_address) {
+                       const std::string& http_address, const FirstStepsTls& tls) {
   const std::string endpoint = grpc_addresses.empty() ? "" : FromHere(grpc_addresses.front());
-  const std::string option = endpoint == kDefaultEndpoint ? "" : absl::StrCat(" --endpoint ", endpoint);
-  return absl::StrCat("\nmeshgate: gRPC on ", absl::StrJoin(grpc_addresses, ", "),
-                      ", HTTP (probes and metrics) on http://", FromHere(http_address),
-                      "\nTry in another terminal, in ", folder, ":\n\n",          //
+  std::string option = endpoint == kDefaultEndpoint ? "" : absl::StrCat(" --endpoint ", endpoint);
+  if (tls.grpc) absl::StrAppend(&option, " --ca-file CA.pem");
+  if (tls.grpc_client) absl::StrAppend(&option, " --cert-file CERTIFICATE.pem --key-file KEY.pem");
+  return absl::StrCat("\nmeshgate: gRPC on ", absl::StrJoin(grpc_addresses, ", "), ", HTTP (probes and metrics) on ",
+                      tls.http ? "https://" : "http://", FromHere(http_address), "\nTry in another terminal, in ",
+                      folder, ":\n\n",                                            //
                       "  bin/meshgatectl put demo/greeting hello", option, "\n",  //
                       "  bin/meshgatectl get demo/greeting", option, "\n",        //
                       "  bin/meshgatectl watch --prefix demo/", option, "\n\n",   //

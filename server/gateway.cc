@@ -27,6 +27,7 @@
 #include "server/service/registry_handlers.h"
 #include "server/state_store_factory.h"
 #include "server/stream/stream_set.h"
+#include "server/tls/endpoint.h"
 #include "server/version.h"
 #include "server/wire/grpc_server.h"
 #include "server/wire/method_table.h"
@@ -81,11 +82,21 @@ bool IsLoopback(const std::string& address) {
          absl::StartsWith(address, "[::1]:") || absl::StartsWith(address, "unix:");
 }
 
-void WarnOfOpenPort(const std::string& address) {
-  if (IsLoopback(address)) return;
+void WarnOfOpenPort(const std::string& address, const tls::Files& tls) {
+  if (IsLoopback(address) || !tls.client_ca_file.empty()) return;
   Log(LogLevel::kWarn,
-      "listening beyond this host without TLS and authentication: trust the network or put a proxy in front",
+      tls.cert_file.empty()
+          ? "listening beyond this host without TLS and authentication: trust the network or put a proxy in front"
+          : "listening beyond this host without authentication: whoever reaches the port is served",
       {{"address", address}});
+}
+
+tls::Files GrpcTlsFiles(const Options& o) {
+  return {o.grpc_tls_cert_file, o.grpc_tls_key_file, o.grpc_tls_client_ca_file};
+}
+
+tls::Files HttpTlsFiles(const Options& o) {
+  return {o.http_tls_cert_file, o.http_tls_key_file, o.http_tls_client_ca_file};
 }
 
 }  // namespace
@@ -96,9 +107,13 @@ struct Gateway::Parts {
       : options(o), metrics(Version(), NameOf(o.backend)), scheduler(WorkerThreads(o), "worker") {}
 
   Readiness Ready() const;
+  // Null for a listener without TLS.
+  absl::StatusOr<std::shared_ptr<tls::Endpoint>> OpenTls(const char* listener, const tls::Files& files,
+                                                         const char* protocol);
 
   const Options options;
   metrics::Registry metrics;
+  tls::HandshakeBudget handshakes;
   ConsulEvents consul_events{metrics.backend_reporter()};
   ThreadPoolScheduler scheduler;
   std::unique_ptr<consul::Backend> backend;
@@ -130,12 +145,22 @@ Readiness Gateway::Parts::Ready() const {
                            : "the store cannot be reached and nothing is known yet"};
 }
 
+absl::StatusOr<std::shared_ptr<tls::Endpoint>> Gateway::Parts::OpenTls(const char* listener, const tls::Files& files,
+                                                                       const char* protocol) {
+  if (files.cert_file.empty()) return nullptr;
+  return tls::Endpoint::Open({{files, listener, protocol}}, &handshakes, &scheduler, metrics.tls_reporter(listener));
+}
+
 absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, const BackendFactory& make_backend) {
   auto parts = std::make_unique<Parts>(options);
   Parts* p = parts.get();
   // From here on its destructor cleans up, also after an error.
   std::unique_ptr<Gateway> gateway(new Gateway(std::move(parts)));
 
+  const auto grpc_tls = p->OpenTls("grpc", GrpcTlsFiles(options), "h2");
+  if (!grpc_tls.ok()) return grpc_tls.status();
+  const auto http_tls = p->OpenTls("http", HttpTlsFiles(options), "http/1.1");
+  if (!http_tls.ok()) return http_tls.status();
   auto backend = make_backend(options, &p->scheduler, &p->consul_events);
   if (!backend.ok()) return backend.status();
   p->backend = *std::move(backend);
@@ -163,6 +188,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
       &p->router);
   HttpServerOptions http_options;
   http_options.listen = options.http_listen;
+  http_options.tls = *http_tls;
   // Whatever happens here, most descriptors stay for callers and the store.
   http_options.max_connections =
       static_cast<int>(std::min<uint64_t>(http_options.max_connections, FileLimit() / kHttpShareOfFiles));
@@ -175,14 +201,16 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   services.push_back({v1::ConfigService::service_full_name(), std::make_unique<v1::ConfigService::CallbackService>()});
   services.push_back(
       {v1::RegistryService::service_full_name(), std::make_unique<v1::RegistryService::CallbackService>()});
-  auto grpc = wire::GrpcServer::Start(GrpcOptionsOf(options, p->metrics.connection_reporter()), p->methods.get(),
-                                      std::move(services), &p->scheduler, p->metrics.watch_reporter(), &p->calls);
+  wire::GrpcServerOptions grpc_options = GrpcOptionsOf(options, p->metrics.connection_reporter());
+  grpc_options.front.connection.tls = *grpc_tls;
+  auto grpc = wire::GrpcServer::Start(grpc_options, p->methods.get(), std::move(services), &p->scheduler,
+                                      p->metrics.watch_reporter(), &p->calls);
   if (!grpc.ok()) return grpc.status();
   p->grpc = *std::move(grpc);
   p->monitor->Start();
 
-  for (const std::string& address : gateway->grpc_addresses()) WarnOfOpenPort(address);
-  WarnOfOpenPort(gateway->http_address());
+  for (const std::string& address : gateway->grpc_addresses()) WarnOfOpenPort(address, GrpcTlsFiles(options));
+  WarnOfOpenPort(gateway->http_address(), HttpTlsFiles(options));
   const std::string grpc_addresses = absl::StrJoin(gateway->grpc_addresses(), ",");
   Log(LogLevel::kInfo, "serving",
       {{"version", Version()},

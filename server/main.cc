@@ -110,7 +110,9 @@ int Run(const Options& options) {
   std::fflush(stdout);
   if (const char* folder = std::getenv(kFirstStepsVariable); folder != nullptr && *folder != '\0') {
     FlushLog(kLastFlush);
-    std::fputs(FirstSteps(folder, (*gateway)->grpc_addresses(), (*gateway)->http_address()).c_str(), stderr);
+    const FirstStepsTls tls = {!options.grpc_tls_cert_file.empty(), !options.grpc_tls_client_ca_file.empty(),
+                               !options.http_tls_cert_file.empty()};
+    std::fputs(FirstSteps(folder, (*gateway)->grpc_addresses(), (*gateway)->http_address(), tls).c_str(), stderr);
   }
   std::string signal;
   while (signal.empty()) signal = NextSignal(absl::Hours(1));

@@ -153,9 +153,9 @@ std::vector<OptionSpec> MakeTable() {
        Text(&Options::data_dir)},
 
       {"Listening", "grpc_listen", "HOST:PORT[,...]",
-       "Where gRPC listens; unix:PATH is a socket, port 0 any free port. Calls are neither encrypted nor "
-       "authenticated, so "
-       "open it to a network that you trust only.",
+       "Where gRPC listens; unix:PATH is a socket, port 0 any free port. Without --grpc_tls_cert_file calls are "
+       "neither "
+       "encrypted nor authenticated: open it to a network that you trust only.",
        absl::StrJoin(d.grpc_listen, ","), nullptr, true, SetGrpcListen},
       {"Listening", "grpc_keepalive_time", "DURATION",
        "A connection that has been silent for so long is pinged, so that callers that have vanished are let go.",
@@ -177,8 +177,27 @@ std::vector<OptionSpec> MakeTable() {
        Duration(&Options::grpc_max_connection_age_grace, absl::ZeroDuration(), absl::Hours(24))},
       {"Listening", "grpc_threads", "N", "Threads that serve gRPC connections; 0: one per CPU.", "0", nullptr, false,
        Number(&Options::grpc_threads, 0, 256)},
+      {"Listening", "grpc_tls_cert_file", "FILE",
+       "PEM certificate of the gRPC port, followed by those between it and the root: every address of --grpc_listen "
+       "then speaks TLS, from "
+       "version 1.2 on, and no plain text. Looked at each second, and used for new connections when it has changed.",
+       "", nullptr, false, Text(&Options::grpc_tls_cert_file)},
+      {"Listening", "grpc_tls_key_file", "FILE", "PEM key of --grpc_tls_cert_file, without a passphrase.", "", nullptr,
+       false, Text(&Options::grpc_tls_key_file)},
+      {"Listening", "grpc_tls_client_ca_file", "FILE",
+       "PEM certificates of authorities: clients must show a certificate that one of them has signed (mutual TLS).", "",
+       nullptr, false, Text(&Options::grpc_tls_client_ca_file)},
       {"Listening", "http_listen", "HOST:PORT", "Where HTTP listens: probes (/livez, /readyz) and /metrics.",
        d.http_listen, nullptr, false, SetHttpListen},
+      {"Listening", "http_tls_cert_file", "FILE",
+       "PEM certificate of the HTTP port, followed by those between it and the root: it then speaks TLS, from "
+       "version 1.2 on, and no plain text. Looked at each second, and used for new connections when it has changed.",
+       "", nullptr, false, Text(&Options::http_tls_cert_file)},
+      {"Listening", "http_tls_key_file", "FILE", "PEM key of --http_tls_cert_file, without a passphrase.", "", nullptr,
+       false, Text(&Options::http_tls_key_file)},
+      {"Listening", "http_tls_client_ca_file", "FILE",
+       "PEM certificates of authorities: clients must show a certificate that one of them has signed (mutual TLS).", "",
+       nullptr, false, Text(&Options::http_tls_client_ca_file)},
 
       {"Consul", "consul_address", "URL[,URL...]",
        "Consul's HTTP API, best the agent of the same host. Of several, the first one that works is used until it is "

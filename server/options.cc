@@ -106,11 +106,25 @@ void ApplyConsulVariables(const Environment& environment, Settings* settings) {
   settings->options.consul_token = environment("CONSUL_HTTP_TOKEN").value_or("");
 }
 
+void CheckTls(const std::string& listener, const std::string& cert, const std::string& key, const std::string& ca,
+              Settings* settings) {
+  const std::string prefix = listener + "_tls_";
+  if (cert.empty() != key.empty()) {
+    settings->Error(absl::StrCat(prefix, cert.empty() ? "key" : "cert", "_file is set, and ", prefix,
+                                 cert.empty() ? "cert" : "key", "_file is missing: TLS needs both"));
+  } else if (!ca.empty() && cert.empty()) {
+    settings->Error(absl::StrCat(prefix, "client_ca_file is set, and ", prefix, "cert_file and ", prefix,
+                                 "key_file are missing: only a port with TLS can ask for client certificates"));
+  }
+}
+
 void CheckTogether(Settings* settings) {
   const Options& o = settings->options;
   if (o.consul_cert_file.empty() != o.consul_key_file.empty()) {
     settings->Error("consul_cert_file and consul_key_file: give both or neither");
   }
+  CheckTls("grpc", o.grpc_tls_cert_file, o.grpc_tls_key_file, o.grpc_tls_client_ca_file, settings);
+  CheckTls("http", o.http_tls_cert_file, o.http_tls_key_file, o.http_tls_client_ca_file, settings);
   if (o.drain_delay >= o.drain_timeout) {
     settings->Error(absl::StrCat("drain_delay (", absl::FormatDuration(o.drain_delay),
                                  ") must be less than drain_timeout (", absl::FormatDuration(o.drain_timeout),

@@ -30,7 +30,13 @@ struct Options {
   absl::Duration grpc_max_connection_age = absl::ZeroDuration();
   absl::Duration grpc_max_connection_age_grace = absl::Seconds(10);
   int grpc_threads = 0;  // 0: one per CPU.
+  std::string grpc_tls_cert_file;
+  std::string grpc_tls_key_file;
+  std::string grpc_tls_client_ca_file;
   std::string http_listen = "127.0.0.1:8080";
+  std::string http_tls_cert_file;
+  std::string http_tls_key_file;
+  std::string http_tls_client_ca_file;
 
   // One or, with commas, several.
   std::string consul_address = "http://127.0.0.1:8500";

@@ -19,6 +19,12 @@ Outcome RunCommand(const Args& args, const Invocation& invocation, const Environ
   client::ClientOptions options;
   options.endpoint = invocation.endpoint;
   options.timeout = invocation.timeout;
+  if (invocation.tls.has_value()) {
+    auto credentials = client::TlsCredentials(*invocation.tls);
+    if (!credentials.ok()) return {credentials.status(), /*local=*/true};
+    options.credentials = *std::move(credentials);
+    options.tls_server_name = invocation.tls_server_name;
+  }
   client::Client client(options);
   Context context{&client, {}, invocation.format, &environment};
   context.call.cancellation = environment.cancellation;

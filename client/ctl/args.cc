@@ -1,6 +1,7 @@
 #include "client/ctl/args.h"
 
 #include <algorithm>
+#include <set>
 #include <sstream>
 
 #include "absl/strings/match.h"
@@ -36,6 +37,13 @@ po::options_description GlobalOptions() {
   options.add_options()                                                                                       //
       ("endpoint,e", po::value<std::string>()->value_name("HOST:PORT"),                                       //
        "the gateway (default: $MESHGATE_ENDPOINT, else 127.0.0.1:50051)")                                     //
+      ("tls", "the gateway speaks TLS; the options below mean that, too")                                     //
+      ("ca-file", po::value<std::string>()->value_name("FILE"),                                               //
+       "PEM certificates of authorities that the gateway's is checked against (default: the system's)")       //
+      ("cert-file", po::value<std::string>()->value_name("FILE"), "PEM certificate to show to the gateway")   //
+      ("key-file", po::value<std::string>()->value_name("FILE"), "PEM key of --cert-file")                    //
+      ("tls-server-name", po::value<std::string>()->value_name("NAME"),                                       //
+       "what the gateway's certificate has to be for (default: the endpoint's host)")                         //
       ("timeout,t", po::value<std::string>()->value_name("TIME"), "for each call, e.g. 500ms (default 10s)")  //
       ("output,o", po::value<std::string>()->value_name("text|json"),                                         //
        "json is protobuf's, one message per line (default text)")                                             //
@@ -86,11 +94,24 @@ size_t CommandPosition(const std::vector<std::string>& args) {
   size_t at = 0;
   while (at < args.size() && absl::StartsWith(args[at], "-")) {
     const std::string& arg = args[at];
-    const bool takes_next =
-        arg == "--endpoint" || arg == "--timeout" || arg == "--output" || arg == "-e" || arg == "-t" || arg == "-o";
-    at += takes_next ? 2 : 1;
+    static const std::set<std::string> kTakeNext = {
+        "--endpoint", "--timeout", "--output",    "-e",         "-t",
+        "-o",         "--ca-file", "--cert-file", "--key-file", "--tls-server-name"};
+    at += kTakeNext.count(arg) > 0 ? 2 : 1;
   }
   return std::min(at, args.size());
+}
+
+absl::Status FillTls(const po::variables_map& options, Invocation* out) {
+  client::TlsOptions tls{StringOf(options, "ca-file"), StringOf(options, "cert-file"), StringOf(options, "key-file")};
+  if (tls.cert_file.empty() != tls.key_file.empty()) {
+    return absl::InvalidArgumentError(tls.key_file.empty() ? "--cert-file needs --key-file"
+                                                           : "--key-file needs --cert-file");
+  }
+  out->tls_server_name = StringOf(options, "tls-server-name");
+  const bool given = !tls.ca_file.empty() || !tls.cert_file.empty() || !out->tls_server_name.empty();
+  if (Has(options, "tls") || given) out->tls = std::move(tls);
+  return absl::OkStatus();
 }
 
 absl::Status FillGlobals(const po::variables_map& options, const std::string& default_endpoint, Invocation* out) {
@@ -107,7 +128,7 @@ absl::Status FillGlobals(const po::variables_map& options, const std::string& de
     return absl::InvalidArgumentError(absl::StrCat("--output is text or json, not ", format));
   }
   out->format = format == "json" ? Format::kJson : Format::kText;
-  return absl::OkStatus();
+  return FillTls(options, out);
 }
 
 Invocation Print(std::string text) {

@@ -3,12 +3,14 @@
 #define MESHGATE_CLIENT_CTL_ARGS_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "client/tls.h"
 #include "meshgate/v1/config_service.pb.h"
 #include "meshgate/v1/registry_service.pb.h"
 
@@ -76,6 +78,9 @@ struct Invocation {
   // As the user named it, for messages.
   std::string name;
   std::string endpoint;
+  // Plain text without.
+  std::optional<client::TlsOptions> tls;
+  std::string tls_server_name;
   absl::Duration timeout;
   Format format = Format::kText;
   CommandArgs command;

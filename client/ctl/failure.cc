@@ -11,6 +11,7 @@ namespace meshgate::ctl {
 namespace {
 
 struct Advice {
+  // Or what the message has in it.
   const char* reason;
   const char* next;
 };
@@ -29,6 +30,16 @@ constexpr Advice kByReason[] = {
     {"DRAINING", "the gateway is shutting down: try again"},
 };
 
+// What gRPC says of connections that came to nothing, and what is behind it.
+constexpr Advice kByMessage[] = {
+    {"certificate verify failed", "the gateway's certificate is signed by nobody who is trusted: check --ca-file"},
+    {"Hostname Verification Check failed", "the gateway's certificate is for another name: check --tls-server-name"},
+    {"wrong version number", "that port does not speak TLS: leave out --tls, --ca-file and the like"},
+    {"Socket closed",
+     "if that port speaks TLS, give --tls or --ca-file, and --cert-file with --key-file where it asks for them"},
+    {"Endpoint read failed", "the gateway may ask for a certificate that it knows: --cert-file and --key-file"},
+};
+
 std::string NextStep(const absl::Status& status, const std::string& endpoint) {
   const std::string reason = client::ReasonOf(status);
   if (reason == "CAS_MISMATCH" && absl::StrContains(status.message(), "does not exist")) {
@@ -40,6 +51,9 @@ std::string NextStep(const absl::Status& status, const std::string& endpoint) {
   if (!reason.empty()) return "";
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
+      for (const Advice& advice : kByMessage) {
+        if (absl::StrContains(status.message(), advice.reason)) return advice.next;
+      }
       return absl::StrCat("is meshgate running at ", endpoint,
                           "? start it with ./deploy/run.sh, or name another gateway with --endpoint");
     case absl::StatusCode::kDeadlineExceeded:

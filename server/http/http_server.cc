@@ -24,7 +24,11 @@
 #include "consul/base/errors.h"
 #include "consul/base/mutex.h"
 #include "server/http/error.h"
+#include "server/http/http_stream.h"
+#include "server/http/names.h"
 #include "server/log.h"
+#include "server/tls/failure.h"
+#include "server/tls/identity.h"
 
 namespace meshgate::server {
 namespace {
@@ -37,20 +41,6 @@ using boost::system::error_code;
 
 constexpr absl::Duration kGrace = absl::Seconds(1);
 
-std::string PeerName(const tcp::socket& socket) {
-  error_code error;
-  const tcp::endpoint peer = socket.remote_endpoint(error);
-  if (error) return "";
-  const std::string address = peer.address().to_string();
-  return peer.address().is_v6() ? absl::StrCat("ipv6:[", address, "]:", peer.port())
-                                : absl::StrCat("ipv4:", address, ":", peer.port());
-}
-
-std::string EndpointName(const tcp::endpoint& e) {
-  const std::string address = e.address().to_string();
-  return e.address().is_v6() ? absl::StrCat("[", address, "]:", e.port()) : absl::StrCat(address, ":", e.port());
-}
-
 HttpResponse Malformed(int status, std::string_view what) {
   return ErrorResponse(MakeError(absl::StatusCode::kInvalidArgument, kMalformedHttp, what), status);
 }
@@ -62,17 +52,6 @@ std::optional<HttpResponse> AnswerTo(const error_code& error) {
   const bool parsing = error.category() == make_error_code(http::error::bad_method).category();
   if (!parsing || error == http::error::end_of_stream || error == http::error::partial_message) return std::nullopt;
   return Malformed(400, absl::StrCat("not an HTTP/1.1 request: ", error.message()));
-}
-
-// The path and query of a target. A client that talks to a proxy, or takes this for one, sends a whole URL, and a
-// server must accept that (RFC 9112, 3.2.2).
-std::string OriginForm(std::string target) {
-  const std::string lower = absl::AsciiStrToLower(target.substr(0, 8));
-  const size_t authority = lower.compare(0, 7, "http://") == 0 ? 7 : lower == "https://" ? 8 : 0;
-  if (authority == 0) return target;
-  const size_t end = target.find_first_of("/?", authority);
-  if (end == std::string::npos) return "/";
-  return target[end] == '/' ? target.substr(end) : "/" + target.substr(end);
 }
 
 }  // namespace
@@ -116,22 +95,28 @@ class HttpServer::Impl::Session final : public std::enable_shared_from_this<Sess
   Session(Impl* server, tcp::socket socket)
       : server_(server),
         peer_(PeerName(socket)),
-        stream_(std::move(socket)),
+        stream_(std::move(socket), server->options_.tls == nullptr ? nullptr : server->options_.tls->context().get()),
         buffer_(2 * size_t{server->options_.max_header_bytes}) {}
   ~Session() { server_->Forget(this); }
 
   void Start() {
-    asio::post(stream_.get_executor(), [self = shared_from_this()] { self->Read(); });
+    if (stream_.ssl() == nullptr) {
+      return asio::post(stream_.get_executor(), [self = shared_from_this()] { self->Read(); });
+    }
+    // Without a place it goes, and the connection with it.
+    handshake_ = server_->options_.tls->Admit(peer_);
+    if (!handshake_) return;
+    asio::post(stream_.get_executor(), [self = shared_from_this()] { self->ShakeHands(); });
   }
 
   // Without the strand: when no thread runs any more.
-  void Cut() { stream_.close(); }
+  void Cut() { stream_.tcp().close(); }
 
   // Ends the connection after the response on its way, if there is one.
   void Stop() {
     asio::post(stream_.get_executor(), [self = shared_from_this()] {
       self->stopping_ = true;
-      if (!self->busy_) self->stream_.close();
+      if (!self->busy_) self->stream_.tcp().close();
     });
   }
 
@@ -162,14 +147,35 @@ class HttpServer::Impl::Session final : public std::enable_shared_from_this<Sess
     asio::executor_work_guard<asio::io_context::executor_type> work_;
   };
 
+  void ShakeHands() {
+    stream_.tcp().expires_after(absl::ToChronoMilliseconds(server_->options_.tls->handshake_timeout()));
+    stream_.AsyncHandshake([self = shared_from_this()](error_code error) { self->OnHandshake(error); });
+  }
+
+  void OnHandshake(const error_code& error) {
+    handshake_ = {};
+    const std::optional<tls::Failure> failure = stream_.FailureOf(error);
+    if (!failure.has_value()) {
+      secure_ = true;
+      tls_identity_ = tls::IdentityOfPeer(stream_.ssl());
+      return Read();
+    }
+    if (stopping_) return stream_.tcp().close();
+    server_->options_.tls->OnFailure(*failure, peer_);
+    if (!failure->http) return Close();
+    const std::string_view answer = tls::kAnswerToPlainHttp;
+    asio::async_write(stream_.tcp(), asio::buffer(answer.data(), answer.size()),
+                      [self = shared_from_this()](error_code, size_t) { self->Close(); });
+  }
+
   void Read() {
-    if (stopping_) return stream_.close();
+    if (stopping_) return stream_.tcp().close();
     parser_.emplace();
     parser_->header_limit(server_->options_.max_header_bytes);
     parser_->body_limit(server_->options_.max_body_bytes);
     head_ = false;
     http_1_0_ = false;
-    stream_.expires_after(absl::ToChronoMilliseconds(server_->options_.read_timeout));
+    stream_.tcp().expires_after(absl::ToChronoMilliseconds(server_->options_.read_timeout));
     http::async_read_header(stream_, buffer_, *parser_,
                             [self = shared_from_this()](error_code error, size_t) { self->OnHeader(error); });
   }
@@ -218,8 +224,9 @@ class HttpServer::Impl::Session final : public std::enable_shared_from_this<Sess
     }
     request.body = std::move(parser_->get().body());
     request.peer = peer_;
+    request.tls_identity = tls_identity_;
     busy_ = true;
-    stream_.expires_never();
+    stream_.tcp().expires_never();
     server_->router_->Handle(request, Reply(shared_from_this()));
   }
 
@@ -236,7 +243,7 @@ class HttpServer::Impl::Session final : public std::enable_shared_from_this<Sess
     if (keep_alive_ && http_1_0_) response_->set(http::field::connection, "keep-alive");
     response_->content_length(response.body.size());
     if (!head_) response_->body() = std::move(response.body);
-    stream_.expires_after(absl::ToChronoMilliseconds(server_->options_.write_timeout));
+    stream_.tcp().expires_after(absl::ToChronoMilliseconds(server_->options_.write_timeout));
     http::async_write(stream_, *response_,
                       [self = shared_from_this()](error_code error, size_t) { self->OnWritten(error); });
   }
@@ -249,14 +256,22 @@ class HttpServer::Impl::Session final : public std::enable_shared_from_this<Sess
 
   // Says that nothing follows; what the peer still sends is dropped with the socket.
   void Close() {
+    if (!std::exchange(secure_, false)) return CloseSocket();
+    stream_.tcp().expires_after(absl::ToChronoMilliseconds(kGrace));
+    stream_.AsyncShutdown([self = shared_from_this()](error_code) { self->CloseSocket(); });
+  }
+
+  void CloseSocket() {
     error_code ignored;
-    stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
-    stream_.close();
+    stream_.tcp().socket().shutdown(tcp::socket::shutdown_send, ignored);
+    stream_.tcp().close();
   }
 
   Impl* const server_;
   const std::string peer_;
-  beast::tcp_stream stream_;
+  std::string tls_identity_;
+  tls::HandshakeBudget::Place handshake_;
+  HttpStream stream_;
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::string_body>> parser_;
   std::optional<http::response<http::string_body>> response_;
@@ -265,6 +280,7 @@ class HttpServer::Impl::Session final : public std::enable_shared_from_this<Sess
   bool http_1_0_ = false;
   bool busy_ = false;  // A request is being handled or its response written.
   bool stopping_ = false;
+  bool secure_ = false;  // TLS is spoken.
 };
 
 absl::Status HttpServer::Impl::Listen() {

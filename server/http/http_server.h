@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/http/router.h"
+#include "server/tls/endpoint.h"
 
 namespace meshgate::server {
 
@@ -26,6 +27,8 @@ struct HttpServerOptions {
   absl::Duration write_timeout = absl::Seconds(30);
   // More are closed at once.
   int max_connections = 1024;
+  // What TLS is spoken with; null: plain text.
+  std::shared_ptr<tls::Endpoint> tls;
 };
 
 // HTTP/1.1 with keep-alive on a few threads of its own, which handlers must not block. Requests of a connection are

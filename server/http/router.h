@@ -24,6 +24,8 @@ struct HttpRequest {
   std::string body;
   // "ipv4:127.0.0.1:41234" or "ipv6:[::1]:41234", as gRPC writes it.
   std::string peer;
+  // Who the client's certificate says that it is, where it has shown one that was verified (server/tls/identity.h).
+  std::string tls_identity;
 
   // The first header of that name (in lower case), or empty.
   std::string_view header(std::string_view name) const;

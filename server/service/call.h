@@ -13,6 +13,9 @@ namespace meshgate::server {
 struct Caller {
   // "ipv4:127.0.0.1:41234", as gRPC writes it.
   std::string peer;
+  // Who the caller's certificate says that it is, where it has shown one that was verified: its SPIFFE ID or else its
+  // common name (server/tls/identity.h). Empty: unknown.
+  std::string tls_identity;
   // From the caller's metadata `x-request-id`, or made up: ties a call's log lines together.
   std::string request_id;
   // What is left of the caller's deadline when the handler is called; InfiniteDuration() without one.

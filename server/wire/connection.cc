@@ -57,7 +57,7 @@ void SetUp(Connection::Socket& socket, absl::Duration user_timeout) {
 }  // namespace
 
 Connection::Connection(EventLoop* loop, Socket socket, std::string peer, const ConnectionOptions* options,
-                       const CallFactory* calls, std::function<void()> on_closed)
+                       const CallFactory* calls, tls::HandshakeBudget::Place place, std::function<void()> on_closed)
     : loop_(loop),
       options_(options),
       on_closed_(std::move(on_closed)),
@@ -65,11 +65,15 @@ Connection::Connection(EventLoop* loop, Socket socket, std::string peer, const C
       session_({loop, &options->session, calls}, std::move(peer), [this] { FlushSoon(); }),
       opened_(loop->now()),
       heard_(loop->now()),
-      go_away_at_(loop->now() + Jittered(options->max_age)) {}
+      go_away_at_(loop->now() + Jittered(options->max_age)) {
+  if (options->tls == nullptr) return;
+  tls_ = std::make_unique<tls::Channel>(options->tls->context().get());
+  handshake_ = std::make_unique<tls::HandshakeBudget::Place>(std::move(place));
+}
 
 void Connection::Start() {
   SetUp(socket_, options_->keepalive_timeout);
-  Flush();
+  if (!shaking_hands()) Flush();
   if (!closed_) Read();
 }
 
@@ -78,6 +82,8 @@ void Connection::Read() {
   socket_.async_wait(Socket::wait_read, [self = shared_from_this()](const error_code& error) {
     if (self->closed_) return;
     if (error) return self->Close();
+    // Nothing is read before its turn: handshakes that wait have no buffer either.
+    if (self->shaking_hands()) return self->loop_->HandshakeLater(self);
     self->OnReadable();
   });
 }
@@ -96,14 +102,16 @@ void Connection::OnReadable() {
 void Connection::Take(std::string_view bytes) {
   const absl::Time begun = loop_->now();
   absl::Time before = begun;
-  size_t taken = 0;
-  while (!closing_ && taken < bytes.size() && before - begun < kTurn) {
-    const std::string_view piece =
-        bytes.substr(taken, session_.streams() > kManyStreams ? kLeastPieceBytes : piece_bytes_);
-    taken += piece.size();
+  const size_t size = bytes.size();
+  char opened[kMostPieceBytes];
+  bool more = HasMore(bytes);
+  while (!closing_ && more && before - begun < kTurn) {
+    const auto piece = NextPiece(&bytes, session_.streams() > kManyStreams ? kLeastPieceBytes : piece_bytes_, opened);
+    if (!piece.has_value()) return Close();
     // What ends the connection is said before it is closed.
-    closing_ = !session_.Receive(piece);
-    if (taken == bytes.size()) break;
+    closing_ = !session_.Receive(*piece);
+    more = HasMore(bytes);
+    if (!more) break;
     loop_->Tick();
     if (loop_->now() - before > kTurn / 2) {
       piece_bytes_ = std::max(piece_bytes_ / 2, kLeastPieceBytes);
@@ -113,16 +121,16 @@ void Connection::Take(std::string_view bytes) {
     before = loop_->now();
   }
   if (closing_ && options_->reporter != nullptr) options_->reporter->OnCut(Cut::kProtocol);
+  if (closing_) more = false;
   // What is left may be in `untaken_` itself.
-  const bool more = !closing_ && taken < bytes.size();
   if (!more) {
     std::string().swap(untaken_);
   } else if (untaken_.empty()) {
-    untaken_ = bytes.substr(taken);
+    untaken_ = bytes;
     untaken_at_ = 0;
-    read_bytes_ = std::max(kLeastReadBytes, taken);
+    read_bytes_ = std::max(kLeastReadBytes, size - bytes.size());
   } else {
-    untaken_at_ += taken;
+    untaken_at_ = untaken_.size() - bytes.size();
   }
   Flush();
   loop_->deliveries().Flush(loop_->now());
@@ -154,14 +162,29 @@ void Connection::Flush() {
       if (session_.Done() || closing_) Close();
       return;
     }
-    error_code error;
-    const size_t sent = socket_.write_some(boost::asio::buffer(out), error);
-    if (error && error != boost::asio::error::would_block) return Close();
-    loop_->Tick();
-    if (sent == out.size()) continue;
-    rest_.assign(out, sent, std::string::npos);
-    WriteRest();
+    if (tls_ == nullptr) {
+      if (!Send(out)) return;
+      continue;
+    }
+    std::string& sealed = loop_->sealed();
+    sealed.clear();
+    if (!tls_->Seal(out, &sealed)) return Close();
+    if (!Send(sealed)) return;
   }
+}
+
+bool Connection::Send(const std::string& bytes) {
+  error_code error;
+  const size_t sent = socket_.write_some(boost::asio::buffer(bytes), error);
+  if (error && error != boost::asio::error::would_block) {
+    Close();
+    return false;
+  }
+  loop_->Tick();
+  if (sent == bytes.size()) return true;
+  rest_.assign(bytes, sent, std::string::npos);
+  WriteRest();
+  return true;
 }
 
 void Connection::WriteRest() {
@@ -174,6 +197,7 @@ void Connection::WriteRest() {
                              if (self->closed_) return;
                              if (error) return self->Close();
                              self->loop_->Tick();
+                             if (self->shaking_hands()) return self->Read();
                              self->Flush();
                              self->loop_->deliveries().Flush(self->loop_->now());
                            });
@@ -181,6 +205,8 @@ void Connection::WriteRest() {
 
 void Connection::GoAway() {
   if (closed_ || session_.going_away()) return;
+  // It has no calls that could be waited for.
+  if (shaking_hands()) return Close();
   // With a ping, whose answer is due from now on.
   going_since_ = pinged_ = loop_->now();
   session_.GoAway();
@@ -188,6 +214,7 @@ void Connection::GoAway() {
 
 void Connection::OnSweep() {
   if (closed_) return;
+  if (shaking_hands()) return CheckHandshake();
   if (writing_ && loop_->now() - writing_since_ >= loop_->write_timeout()) return CutOff(Cut::kSlowReader);
   CheckAge();
   CheckKeepalive();
@@ -229,7 +256,13 @@ void Connection::CutOff(Cut why) {
 
 void Connection::Close() {
   if (std::exchange(closed_, true)) return;
+  handshake_.reset();
   error_code ignored;
+  if (tls_ != nullptr && !writing_) {
+    std::string last_words;
+    tls_->End(&last_words);
+    socket_.write_some(boost::asio::buffer(last_words), ignored);
+  }
   socket_.close(ignored);
   EndCalls();
 }

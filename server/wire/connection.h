@@ -5,12 +5,15 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "absl/time/time.h"
 #include "boost/asio/generic/stream_protocol.hpp"
 #include "metrics/connection_reporter.h"
+#include "server/tls/channel.h"
+#include "server/tls/endpoint.h"
 #include "server/wire/event_loop.h"
 #include "server/wire/session.h"
 
@@ -28,10 +31,13 @@ struct ConnectionOptions {
   absl::Duration max_age_grace = absl::Seconds(10);
   // Outlives the connections; null: nobody is told.
   metrics::ConnectionReporter* reporter = nullptr;
+  // What TLS is spoken with; null: plain text.
+  std::shared_ptr<tls::Endpoint> tls;
 };
 
-// One client's connection, on its loop's thread. Holds no buffer but for what its socket has not taken, at most
-// kSendBytes and a frame, and for what was read and takes long to be done with.
+// One client's connection, on its loop's thread, in plain text or TLS, which then begins with a handshake. Holds no
+// buffer but for what its socket has not taken, at most kSendBytes and a frame, and for what was read and takes long to
+// be done with.
 class Connection final : public std::enable_shared_from_this<Connection> {
  public:
   using Socket = boost::asio::generic::stream_protocol::socket;
@@ -45,13 +51,16 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   // Of what was read, taken at a time at first.
   static constexpr size_t kFirstPieceBytes = 64;
 
-  // `options` and `calls` outlive it. `on_closed` is called once, on the loop.
+  // `options` and `calls` outlive it. `on_closed` is called once, on the loop. With TLS, `place` is one of the
+  // endpoint's for the handshake.
   Connection(EventLoop* loop, Socket socket, std::string peer, const ConnectionOptions* options,
-             const CallFactory* calls, std::function<void()> on_closed);
+             const CallFactory* calls, tls::HandshakeBudget::Place place, std::function<void()> on_closed);
 
   void Start();
   // Sends what there is to send.
   void Flush();
+  // The loop has time for it.
+  void ContinueHandshake();
   void OnSweep();
   // Takes no new calls from here on, and closes when those that are open have ended.
   void GoAway();
@@ -65,8 +74,17 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   // Takes what was read, as much as there is time for, and says what there is to say to it. Others have their turn
   // before the rest.
   void Take(std::string_view bytes);
+  bool HasMore(std::string_view bytes) const { return !bytes.empty() || (tls_ != nullptr && tls_->HasMore()); }
+  // The next piece of what was read, taken off the front of it and, into `buffer`, decrypted; empty where it was no
+  // data. nullopt: the peer has ended the connection, or broken it.
+  std::optional<std::string_view> NextPiece(std::string_view* bytes, size_t most, char* buffer);
+  // Sends what the socket takes, and keeps the rest. False: the connection is closed.
+  bool Send(const std::string& bytes);
   void FlushSoon();
   void WriteRest();
+  bool shaking_hands() const { return handshake_ != nullptr; }
+  void CheckHandshake();
+  void FailHandshake(const tls::Failure& failure, std::string_view last_words);
   // The calls of a connection that is closed end some at a time.
   void EndCalls();
   // Against the peer's wish.
@@ -79,6 +97,10 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   const std::function<void()> on_closed_;
   Socket socket_;
   Session session_;
+  // Null: plain text.
+  std::unique_ptr<tls::Channel> tls_;
+  // Of one that is in progress.
+  std::unique_ptr<tls::HandshakeBudget::Place> handshake_;
   // What the socket did not take.
   std::string rest_;
   // Of the next read. What takes long is read in smaller pieces, so that little is kept here.

@@ -22,6 +22,9 @@ constexpr absl::Duration kSweepEvery = absl::Milliseconds(250);
 constexpr absl::Duration kBatch = absl::Microseconds(500);
 constexpr size_t kBetweenLooks = 16;
 
+// Handshakes are gone on with for so long, before all else has its turn: one step may take a millisecond by itself.
+constexpr absl::Duration kHandshakes = absl::Microseconds(250);
+
 }  // namespace
 
 EventLoop::EventLoop(Scheduler* clock, consul::WatchReporter* watches, const Options& options)
@@ -118,6 +121,23 @@ void EventLoop::FlushLater(std::shared_ptr<Connection> connection) {
   to_flush_.push_back(std::move(connection));
   if (std::exchange(flush_posted_, true)) return;
   boost::asio::post(io_, [this] { EndBatch(); });
+}
+
+void EventLoop::HandshakeLater(std::shared_ptr<Connection> connection) {
+  handshakes_.push_back(std::move(connection));
+  if (handshakes_.size() == 1) boost::asio::post(io_, [this] { RunHandshakes(); });
+}
+
+void EventLoop::RunHandshakes() {
+  Tick();
+  const absl::Time begun = now_;
+  do {
+    // Stays in front until it is done, which keeps this from being posted twice.
+    handshakes_.front()->ContinueHandshake();
+    handshakes_.pop_front();
+    Tick();
+  } while (!handshakes_.empty() && now_ - begun < kHandshakes);
+  if (!handshakes_.empty()) boost::asio::post(io_, [this] { RunHandshakes(); });
 }
 
 void EventLoop::EndBatch() {

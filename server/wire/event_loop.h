@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <deque>
 #include <memory>
 #include <set>
 #include <string>
@@ -74,6 +75,9 @@ class EventLoop final : public consul::ReaderThread {
   // The connection's Flush() is called when the batch is over.
   void FlushLater(std::shared_ptr<Connection> connection);
 
+  // The connection's ContinueHandshake() is called when it is its turn: what else there is to do comes in between.
+  void HandshakeLater(std::shared_ptr<Connection> connection);
+
   // Streams with a deadline.
   void AddDeadline(Stream* stream, absl::Time deadline);
   void RemoveDeadline(Stream* stream, absl::Time deadline) { deadlines_.erase({deadline, stream}); }
@@ -89,9 +93,12 @@ class EventLoop final : public consul::ReaderThread {
   // What is received and sent passes through these: no connection has buffers of its own.
   std::string& scratch() { return scratch_; }
   std::vector<char>& read_buffer() { return read_buffer_; }
+  // Of what scratch() holds, encrypted.
+  std::string& sealed() { return sealed_; }
 
  private:
   void RunPosted();
+  void RunHandshakes();
   void EndBatch();
   void ArmDeadline();
   void ArmSweep();
@@ -121,6 +128,7 @@ class EventLoop final : public consul::ReaderThread {
   absl::flat_hash_set<std::shared_ptr<Connection>> connections_;
   std::vector<std::shared_ptr<Connection>> to_flush_;
   bool flush_posted_ = false;
+  std::deque<std::shared_ptr<Connection>> handshakes_;
   std::set<std::pair<absl::Time, Stream*>> deadlines_;
   boost::asio::steady_timer deadline_timer_;
   absl::Time deadline_armed_ = absl::InfiniteFuture();
@@ -131,6 +139,7 @@ class EventLoop final : public consul::ReaderThread {
   consul::NextMemo memo_;
   DeliveryReport deliveries_;
   std::string scratch_;
+  std::string sealed_;
   std::vector<char> read_buffer_;
 };
 

@@ -51,6 +51,11 @@ void Front::OnAccept(Listener::Protocol::socket socket, std::string peer) {
     if (reporter_ != nullptr) reporter_->OnRefused();
     return;
   }
+  tls::HandshakeBudget::Place place;
+  if (options_.connection.tls != nullptr) {
+    place = options_.connection.tls->Admit(peer);
+    if (!place) return;
+  }
   boost::system::error_code gone;
   const auto protocol = socket.local_endpoint(gone).protocol();
   const int fd = gone ? -1 : socket.release(gone);
@@ -59,18 +64,18 @@ void Front::OnAccept(Listener::Protocol::socket socket, std::string peer) {
   if (reporter_ != nullptr) reporter_->OnConnections(+1);
   EventLoop* const loop = loops_[next_++ % loops_.size()].get();
   // From the acceptor's loop to its own.
-  loop->Post([this, loop, protocol, fd, peer = std::move(peer)]() mutable {
+  loop->Post([this, loop, protocol, fd, peer = std::move(peer), place = std::move(place)]() mutable {
     boost::system::error_code error;
     Connection::Socket own(loop->io());
     own.assign(protocol, fd, error);
     // What follows ends at once then.
     if (error) close(fd);
-    auto connection =
-        std::make_shared<Connection>(loop, std::move(own), std::move(peer), &options_.connection, &calls_, [this] {
-          if (--connections_ > 0) return;
-          MutexLock lock(mu_);
-          changed_.NotifyAll();
-        });
+    auto connection = std::make_shared<Connection>(loop, std::move(own), std::move(peer), &options_.connection, &calls_,
+                                                   std::move(place), [this] {
+                                                     if (--connections_ > 0) return;
+                                                     MutexLock lock(mu_);
+                                                     changed_.NotifyAll();
+                                                   });
     loop->Add(connection);
     connection->Start();
   });

@@ -10,6 +10,7 @@ namespace {
 Caller CallerOf(const Stream& stream, absl::Time now) {
   Caller caller;
   caller.peer = stream.peer();
+  caller.tls_identity = stream.tls_identity();
   const Metadata& metadata = stream.head().metadata;
   const auto given = std::find_if(metadata.begin(), metadata.end(),
                                   [](const auto& header) { return header.first == CallScope::kRequestId; });

@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/time/time.h"
@@ -82,6 +83,9 @@ class Session {
   // Since the last Ping().
   bool ping_answered() const { return ping_answered_; }
 
+  // Who the peer's certificate says that it is. Before anything is received.
+  void SetTlsIdentity(std::string identity) { tls_identity_ = std::move(identity); }
+
   size_t streams() const { return streams_.size(); }
   // Ends every call that is open, now.
   void CutAll(const Ending& ending);
@@ -99,6 +103,7 @@ class Session {
   size_t& forwarded() { return forwarded_; }
   const CallFactory& calls() const { return *environment_.calls; }
   const std::string& peer() const { return peer_; }
+  const std::string& tls_identity() const { return tls_identity_; }
   nghttp2_session* raw() const { return session_; }
   // It may have DATA.
   void Enqueue(Stream* stream);
@@ -122,6 +127,7 @@ class Session {
 
   const SessionEnvironment environment_;
   const std::string peer_;
+  std::string tls_identity_;
   const std::function<void()> on_output_;
   nghttp2_session* session_ = nullptr;
   FrameGuard guard_;

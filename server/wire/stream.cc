@@ -57,6 +57,7 @@ Stream::~Stream() = default;
 
 EventLoop& Stream::loop() const { return session_->loop(); }
 const std::string& Stream::peer() const { return session_->peer(); }
+const std::string& Stream::tls_identity() const { return session_->tls_identity(); }
 
 // ---- The request.
 

@@ -37,6 +37,8 @@ class Stream final : public TimedList::Entry, public QueuedStream {
   // ---- For the call.
   EventLoop& loop() const;
   const std::string& peer() const;
+  // Of the peer's certificate; empty without one.
+  const std::string& tls_identity() const;
   // Valid until the call has been made.
   const RequestHead& head() const { return *head_; }
   // When the caller stops waiting; InfiniteFuture() without a deadline.

@@ -182,5 +182,20 @@ TEST(ParseTest, VersionIsPrinted) {
   EXPECT_THAT(std::get<HelpArgs>(version->command).text, ::testing::MatchesRegex("meshgatectl [0-9.]+ .*\n"));
 }
 
+// Would break if an option of TLS were dropped, and the call went out in plain text.
+TEST(ArgsTest, TlsIsWhatWasAskedFor) {
+  EXPECT_FALSE(Parse("get|a")->tls.has_value());
+  EXPECT_TRUE(Parse("get|a|--tls")->tls.has_value());
+  EXPECT_TRUE(Parse("get|a|--tls-server-name=gate.example")->tls.has_value());
+  const auto all = Parse("--ca-file|ca|--cert-file|c|--key-file|k|--tls-server-name|n|get|a");
+  ASSERT_TRUE(all.ok()) << all.status();
+  ASSERT_TRUE(all->tls.has_value());
+  EXPECT_EQ(all->tls->ca_file, "ca");
+  EXPECT_EQ(all->tls->cert_file, "c");
+  EXPECT_EQ(all->tls->key_file, "k");
+  EXPECT_EQ(all->tls_server_name, "n");
+  EXPECT_THAT(Parse("get|a|--key-file=k").status().message(), HasSubstr("--key-file needs --cert-file"));
+}
+
 }  // namespace
 }  // namespace meshgate::ctl

@@ -29,6 +29,7 @@ std::string Lint(const std::string& exposition) {
 TEST(PromtoolTest, AcceptsTheRegistry) {
   metrics::Registry registry("0.0.0", "embedded");
   registry.rpc_reporter()->Method(metrics::RpcReporter::Type::kUnary, "a.B", "C")->OnHandled(0, absl::Seconds(1));
+  registry.tls_reporter("grpc")->OnReload(true);
   EXPECT_EQ(Lint(registry.Scrape()), "");
 }
 

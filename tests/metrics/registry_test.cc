@@ -226,5 +226,33 @@ TEST(RegistryTest, TellsHowLastKnownStatesAreKept) {
   EXPECT_THAT(registry.Scrape(), HasSubstr("meshgate_state_store_up 0"));
 }
 
+// Would break if a listener without TLS looked like one whose certificate has expired, or a series of one with TLS
+// appeared only with its first event.
+TEST(RegistryTest, TlsHasSeriesWhereItIsSpoken) {
+  Registry registry("1.2.3", "embedded");
+  EXPECT_THAT(registry.Scrape(), Not(HasSubstr("meshgate_tls")));
+  TlsReporter* const tls = registry.tls_reporter("http");
+  EXPECT_EQ(registry.tls_reporter("http"), tls);
+  EXPECT_NE(registry.tls_reporter("grpc"), tls);
+  for (int i = 0; i < kHandshakeFailures; ++i) {
+    EXPECT_THAT(registry.Scrape(), HasSubstr("meshgate_tls_handshake_failures_total{listener=\"http\",reason=\"" +
+                                             std::string(ToString(static_cast<HandshakeFailure>(i))) + "\"} 0"));
+  }
+  tls->OnCertificate(absl::FromUnixSeconds(1234567890));
+  tls->OnReload(true);
+  tls->OnReload(false);
+  tls->OnReload(false);
+  tls->OnHandshakeFailure(HandshakeFailure::kUnknownCa);
+  const std::string text = registry.Scrape();
+  for (const char* series : {R"(meshgate_tls_certificate_expiry_timestamp_seconds{listener="http"} 1234567890)",
+                             R"(meshgate_tls_certificate_expiry_timestamp_seconds{listener="grpc"} 0)",
+                             R"(meshgate_tls_reloads_total{listener="http",result="ok"} 1)",
+                             R"(meshgate_tls_reloads_total{listener="http",result="failed"} 2)",
+                             R"(meshgate_tls_handshake_failures_total{listener="http",reason="unknown_ca"} 1)",
+                             R"(meshgate_tls_handshake_failures_total{listener="grpc",reason="unknown_ca"} 0)"}) {
+    EXPECT_THAT(text, HasSubstr(series));
+  }
+}
+
 }  // namespace
 }  // namespace meshgate::metrics

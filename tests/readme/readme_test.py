@@ -130,6 +130,30 @@ class ReadmeTest(unittest.TestCase):
         watcher.send_signal(signal.SIGINT)
         self.assertEqual(watcher.wait(BOUND), 130)
 
+    def test_tls(self):
+        """Whoever follows the page has a gateway that lets in nobody without a certificate, and is let in."""
+        *make, run, put = re.search(r"<!-- tested: TLS -->\n```sh\n(.*?)```", self.readme, re.DOTALL).group(1).splitlines()
+        for command in make:
+            subprocess.run(["bash", "-c", command], cwd=self.folder, check=True, timeout=BOUND, stderr=subprocess.DEVNULL)
+        arguments = [argument.replace("=", f"={self.folder}/") for argument in run.split()[1:]]
+        gateway = Gateway(f"{self.folder}/data", arguments=arguments)
+        self.addCleanup(gateway.stop)
+        os.mkdir(f"{self.folder}/bin")
+        os.symlink(MESHGATECTL, f"{self.folder}/bin/meshgatectl")
+
+        def status(command):
+            return subprocess.run(["bash", "-c", command], cwd=self.folder, timeout=BOUND, stderr=subprocess.DEVNULL,
+                                  env={**os.environ, "MESHGATE_ENDPOINT": gateway.grpc}).returncode
+
+        self.assertEqual(status(put), 0)
+        self.assertEqual(status(put.split(" --cert-file")[0]), 78)
+        metrics = gateway.get("/metrics")
+        for name in re.findall(r"`(meshgate_tls_\w+)\{", self.readme):
+            self.assertRegex(metrics, rf'(?m)^{name}{{listener="grpc"')
+        shown = re.search(r"`meshgate_tls_handshake_failures_total.*? counts them: (.*?) \|$", self.readme, re.MULTILINE)
+        self.assertEqual(set(re.findall(r"`(\w+)`", shown.group(1))),
+                         set(re.findall(r'handshake_failures_total{listener="grpc",reason="(\w+)"', metrics)))
+
     def test_files_shown_are_the_files(self):
         """A listing that lags behind its file teaches what no longer works."""
         shown = re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", self.readme, re.DOTALL)
@@ -175,11 +199,16 @@ class ReadmeTest(unittest.TestCase):
 
     def test_alerts_use_metrics_that_exist(self):
         """An alert on a name that nobody exposes never fires."""
-        gateway = Gateway(f"{self.folder}/data")
+        # TLS has series where it is spoken.
+        cert, key = f"{self.folder}/cert.pem", f"{self.folder}/key.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=gateway", "-addext",
+                        "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert], check=True, timeout=BOUND,
+                       stderr=subprocess.DEVNULL)
+        gateway = Gateway(f"{self.folder}/data", arguments=[f"--grpc_tls_cert_file={cert}", f"--grpc_tls_key_file={key}"])
         self.addCleanup(gateway.stop)
         # The first call brings its method's series.
-        subprocess.run([MESHGATECTL, "services", "--endpoint", gateway.grpc], check=True, stdout=subprocess.DEVNULL,
-                       timeout=BOUND)
+        subprocess.run([MESHGATECTL, "services", "--endpoint", gateway.grpc, "--ca-file", cert], check=True,
+                       stdout=subprocess.DEVNULL, timeout=BOUND)
         metrics = gateway.get("/metrics")
         expressions = re.findall(r"expr: (?:\|\n)?((?:.|\n)*?)\n +(?:for|labels):", read("deploy/prometheus/alerts.yml"))
         names = {name for text in expressions for name in re.findall(r"\b(?:meshgate|grpc|process)_\w+(?=[{\[ ]|$)", text)

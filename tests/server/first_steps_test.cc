@@ -23,5 +23,15 @@ TEST(FirstStepsTest, NamesAnEndpointThatCanBeReached) {
   EXPECT_THAT(FirstSteps("/", {"unix:/run/m.sock"}, "127.0.0.1:8"), HasSubstr(" --endpoint unix:/run/m.sock\n"));
 }
 
+// Would break if they were refused by a gateway that speaks TLS.
+TEST(FirstStepsTest, SaysWhatTlsNeeds) {
+  const std::string mutual = FirstSteps("/", {"127.0.0.1:50051"}, "127.0.0.1:8080", {true, true, true});
+  EXPECT_THAT(mutual, HasSubstr("get demo/greeting --ca-file CA.pem --cert-file CERTIFICATE.pem --key-file KEY.pem\n"));
+  EXPECT_THAT(mutual, HasSubstr(" on https://127.0.0.1:8080\n"));
+  const std::string grpc = FirstSteps("/", {"127.0.0.1:50051"}, "127.0.0.1:8080", {true, false, false});
+  EXPECT_THAT(grpc, HasSubstr("get demo/greeting --ca-file CA.pem\n"));
+  EXPECT_THAT(grpc, HasSubstr(" on http://127.0.0.1:8080\n"));
+}
+
 }  // namespace
 }  // namespace meshgate::server

@@ -287,5 +287,26 @@ TEST(OptionsTest, UnknownVariables) {
               ElementsAre("MESHGATE_GRPC_LISTN", "MESHGATE_"));
 }
 
+// Would break if half of what TLS needs gave a port in plain text, or an operator were not told which half is missing.
+TEST(OptionsTest, TlsIsWhole) {
+  const Options o = Must({"--grpc_tls_cert_file=c", "--grpc_tls_key_file=k", "--grpc_tls_client_ca_file=a",
+                          "--config=" + File("http: {tls_cert_file: hc}\n")},
+                         {{"MESHGATE_HTTP_TLS_KEY_FILE", "hk"}});
+  EXPECT_EQ(o.grpc_tls_cert_file, "c");
+  EXPECT_EQ(o.grpc_tls_key_file, "k");
+  EXPECT_EQ(o.grpc_tls_client_ca_file, "a");
+  EXPECT_EQ(o.http_tls_cert_file, "hc");
+  EXPECT_EQ(o.http_tls_key_file, "hk");
+  EXPECT_EQ(o.http_tls_client_ca_file, "");
+  EXPECT_EQ(ErrorOf({"--grpc_tls_cert_file=c"}),
+            "grpc_tls_cert_file is set, and grpc_tls_key_file is missing: TLS needs both");
+  EXPECT_EQ(ErrorOf({"--http_tls_key_file=k", "--http_tls_client_ca_file=a"}),
+            "http_tls_key_file is set, and http_tls_cert_file is missing: TLS needs both");
+  EXPECT_EQ(
+      ErrorOf({"--http_tls_client_ca_file=a"}),
+      "http_tls_client_ca_file is set, and http_tls_cert_file and http_tls_key_file are missing: only a port with "
+      "TLS can ask for client certificates");
+}
+
 }  // namespace
 }  // namespace meshgate::server

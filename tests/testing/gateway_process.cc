@@ -3,6 +3,8 @@
 #include <curl/curl.h>
 
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +17,12 @@ namespace {
 size_t Append(char* data, size_t size, size_t count, void* body) {
   static_cast<std::string*>(body)->append(data, size * count);
   return size * count;
+}
+
+std::string Content(const std::string& file) {
+  if (file.empty()) return "";
+  std::ifstream in(file);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
 // "key=value" among words separated by spaces.
@@ -47,13 +55,23 @@ std::shared_ptr<grpc::Channel> GatewayProcess::NewChannel() const {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetMaxReceiveMessageSize(-1);
-  return grpc::CreateCustomChannel(grpc_address_, grpc::InsecureChannelCredentials(), arguments);
+  auto credentials = grpc::InsecureChannelCredentials();
+  if (tls_.has_value()) {
+    credentials = grpc::SslCredentials({Content(tls_->ca_file), Content(tls_->key_file), Content(tls_->cert_file)});
+  }
+  return grpc::CreateCustomChannel(grpc_address_, credentials, arguments);
 }
 
 std::optional<std::string> GatewayProcess::Get(const std::string& path, int* code) const {
   std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> easy(curl_easy_init(), &curl_easy_cleanup);
   std::string body;
-  curl_easy_setopt(easy.get(), CURLOPT_URL, absl::StrCat("http://", http_address_, path).c_str());
+  curl_easy_setopt(easy.get(), CURLOPT_URL,
+                   absl::StrCat(http_tls_ ? "https://" : "http://", http_address_, path).c_str());
+  if (http_tls_) {
+    curl_easy_setopt(easy.get(), CURLOPT_CAINFO, tls_->ca_file.c_str());
+    curl_easy_setopt(easy.get(), CURLOPT_SSLCERT, tls_->cert_file.c_str());
+    curl_easy_setopt(easy.get(), CURLOPT_SSLKEY, tls_->key_file.c_str());
+  }
   curl_easy_setopt(easy.get(), CURLOPT_NOPROXY, "*");
   curl_easy_setopt(easy.get(), CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(easy.get(), CURLOPT_TIMEOUT, 30L);

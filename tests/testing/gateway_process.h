@@ -7,8 +7,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "tests/testing/certificates.h"
 #include "tests/testing/child_process.h"
 
 namespace meshgate::testing {
@@ -24,6 +26,12 @@ class GatewayProcess {
   const std::string& grpc_address() const { return grpc_address_; }
   const std::string& http_address() const { return http_address_; }
   ChildProcess& process() { return *process_; }
+
+  // How it is called from here on, where it speaks TLS: whose certificates are taken, and what is shown.
+  void CallByTls(Certificates certificates, bool http = true) {
+    tls_ = std::move(certificates);
+    http_tls_ = http;
+  }
 
   // A channel with a connection of its own.
   std::shared_ptr<grpc::Channel> NewChannel() const;
@@ -41,6 +49,8 @@ class GatewayProcess {
   std::unique_ptr<ChildProcess> process_;
   std::string grpc_address_;
   std::string http_address_;
+  std::optional<Certificates> tls_;
+  bool http_tls_ = false;
 };
 
 }  // namespace meshgate::testing

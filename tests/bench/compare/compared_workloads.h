@@ -9,8 +9,9 @@
 namespace meshgate::bench {
 
 namespace peers {
-inline constexpr char kMeshgate[] = "meshgate", kEtcd[] = "etcd", kEtcdProxy[] = "etcd grpc-proxy",
-                      kConsul[] = "consul", kGrpcCallback[] = "gRPC C++", kFloor[] = "floor";
+inline constexpr char kMeshgate[] = "meshgate", kMeshgateTls[] = "meshgate, TLS", kEtcd[] = "etcd",
+                      kEtcdProxy[] = "etcd grpc-proxy", kConsul[] = "consul", kGrpcCallback[] = "gRPC C++",
+                      kFloor[] = "floor";
 }  // namespace peers
 
 namespace figures {

@@ -72,11 +72,9 @@ void FanOut(Round* round) {
   for (const int per_connection : kFanOutShapes) {
     const Sizes sizes{config.Or(config.streams, 10000, 200), per_connection, config.Or(config.changes, 25, 3),
                       config.Or(config.value_bytes, 1024, 1024)};
-    std::vector<Contender> contenders = {{peers::kMeshgate, &MakeMeshgate},
-                                         {peers::kEtcd, &MakeEtcd},
-                                         {peers::kEtcdProxy, &MakeEtcdProxy},
-                                         {peers::kGrpcCallback, &MakeGrpcCallback},
-                                         {peers::kFloor, &MakeFloor}};
+    std::vector<Contender> contenders = {
+        {peers::kMeshgate, &MakeMeshgate},   {peers::kMeshgateTls, &MakeMeshgateTls},   {peers::kEtcd, &MakeEtcd},
+        {peers::kEtcdProxy, &MakeEtcdProxy}, {peers::kGrpcCallback, &MakeGrpcCallback}, {peers::kFloor, &MakeFloor}};
     // Its queries have a connection each.
     if (per_connection == 1) contenders.push_back({peers::kConsul, &MakeConsul});
     const std::string section = FanOutSection(per_connection);

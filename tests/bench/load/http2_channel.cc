@@ -1,7 +1,6 @@
 #include "tests/bench/load/http2_channel.h"
 
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include <cerrno>
 #include <utility>
@@ -13,8 +12,8 @@ namespace meshgate::bench {
 using http2::FrameHeader;
 
 Http2Channel::Http2Channel(Loop* loop, int fd, const RequestHeaders* headers, bool half_close,
-                           ChannelListener* listener)
-    : SocketChannel(loop, fd, listener), headers_(headers), half_close_(half_close) {
+                           ChannelListener* listener, SSL* tls)
+    : SocketChannel(loop, fd, listener, tls), headers_(headers), half_close_(half_close) {
   output_ = http2::kPreface;
   std::string settings;
   http2::AppendSetting(http2::kEnablePush, 0, &settings);
@@ -42,24 +41,30 @@ void Http2Channel::OnReady(uint32_t epoll_events) {
   if (failed_) return;
   in_event_ = true;
   if (epoll_events & ~uint32_t{EPOLLOUT}) {
-    std::vector<char>& buffer = loop_->buffer();
-    memcpy(buffer.data(), input_.data(), input_.size());
-    const ssize_t got = recv(fd_, buffer.data() + input_.size(), buffer.size() - input_.size(), 0);
-    if (got <= 0) {
-      if (got == 0 || (errno != EAGAIN && errno != EINTR)) Fail("the connection was closed");
-    } else {
-      std::string_view rest(buffer.data(), input_.size() + static_cast<size_t>(got));
-      while (rest.size() >= http2::kFrameHeader && !failed_) {
-        const FrameHeader header = http2::ReadFrameHeader(rest.data());
-        if (rest.size() < http2::kFrameHeader + header.length) break;
-        OnFrame(header, rest.substr(http2::kFrameHeader, header.length));
-        rest.remove_prefix(http2::kFrameHeader + header.length);
-      }
-      input_.assign(rest);
-    }
+    do {
+      TakeSome();
+    } while (!failed_ && HasMore());
   }
   in_event_ = false;
   Flush();
+}
+
+void Http2Channel::TakeSome() {
+  std::vector<char>& buffer = loop_->buffer();
+  memcpy(buffer.data(), input_.data(), input_.size());
+  const ssize_t got = Receive(buffer.data() + input_.size(), buffer.size() - input_.size());
+  if (got <= 0) {
+    if (got == 0 || (errno != EAGAIN && errno != EINTR)) Fail("the connection was closed");
+    return;
+  }
+  std::string_view rest(buffer.data(), input_.size() + static_cast<size_t>(got));
+  while (rest.size() >= http2::kFrameHeader && !failed_) {
+    const FrameHeader header = http2::ReadFrameHeader(rest.data());
+    if (rest.size() < http2::kFrameHeader + header.length) break;
+    OnFrame(header, rest.substr(http2::kFrameHeader, header.length));
+    rest.remove_prefix(http2::kFrameHeader + header.length);
+  }
+  input_.assign(rest);
 }
 
 void Http2Channel::OnFrame(const FrameHeader& header, std::string_view payload) {

@@ -19,8 +19,9 @@ namespace meshgate::bench {
 class Http2Channel final : public SocketChannel {
  public:
   // Owns `fd`, a socket of ConnectTo(). `headers`, which outlives it, name the method; `half_close` is false for
-  // methods whose requests are a stream, which then stays open.
-  Http2Channel(Loop* loop, int fd, const RequestHeaders* headers, bool half_close, ChannelListener* listener);
+  // methods whose requests are a stream, which then stays open. With `tls`, of TlsOn() the socket, it speaks TLS.
+  Http2Channel(Loop* loop, int fd, const RequestHeaders* headers, bool half_close, ChannelListener* listener,
+               SSL* tls = nullptr);
 
   void Call(int call, std::string_view request) override;
 
@@ -33,6 +34,7 @@ class Http2Channel final : public SocketChannel {
   };
 
   void OnReady(uint32_t epoll_events) override;
+  void TakeSome();
   void OnFrame(const http2::FrameHeader& header, std::string_view payload);
   void OnData(uint32_t id, std::string_view data);
   void OnStreamEnd(uint32_t id);

@@ -1,6 +1,10 @@
 #ifndef MESHGATE_TESTS_BENCH_LOAD_SOCKET_CHANNEL_H_
 #define MESHGATE_TESTS_BENCH_LOAD_SOCKET_CHANNEL_H_
 
+#include <openssl/types.h>
+#include <sys/types.h>
+
+#include <cstddef>
 #include <string>
 
 #include "tests/bench/load/channel.h"
@@ -11,14 +15,18 @@ namespace meshgate::bench {
 // What channels of any protocol do with their sockets.
 class SocketChannel : public Channel, public Loop::Source {
  protected:
-  // Owns `fd`, a socket of ConnectTo().
-  SocketChannel(Loop* loop, int fd, ChannelListener* listener);
+  // Owns `fd`, a socket of ConnectTo(), and `tls`, if there is any, of TlsOn() it.
+  SocketChannel(Loop* loop, int fd, ChannelListener* listener, SSL* tls = nullptr);
   ~SocketChannel() override;
 
   // Tells the listener, once; nothing is sent or received any more.
   void Fail(const std::string& what);
   // Sends what there is of output_, and waits for room for the rest.
   void Flush();
+  // As recv(): what there is, at most `size` bytes.
+  ssize_t Receive(char* to, size_t size);
+  // More can be received, and the loop does not know of it.
+  bool HasMore() const;
 
   Loop* const loop_;
   const int fd_;
@@ -28,6 +36,9 @@ class SocketChannel : public Channel, public Loop::Source {
   bool failed_ = false;
 
  private:
+  ssize_t Send();
+
+  SSL* const tls_;
   bool wants_write_ = false;
 };
 

@@ -27,6 +27,7 @@ class GrpcPeer : public Peer {
  protected:
   // "127.0.0.1:PORT"
   virtual const std::string& address() const = 0;
+  virtual bool speaks_tls() const { return false; }
 
  private:
   struct Call {

@@ -1,9 +1,11 @@
+#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "meshgate/v1/config_service.pb.h"
 #include "meshgate/v1/registry_service.pb.h"
 #include "tests/bench/peers/grpc_peer.h"
+#include "tests/testing/certificates.h"
 #include "tests/testing/child_process.h"
 #include "tests/testing/gateway_process.h"
 
@@ -54,16 +56,18 @@ class MeshgateApiPeer : public GrpcPeer {
 
 class Gateway final : public MeshgateApiPeer {
  public:
-  explicit Gateway(std::vector<std::string> flags) : process_(std::move(flags)) {}
+  explicit Gateway(std::vector<std::string> flags, bool tls = false) : process_(std::move(flags)), tls_(tls) {}
 
   bool listening() const { return process_.listening(); }
   std::vector<pid_t> pids() const override { return {process_.process().pid()}; }
 
  private:
   const std::string& address() const override { return process_.grpc_address(); }
+  bool speaks_tls() const override { return tls_; }
 
   // It has no const access to its child.
   mutable GatewayProcess process_;
+  const bool tls_;
 };
 
 class Program final : public MeshgateApiPeer {
@@ -94,6 +98,15 @@ absl::StatusOr<std::unique_ptr<Peer>> IfListening(std::unique_ptr<Server> server
 
 absl::StatusOr<std::unique_ptr<Peer>> MakeMeshgate() {
   return IfListening(std::make_unique<Gateway>(std::vector<std::string>{"--log_level=warn"}));
+}
+
+absl::StatusOr<std::unique_ptr<Peer>> MakeMeshgateTls() {
+  const auto certificates = testing::MakeCertificates(getenv("TEST_TMPDIR"));
+  if (!certificates.has_value()) return absl::NotFoundError("openssl makes no certificates");
+  return IfListening(std::make_unique<Gateway>(
+      std::vector<std::string>{"--log_level=warn", "--grpc_tls_cert_file=" + certificates->cert_file,
+                               "--grpc_tls_key_file=" + certificates->key_file},
+      /*tls=*/true));
 }
 
 absl::StatusOr<std::unique_ptr<Peer>> MakeMeshgateWithConsul(const std::string& consul_url) {

@@ -48,9 +48,10 @@ class Peer {
 // Makes one, or says why there is none: a program that is not installed, and what to install.
 using PeerFactory = absl::StatusOr<std::unique_ptr<Peer>> (*)();
 
-// Those of meshgate.v1: the gateway as it is shipped with its own store, the same with Consul's at `consul_url`, gRPC's
-// callback API and nothing else, and the floor below all of them.
+// Those of meshgate.v1: the gateway as it is shipped with its own store, the same over TLS, with Consul's at
+// `consul_url`, gRPC's callback API and nothing else, and the floor below all of them.
 absl::StatusOr<std::unique_ptr<Peer>> MakeMeshgate();
+absl::StatusOr<std::unique_ptr<Peer>> MakeMeshgateTls();
 absl::StatusOr<std::unique_ptr<Peer>> MakeMeshgateWithConsul(const std::string& consul_url);
 absl::StatusOr<std::unique_ptr<Peer>> MakeGrpcCallback();
 absl::StatusOr<std::unique_ptr<Peer>> MakeFloor();

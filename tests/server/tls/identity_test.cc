@@ -1,0 +1,60 @@
+#include "server/tls/identity.h"
+
+#include <gtest/gtest.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "tests/testing/certificates.h"
+
+namespace meshgate::server::tls {
+namespace {
+
+std::string IdentityIn(const std::string& file) {
+  FILE* const open = std::fopen(file.c_str(), "r");
+  if (open == nullptr) return "no file";
+  X509* const certificate = PEM_read_X509(open, nullptr, nullptr, nullptr);
+  std::fclose(open);
+  const std::string identity = IdentityOf(certificate);
+  X509_free(certificate);
+  return identity;
+}
+
+// Would break if a caller were taken for somebody else, or could choose whom it is taken for.
+TEST(IdentityTest, IsTheSpiffeIdOrTheCommonName) {
+  testing::CertificateAuthority authority(getenv("TEST_TMPDIR"), "identity");
+  struct Case {
+    const char* common_name;
+    const char* alternative_names;
+    const char* identity;
+  };
+  const Case cases[] = {
+      {"web", "", "web"},
+      {"web", "DNS:web.example,URI:https://web.example/", "web"},
+      {"web", "DNS:web.example,URI:spiffe://example/ns/default/sa/web", "spiffe://example/ns/default/sa/web"},
+      {"", "URI:spiffe://example/web", "spiffe://example/web"},
+      {"web", "URI:spiffe://example/web,URI:spiffe://example/db", ""},
+      {"spiffe://example/web", "", ""},
+      {"SPIFFE://example/web", "DNS:web.example", ""},
+      {"w\xc3\xa9"
+       "b",
+       "",
+       "w\xc3\xa9"
+       "b"},
+      {"web\n", "", ""},
+  };
+  int count = 0;
+  for (const Case& c : cases) {
+    testing::CertificateAuthority::Wanted wanted;
+    wanted.common_name = c.common_name;
+    wanted.alternative_names = c.alternative_names;
+    const auto made = authority.Sign("leaf" + std::to_string(++count), wanted);
+    EXPECT_EQ(IdentityIn(made.cert_file), c.identity) << c.common_name << " " << c.alternative_names;
+  }
+}
+
+}  // namespace
+}  // namespace meshgate::server::tls
