@@ -8,6 +8,7 @@
 
 #include "absl/time/time.h"
 #include "consul/reporter.h"
+#include "metrics/auth_reporter.h"
 #include "metrics/connection_reporter.h"
 #include "metrics/hold_reporter.h"
 
@@ -61,6 +62,8 @@ class Registry {
   consul::StateStoreReporter* state_store_reporter();
   RpcReporter* rpc_reporter();
   HoldReporter* hold_reporter();
+  // Its series exist from the first call on, which is for start-up: without access control there is nothing to count.
+  AuthReporter* auth_reporter();
   ConnectionReporter* connection_reporter();
 
   // Sets meshgate_consul_connections_max, which is 0 until then: without Consul.
