@@ -6,7 +6,6 @@
 #include <thread>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "consul/base/errors.h"
@@ -15,6 +14,7 @@
 #include "meshgate/v1/config_service.grpc.pb.h"
 #include "meshgate/v1/registry_service.grpc.pb.h"
 #include "metrics/registry.h"
+#include "server/auth/guard.h"
 #include "server/call_tracker.h"
 #include "server/consul_events.h"
 #include "server/file_limit.h"
@@ -76,16 +76,19 @@ wire::GrpcServerOptions GrpcOptionsOf(const Options& options, metrics::Connectio
   return grpc;
 }
 
-bool IsLoopback(const std::string& address) {
-  return absl::StartsWith(address, "127.") || absl::StartsWith(address, "localhost:") ||
-         absl::StartsWith(address, "[::1]:") || absl::StartsWith(address, "unix:");
-}
-
-void WarnOfOpenPort(const std::string& address) {
+void WarnOfOpenPort(const std::string& address, AuthMode auth) {
   if (IsLoopback(address)) return;
   Log(LogLevel::kWarn,
-      "listening beyond this host without TLS and authentication: trust the network or put a proxy in front",
+      auth == AuthMode::kNone
+          ? "listening beyond this host without TLS and authentication: trust the network or put a proxy in front"
+          : "listening beyond this host without TLS: tokens are read by whoever reads the network",
       {{"address", address}});
+}
+
+auth::GuardOptions GuardOptionsOf(const Options& options) {
+  auth::GuardOptions guard;
+  guard.authorizer.grace = options.auth_grace;
+  return guard;
 }
 
 }  // namespace
@@ -105,6 +108,8 @@ struct Gateway::Parts {
   // With Consul only: the embedded store keeps its own data.
   std::unique_ptr<consul::StateStore> state_store;
   std::unique_ptr<consul::Hub> hub;
+  // With --auth=consul only.
+  std::unique_ptr<auth::Guard> guard;
   std::unique_ptr<HealthMonitor> monitor;
   std::unique_ptr<HoldKeeper> holds;
   StreamSet streams;
@@ -149,11 +154,17 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   p->monitor = std::make_unique<HealthMonitor>(p->backend.get(), &p->scheduler, p->metrics.store_reporter());
   p->consul_events.SetListener([p] { p->monitor->AskNow(); });
 
-  p->config_handlers = std::make_unique<ConfigHandlers>(p->backend.get(), p->hub.get());
+  const AuthMode auth_mode = options.auth.value_or(AuthMode::kNone);
+  if (auth_mode == AuthMode::kConsul) {
+    p->guard = std::make_unique<auth::Guard>(p->hub.get(), p->backend.get(), &p->scheduler, p->metrics.auth_reporter(),
+                                             GuardOptionsOf(options));
+  }
+  p->config_handlers = std::make_unique<ConfigHandlers>(p->backend.get(), p->hub.get(), p->guard.get());
   p->holds = std::make_unique<HoldKeeper>(p->backend.get(), &p->scheduler, p->metrics.hold_reporter());
-  p->registry_handlers = std::make_unique<RegistryHandlers>(p->backend.get(), p->hub.get(), p->holds.get());
+  p->registry_handlers =
+      std::make_unique<RegistryHandlers>(p->backend.get(), p->hub.get(), p->holds.get(), p->guard.get());
   p->methods = std::make_unique<wire::MethodTable>(
-      wire::NativeEnvironment{&p->scheduler, p->metrics.watch_reporter(), &p->streams, &p->calls},
+      wire::NativeEnvironment{&p->scheduler, p->metrics.watch_reporter(), &p->streams, &p->calls, p->guard.get()},
       p->metrics.rpc_reporter());
   wire::AddConfigMethods(p->config_handlers.get(), p->methods.get());
   wire::AddRegistryMethods(p->registry_handlers.get(), p->holds.get(), p->methods.get());
@@ -181,8 +192,9 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   p->grpc = *std::move(grpc);
   p->monitor->Start();
 
-  for (const std::string& address : gateway->grpc_addresses()) WarnOfOpenPort(address);
-  WarnOfOpenPort(gateway->http_address());
+  for (const std::string& address : gateway->grpc_addresses()) WarnOfOpenPort(address, auth_mode);
+  // Nothing that it serves is anybody's.
+  WarnOfOpenPort(gateway->http_address(), AuthMode::kNone);
   const std::string grpc_addresses = absl::StrJoin(gateway->grpc_addresses(), ",");
   Log(LogLevel::kInfo, "serving",
       {{"version", Version()},
