@@ -190,8 +190,9 @@ class Backend {
   // UNAUTHENTICATED (TOKEN_UNKNOWN): nobody knows the token. Neither a mode nor an index of `options` counts. Any
   // number of permissions; at most 64 are one question to Consul, of keys and of others apart.
   //
-  // Keys are asked about where they are kept. About services and nodes an agent that is no server may answer from what
-  // it has cached, for as long as its acl.token_ttl and acl.policy_ttl, 30 s each.
+  // Keys are asked about where they are kept, and so is whether the token is there at all. What it may do about
+  // services and nodes an agent that is no server may answer from what it has cached, for as long as its
+  // acl.policy_ttl, 30 s.
   virtual CallHandle Authorize(const std::vector<Permission>& permissions, const ReadOptions& options,
                                Callback<std::vector<bool>> done) = 0;
 

@@ -1,8 +1,9 @@
 // What ConsulBackend asks about a token's permissions.
 //
 // About keys by a transaction that only compares: the server that keeps them checks the permission to read each one
-// first, and says which are refused. About the rest at /v1/internal/acl/authorize, which knows no keys better: an agent
-// that is no server answers there from a cache that may be 30 s old.
+// first, and says which are refused. About the rest at /v1/internal/acl/authorize, where an agent that is no server
+// answers from a cache that may be 30 s old: so it is asked about a key as well, whichever, because the server then
+// says whether the token is there at all.
 #include <algorithm>
 #include <deque>
 #include <memory>
@@ -33,6 +34,9 @@ absl::Status NotAboutThese() {
 bool IsMissing(const Response& response) {
   return response.end == Response::End::kAnswered && (response.code == 404 || response.code == 405);
 }
+
+// Asked about for the token's sake alone.
+constexpr char kAnyKey[] = "meshgate";
 
 // Asks with a plain read where there is no better way: what shows something is allowed.
 std::optional<Target> ReadOf(const Permission& permission) {
@@ -72,6 +76,8 @@ struct ConsulBackend::Authorizing {
   ActiveCallHandle call;
   std::string datacenter;
   std::vector<Permission> permissions;
+  // Of them, those that the caller asked about.
+  size_t asked_for = 0;
   Callback<std::vector<bool>> done;
   std::vector<bool> allowed;
   // Positions that are open, and those of the question under way.
@@ -88,12 +94,17 @@ CallHandle ConsulBackend::Authorize(const std::vector<Permission>& permissions, 
   state->datacenter = options.datacenter;
   state->permissions = permissions;
   state->done = std::move(done);
-  state->allowed.resize(permissions.size(), false);
   for (size_t i = 0; i < permissions.size(); ++i) {
     // A transaction refuses an empty key.
     const bool key = permissions[i].kind == Permission::Kind::kReadKey && !permissions[i].name.empty();
     (key ? state->keys : state->others).push_back(i);
   }
+  if (state->keys.empty()) {
+    state->keys.push_back(permissions.size());
+    state->permissions.push_back({Permission::Kind::kReadKey, kAnyKey});
+  }
+  state->asked_for = permissions.size();
+  state->allowed.resize(state->permissions.size(), false);
   const CallHandle call = state->call;
   if (permissions.empty()) {
     calls_.Post([state]() mutable { state->done(std::vector<bool>()); });
@@ -105,6 +116,7 @@ CallHandle ConsulBackend::Authorize(const std::vector<Permission>& permissions, 
 
 void ConsulBackend::AskNext(std::shared_ptr<Authorizing> state) {
   if (!state->Next()) {
+    state->allowed.resize(state->asked_for);
     state->done(std::move(state->allowed));
     return;
   }

@@ -140,6 +140,60 @@ TEST(ConsulAccessTest, EachCallHasItsOwnToken) {
   for (int i = 0; i < 150; ++i) EXPECT_EQ((*got)[i], i % 3 != 0) << i;
 }
 
+// An agent that is no server keeps what a token may do for 30 s: were it believed, a token that was deleted would be
+// let read what is written afterwards.
+TEST(ConsulAccessTest, ADeletedTokenIsUnknownAtOnceToAClientAgentToo) {
+  const std::string acl = absl::StrCat("acl { enabled = true default_policy = \"deny\" tokens { agent = \"", kRoot,
+                                       "\" master = \"", kRoot, "\" } }");
+  ConsulAgent::Options options;
+  options.hcl = acl;
+  options.token = kRoot;
+  ConsulAgent server(options);
+  ASSERT_TRUE(server.ready());
+  options.hcl = absl::StrCat("server = false ", acl);
+  options.join = {server.serf_port()};
+  options.args = {absl::StrCat("-data-dir=", std::getenv("TEST_TMPDIR"), "/client-agent")};
+  ConsulAgent client(options);
+  ASSERT_TRUE(client.ready()) << client.Log();
+
+  constexpr char kReader[] = "22222222-2222-3333-4444-555555555555";
+  constexpr char kAccessor[] = "33333333-2222-3333-4444-555555555555";
+  ASSERT_EQ(
+      server
+          .Call("PUT", "/v1/acl/policy",
+                R"({"Name": "p", "Rules": "key \"k\" { policy = \"read\" } service \"web\" { policy = \"read\" }"})",
+                kRoot)
+          .code,
+      200);
+  ASSERT_EQ(server
+                .Call("PUT", "/v1/acl/token",
+                      absl::StrCat(R"({"SecretID": ")", kReader, R"(", "AccessorID": ")", kAccessor,
+                                   R"(", "Policies": [{"Name": "p"}]})"),
+                      kRoot)
+                .code,
+            200);
+  http::ConsulBackendOptions through;
+  through.address = client.url();
+  LiveBackend backend(through);
+  ReadOptions reader;
+  reader.token = kReader;
+  const auto outcome = [&](Permission::Kind kind, const std::string& name) {
+    testing::Pending<absl::StatusOr<std::vector<bool>>> pending;
+    backend->Authorize({{kind, name}}, reader, pending.Callback());
+    const auto allowed = pending.Get(LiveBackend::kBound).value_or(absl::UnknownError("no answer"));
+    if (!allowed.ok()) return OutcomeOf(allowed.status());
+    return std::string(allowed->front() ? "allowed" : "denied");
+  };
+  EXPECT_EQ(outcome(Permission::Kind::kReadKey, "k"), "allowed");
+  EXPECT_EQ(outcome(Permission::Kind::kReadService, "web"), "allowed");
+  EXPECT_EQ(outcome(Permission::Kind::kReadNode, "n"), "denied");
+
+  ASSERT_EQ(server.Call("DELETE", absl::StrCat("/v1/acl/token/", kAccessor), "", kRoot).code, 200);
+  EXPECT_EQ(outcome(Permission::Kind::kReadKey, "k"), "UNAUTHENTICATED TOKEN_UNKNOWN");
+  EXPECT_EQ(outcome(Permission::Kind::kReadService, "web"), "UNAUTHENTICATED TOKEN_UNKNOWN");
+  EXPECT_EQ(outcome(Permission::Kind::kReadNode, "n"), "UNAUTHENTICATED TOKEN_UNKNOWN");
+}
+
 // Certificates made for one test by the agent's own tool.
 class ConsulTlsTest : public ::testing::Test {
  protected:
