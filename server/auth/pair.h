@@ -53,8 +53,6 @@ class Pair : public std::enable_shared_from_this<Pair> {
   // `hub` and `authorizer` outlive it.
   Pair(consul::Hub* hub, Authorizer* authorizer, SharedIdentity identity, consul::Target target, consul::View view);
 
-  const consul::Target& target() const { return target_; }
-
   // Orders what happens among streams and questions. Never 0.
   static uint64_t Tick();
 
