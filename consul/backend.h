@@ -28,6 +28,10 @@ enum class ReadMode {
   kStale,
 };
 
+// The ACL token that a call is made with: absent is the backend's own, empty is none at all, so that Consul decides by
+// what it lets anybody do. A secret: it is sent, and neither kept nor said.
+using CallToken = std::optional<std::string>;
+
 struct ReadOptions {
   ReadMode mode = ReadMode::kDefault;
   // Empty: the agent's own.
@@ -46,6 +50,7 @@ struct ReadOptions {
   // An answer that is larger on its way may be refused with RESOURCE_EXHAUSTED (ANSWER_TOO_LARGE). 0: the backend's own
   // limit.
   size_t max_bytes = 0;
+  CallToken token;
 };
 
 struct AnswerMeta {
@@ -67,6 +72,7 @@ struct Answer {
 struct WriteOptions {
   std::string datacenter;
   absl::Duration timeout = absl::Seconds(10);
+  CallToken token;
 };
 
 // Whether something that an answer did not hold, and earlier ones did, is really gone.
@@ -107,7 +113,7 @@ using CallHandle = std::shared_ptr<Call>;
 //   - INVALID_ARGUMENT: the filter does not parse; the store refused an argument.
 //   - FAILED_PRECONDITION: the instance has no TTL check.
 //   - ABORTED: compare-and-set failed.
-//   - UNAUTHENTICATED, PERMISSION_DENIED: of the token the backend was made with.
+//   - UNAUTHENTICATED, PERMISSION_DENIED: of the token that the call was made with.
 //   - RESOURCE_EXHAUSTED: the agent's limit of connections was hit; too many writes wait for the store's disk; an
 //   answer
 //     was larger than its read allows.
@@ -177,6 +183,18 @@ class Backend {
   // kHidden. One that is known not to be registered is kGone even if it could not be read.
   virtual CallHandle ConfirmInstancesGone(const std::string& service, const std::vector<InstanceName>& instances,
                                           const ReadOptions& options, Callback<std::vector<Presence>> done) = 0;
+
+  // ---- Access control.
+
+  // Whether the token of `options` has each of the permissions, in order: how it is at some moment after the call.
+  // UNAUTHENTICATED (TOKEN_UNKNOWN): nobody knows the token. Neither a mode nor an index of `options` counts. Any
+  // number of permissions; at most 64 are one question to Consul, of keys and of others apart.
+  //
+  // Keys are asked about where they are kept, and so is whether the token is there at all. What it may do about
+  // services and nodes an agent that is no server may answer from what it has cached, for as long as its
+  // acl.policy_ttl, 30 s.
+  virtual CallHandle Authorize(const std::vector<Permission>& permissions, const ReadOptions& options,
+                               Callback<std::vector<bool>> done) = 0;
 
   // ---- Writes.
 

@@ -32,6 +32,8 @@ std::string_view ToString(Endpoint endpoint) {
       return "agent_check";
     case Endpoint::kStatus:
       return "status";
+    case Endpoint::kAuthorize:
+      return "authorize";
   }
   return "";
 }

@@ -17,9 +17,9 @@ inline constexpr int kTargetKinds = 4;
 std::string_view ToString(TargetKind kind);
 
 // Consul's HTTP API by family; a metric label, so a small fixed set.
-enum class Endpoint { kKv, kTxn, kHealthService, kCatalog, kAgentService, kAgentCheck, kStatus };
-inline constexpr int kEndpoints = 7;
-// "kv", "txn", "health_service", "catalog", "agent_service", "agent_check", "status".
+enum class Endpoint { kKv, kTxn, kHealthService, kCatalog, kAgentService, kAgentCheck, kStatus, kAuthorize };
+inline constexpr int kEndpoints = 8;
+// "kv", "txn", "health_service", "catalog", "agent_service", "agent_check", "status", "authorize".
 std::string_view ToString(Endpoint endpoint);
 
 // One backend's traffic.

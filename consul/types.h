@@ -81,6 +81,15 @@ struct InstanceName {
   std::string id;
 };
 
+// A permission that a token may have.
+struct Permission {
+  enum class Kind { kReadKey, kReadService, kReadNode, kWriteService };
+
+  Kind kind = Kind::kReadKey;
+  // The key, service or node. An empty key is the prefix of all.
+  std::string name;
+};
+
 // A service of the catalog with the tags of all its instances, sorted.
 struct ServiceSummary {
   std::string name;

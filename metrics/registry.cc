@@ -311,6 +311,29 @@ class HoldMetrics final : public HoldReporter {
   Counter& reregistered_;
 };
 
+class AuthMetrics final : public AuthReporter {
+ public:
+  explicit AuthMetrics(prometheus::Registry& r)
+      : seconds_(Histograms(r, "meshgate_auth_check_duration_seconds",
+                            "Time that Consul took to say what a caller's token may do, in seconds.")
+                     .Add({}, ConsulBuckets())) {
+    auto& checks =
+        Counters(r, "meshgate_auth_checks_total",
+                 "Times it was asked whether a caller may see or do something, by what came of it: all of it "
+                 "is allowed, some is denied, the token is an unknown_token, Consul is unavailable, or the "
+                 "answer is cached: shared with others, or from before Consul went away.");
+    constexpr const char* kNames[kResults] = {"allowed", "denied", "unknown_token", "unavailable", "cached"};
+    for (int i = 0; i < kResults; ++i) checks_[i] = &checks.Add({{"result", kNames[i]}});
+  }
+
+  void OnCheck(Result result) override { checks_[static_cast<size_t>(result)]->Increment(); }
+  void OnAnswered(absl::Duration took) override { seconds_.Observe(absl::ToDoubleSeconds(took)); }
+
+ private:
+  Histogram& seconds_;
+  std::array<Counter*, kResults> checks_;
+};
+
 class ConnectionMetrics final : public ConnectionReporter {
  public:
   explicit ConnectionMetrics(prometheus::Registry& r)
@@ -417,6 +440,7 @@ struct Registry::Impl {
   ConnectionMetrics connections{registry};
   TlsMetrics tls{&registry};
   std::unique_ptr<StateStoreMetrics> state_store;
+  std::unique_ptr<AuthMetrics> auth;
 };
 
 Registry::Registry(std::string_view version, std::string_view backend) : impl_(std::make_unique<Impl>()) {
@@ -436,6 +460,10 @@ consul::StateStoreReporter* Registry::state_store_reporter() {
   return impl_->state_store.get();
 }
 RpcReporter* Registry::rpc_reporter() { return &impl_->rpc; }
+AuthReporter* Registry::auth_reporter() {
+  if (impl_->auth == nullptr) impl_->auth = std::make_unique<AuthMetrics>(impl_->registry);
+  return impl_->auth.get();
+}
 HoldReporter* Registry::hold_reporter() { return &impl_->hold; }
 ConnectionReporter* Registry::connection_reporter() { return &impl_->connections; }
 TlsReporter* Registry::tls_reporter(std::string_view listener) { return impl_->tls.Of(listener); }

@@ -6,7 +6,6 @@
 #include <thread>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "consul/base/errors.h"
@@ -15,6 +14,7 @@
 #include "meshgate/v1/config_service.grpc.pb.h"
 #include "meshgate/v1/registry_service.grpc.pb.h"
 #include "metrics/registry.h"
+#include "server/auth/guard.h"
 #include "server/call_tracker.h"
 #include "server/consul_events.h"
 #include "server/file_limit.h"
@@ -77,18 +77,18 @@ wire::GrpcServerOptions GrpcOptionsOf(const Options& options, metrics::Connectio
   return grpc;
 }
 
-bool IsLoopback(const std::string& address) {
-  return absl::StartsWith(address, "127.") || absl::StartsWith(address, "localhost:") ||
-         absl::StartsWith(address, "[::1]:") || absl::StartsWith(address, "unix:");
-}
-
-void WarnOfOpenPort(const std::string& address, const tls::Files& tls) {
-  if (IsLoopback(address) || !tls.client_ca_file.empty()) return;
-  Log(LogLevel::kWarn,
-      tls.cert_file.empty()
-          ? "listening beyond this host without TLS and authentication: trust the network or put a proxy in front"
-          : "listening beyond this host without authentication: whoever reaches the port is served",
-      {{"address", address}});
+void WarnOfOpenPort(const std::string& address, AuthMode auth, const tls::Files& tls) {
+  if (IsLoopback(address)) return;
+  const bool plain = tls.cert_file.empty();
+  const char* warning = nullptr;
+  if (auth == AuthMode::kNone && plain) {
+    warning = "listening beyond this host without TLS and authentication: trust the network or put a proxy in front";
+  } else if (auth == AuthMode::kNone && tls.client_ca_file.empty()) {
+    warning = "listening beyond this host without authentication: whoever reaches the port is served";
+  } else if (auth != AuthMode::kNone && plain) {
+    warning = "listening beyond this host without TLS: tokens are read by whoever reads the network";
+  }
+  if (warning != nullptr) Log(LogLevel::kWarn, warning, {{"address", address}});
 }
 
 tls::Files GrpcTlsFiles(const Options& o) {
@@ -97,6 +97,12 @@ tls::Files GrpcTlsFiles(const Options& o) {
 
 tls::Files HttpTlsFiles(const Options& o) {
   return {o.http_tls_cert_file, o.http_tls_key_file, o.http_tls_client_ca_file};
+}
+
+auth::GuardOptions GuardOptionsOf(const Options& options) {
+  auth::GuardOptions guard;
+  guard.authorizer.grace = options.auth_grace;
+  return guard;
 }
 
 }  // namespace
@@ -120,6 +126,8 @@ struct Gateway::Parts {
   // With Consul only: the embedded store keeps its own data.
   std::unique_ptr<consul::StateStore> state_store;
   std::unique_ptr<consul::Hub> hub;
+  // With --auth=consul only.
+  std::unique_ptr<auth::Guard> guard;
   std::unique_ptr<HealthMonitor> monitor;
   std::unique_ptr<HoldKeeper> holds;
   StreamSet streams;
@@ -174,11 +182,17 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   p->monitor = std::make_unique<HealthMonitor>(p->backend.get(), &p->scheduler, p->metrics.store_reporter());
   p->consul_events.SetListener([p] { p->monitor->AskNow(); });
 
-  p->config_handlers = std::make_unique<ConfigHandlers>(p->backend.get(), p->hub.get());
+  const AuthMode auth_mode = options.auth.value_or(AuthMode::kNone);
+  if (auth_mode == AuthMode::kConsul) {
+    p->guard = std::make_unique<auth::Guard>(p->hub.get(), p->backend.get(), &p->scheduler, p->metrics.auth_reporter(),
+                                             GuardOptionsOf(options));
+  }
+  p->config_handlers = std::make_unique<ConfigHandlers>(p->backend.get(), p->hub.get(), p->guard.get());
   p->holds = std::make_unique<HoldKeeper>(p->backend.get(), &p->scheduler, p->metrics.hold_reporter());
-  p->registry_handlers = std::make_unique<RegistryHandlers>(p->backend.get(), p->hub.get(), p->holds.get());
+  p->registry_handlers =
+      std::make_unique<RegistryHandlers>(p->backend.get(), p->hub.get(), p->holds.get(), p->guard.get());
   p->methods = std::make_unique<wire::MethodTable>(
-      wire::NativeEnvironment{&p->scheduler, p->metrics.watch_reporter(), &p->streams, &p->calls},
+      wire::NativeEnvironment{&p->scheduler, p->metrics.watch_reporter(), &p->streams, &p->calls, p->guard.get()},
       p->metrics.rpc_reporter());
   wire::AddConfigMethods(p->config_handlers.get(), p->methods.get());
   wire::AddRegistryMethods(p->registry_handlers.get(), p->holds.get(), p->methods.get());
@@ -209,8 +223,11 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   p->grpc = *std::move(grpc);
   p->monitor->Start();
 
-  for (const std::string& address : gateway->grpc_addresses()) WarnOfOpenPort(address, GrpcTlsFiles(options));
-  WarnOfOpenPort(gateway->http_address(), HttpTlsFiles(options));
+  for (const std::string& address : gateway->grpc_addresses()) {
+    WarnOfOpenPort(address, auth_mode, GrpcTlsFiles(options));
+  }
+  // Nothing that it serves is anybody's.
+  WarnOfOpenPort(gateway->http_address(), AuthMode::kNone, HttpTlsFiles(options));
   const std::string grpc_addresses = absl::StrJoin(gateway->grpc_addresses(), ",");
   Log(LogLevel::kInfo, "serving",
       {{"version", Version()},

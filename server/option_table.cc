@@ -106,6 +106,19 @@ std::string SetHttpListen(const std::string& text, Options* o) {
   return kOk;
 }
 
+std::string SetAuth(const std::string& text, Options* o) {
+  AuthMode mode;
+  if (text == "none") {
+    mode = AuthMode::kNone;
+  } else if (text == "consul") {
+    mode = AuthMode::kConsul;
+  } else {
+    return "one of none, consul";
+  }
+  o->auth = mode;
+  return kOk;
+}
+
 // One address of Consul with its scheme; nullopt where it is none.
 std::optional<std::string> ConsulUrl(absl::string_view text) {
   absl::string_view rest = absl::StripAsciiWhitespace(text);
@@ -153,9 +166,8 @@ std::vector<OptionSpec> MakeTable() {
        Text(&Options::data_dir)},
 
       {"Listening", "grpc_listen", "HOST:PORT[,...]",
-       "Where gRPC listens; unix:PATH is a socket, port 0 any free port. Without --grpc_tls_cert_file calls are "
-       "neither "
-       "encrypted nor authenticated: open it to a network that you trust only.",
+       "Where gRPC listens; unix:PATH is a socket, port 0 any free port. Without --grpc_tls_cert_file calls are not "
+       "encrypted: open it to a network that you trust only.",
        absl::StrJoin(d.grpc_listen, ","), nullptr, true, SetGrpcListen},
       {"Listening", "grpc_keepalive_time", "DURATION",
        "A connection that has been silent for so long is pinged, so that callers that have vanished are let go.",
@@ -198,6 +210,16 @@ std::vector<OptionSpec> MakeTable() {
       {"Listening", "http_tls_client_ca_file", "FILE",
        "PEM certificates of authorities: clients must show a certificate that one of them has signed (mutual TLS).", "",
        nullptr, false, Text(&Options::http_tls_client_ca_file)},
+
+      {"Listening", "auth", "none|consul",
+       "Who may call, and what: none asks nobody; consul takes each caller's ACL token, from x-consul-token in the "
+       "call's metadata, and asks Consul what it may do.",
+       "none while every address listened at is of this host; beyond it has to be given", nullptr, false, SetAuth},
+      {"Listening", "auth_grace", "DURATION",
+       "With --auth=consul: while Consul is away, what callers were allowed to read so shortly before is served as "
+       "last "
+       "known.",
+       text(d.auth_grace), nullptr, false, Duration(&Options::auth_grace, absl::ZeroDuration(), absl::Hours(24))},
 
       {"Consul", "consul_address", "URL[,URL...]",
        "Consul's HTTP API, best the agent of the same host. Of several, the first one that works is used until it is "
@@ -262,6 +284,8 @@ std::string EnvironmentName(std::string_view name) {
 }
 
 std::string YamlPath(std::string_view name) {
+  // Beside auth_grace it has to be something in a section.
+  if (name == "auth") return "auth.mode";
   std::string path(name);
   const size_t first = path.find('_');
   if (first != std::string::npos) path[first] = '.';

@@ -1,5 +1,8 @@
 #include "server/options.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include <algorithm>
 #include <boost/program_options.hpp>
 #include <cstdlib>
@@ -132,6 +135,26 @@ void CheckTogether(Settings* settings) {
   }
 }
 
+// Whoever opens a port to others says who may use it.
+void CheckAuth(Settings* settings) {
+  Options& o = settings->options;
+  if (o.auth == AuthMode::kConsul && o.backend != BackendKind::kConsul) {
+    settings->Error("auth=consul needs backend=consul: the embedded store has no access control");
+  }
+  if (o.auth.has_value() || settings->given("auth")) return;
+  std::vector<std::string> open = o.grpc_listen;
+  open.push_back(o.http_listen);
+  open.erase(std::remove_if(open.begin(), open.end(), IsLoopback), open.end());
+  if (!open.empty()) {
+    settings->Error(
+        absl::StrCat("auth: ", open.front(),
+                     " is open to other hosts, so say who may call: set auth=consul (callers bring Consul's "
+                     "ACL tokens) or auth=none (everybody who reaches the port)"));
+    return;
+  }
+  o.auth = AuthMode::kNone;
+}
+
 std::vector<std::string> Wrap(const std::string& text, size_t width) {
   std::vector<std::string> lines(1);
   for (size_t at = 0; at < text.size();) {
@@ -160,6 +183,15 @@ void AppendHelp(std::string* out, const std::string& flag, const std::string& he
 }
 
 }  // namespace
+
+bool IsLoopback(const std::string& address) {
+  if (absl::StartsWith(address, "unix:")) return true;
+  const std::string host = address.substr(0, address.rfind(':'));
+  in_addr ip{};
+  // A name that begins like an address is none.
+  if (inet_pton(AF_INET, host.c_str(), &ip) == 1) return ntohl(ip.s_addr) >> 24 == IN_LOOPBACKNET;
+  return host == "localhost" || host == "[::1]";
+}
 
 Environment ProcessEnvironment() {
   return [](const std::string& name) -> std::optional<std::string> {
@@ -195,6 +227,7 @@ absl::StatusOr<CommandLine> ParseOptions(const std::vector<std::string>& args, c
   // A shell set up for Consul must not stop a gateway that does not use it.
   if (settings.options.backend == BackendKind::kConsul) ApplyConsulVariables(environment, &settings);
   CheckTogether(&settings);
+  CheckAuth(&settings);
   if (absl::Status status = settings.status(); !status.ok()) return status;
   line.options = std::move(settings.options);
   if (line.options.data_dir.empty()) line.options.data_dir = DefaultDataDir(environment);

@@ -15,6 +15,9 @@ namespace meshgate::server {
 
 enum class BackendKind { kEmbedded, kConsul };
 
+// Who callers are, and who says what they may do: nobody asks; Consul, by the ACL token that each one brings.
+enum class AuthMode { kNone, kConsul };
+
 // Settings of one process. What each one means is said once, in the table of options.cc that --help and the README's
 // table are made from.
 struct Options {
@@ -37,6 +40,11 @@ struct Options {
   std::string http_tls_cert_file;
   std::string http_tls_key_file;
   std::string http_tls_client_ca_file;
+
+  // ParseOptions() sets it: kNone where it is not given and nobody but this host is listened to.
+  std::optional<AuthMode> auth;
+  // Readers notice an outage of Consul by `stale` within seconds; most restarts and elections are over by then.
+  absl::Duration auth_grace = absl::Seconds(60);
 
   // One or, with commas, several.
   std::string consul_address = "http://127.0.0.1:8500";
@@ -70,6 +78,9 @@ struct CommandLine {
   Action action = Action::kRun;
   Options options;  // For kRun.
 };
+
+// Whether nobody but this host can reach an address as --grpc_listen takes it.
+bool IsLoopback(const std::string& address);
 
 // A variable of the environment; nullopt where it isn't set. An empty variable counts as not set.
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;

@@ -32,6 +32,7 @@ inline constexpr std::string_view kTakenOver = "TAKEN_OVER";                    
 inline constexpr std::string_view kDeregistered = "DEREGISTERED";                  // ABORTED
 inline constexpr std::string_view kTokenUnknown = "TOKEN_UNKNOWN";                 // UNAUTHENTICATED
 inline constexpr std::string_view kPermissionDenied = "PERMISSION_DENIED";         // PERMISSION_DENIED
+inline constexpr std::string_view kPermissionUnknown = "PERMISSION_UNKNOWN";       // UNAVAILABLE
 inline constexpr std::string_view kConsulOverloaded = "CONSUL_OVERLOADED";         // RESOURCE_EXHAUSTED
 inline constexpr std::string_view kAnswerTooLarge = "ANSWER_TOO_LARGE";            // RESOURCE_EXHAUSTED
 inline constexpr std::string_view kConsulUnavailable = "CONSUL_UNAVAILABLE";       // UNAVAILABLE

@@ -82,6 +82,10 @@ class EmbeddedBackend final : public Backend {
                              Callback<std::vector<Presence>> done) override;
   CallHandle ConfirmInstancesGone(const std::string& service, const std::vector<InstanceName>& instances,
                                   const ReadOptions& options, Callback<std::vector<Presence>> done) override;
+  // It has no access control: everything is allowed.
+  CallHandle Authorize(const std::vector<Permission>& permissions, const ReadOptions& options,
+                       Callback<std::vector<bool>> done) override;
+
   CallHandle PutKey(const KvEntry& entry, std::optional<uint64_t> if_modify_index, const WriteOptions& options,
                     Callback<KvEntry> done) override;
   CallHandle DeleteKey(const std::string& key, std::optional<uint64_t> if_modify_index, const WriteOptions& options,

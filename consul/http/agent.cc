@@ -31,7 +31,7 @@ Request UpdateCheck(const std::string& check_id, const std::string& body) {
 }  // namespace
 
 CallHandle ConsulBackend::Register(const Registration& registration, const WriteOptions& options, DoneCallback done) {
-  const ActiveCallHandle call = calls_.Begin(options.timeout);
+  const ActiveCallHandle call = calls_.Begin(options.timeout, options.token);
   Request request;
   request.method = Method::kPut;
   // Without it the checks of an instance that is replaced stay.
@@ -42,7 +42,7 @@ CallHandle ConsulBackend::Register(const Registration& registration, const Write
 }
 
 CallHandle ConsulBackend::Deregister(const std::string& id, const WriteOptions& options, DoneCallback done) {
-  const ActiveCallHandle call = calls_.Begin(options.timeout);
+  const ActiveCallHandle call = calls_.Begin(options.timeout, options.token);
   calls_.Send(call, Endpoint::kAgentService, Look(id),
               [this, call, id, done = std::move(done)](Response response, absl::Time) mutable {
                 absl::Status status = StatusOf({Endpoint::kAgentService}, response);
@@ -57,7 +57,7 @@ CallHandle ConsulBackend::Deregister(const std::string& id, const WriteOptions& 
 
 CallHandle ConsulBackend::Heartbeat(const std::string& id, Health health, const std::string& note,
                                     const WriteOptions& options, DoneCallback done) {
-  const ActiveCallHandle call = calls_.Begin(options.timeout);
+  const ActiveCallHandle call = calls_.Begin(options.timeout, options.token);
   if (health == Health::kMaintenance) {
     calls_.Post([done = std::move(done)]() mutable {
       done(InvalidField("status", "maintenance can't be reported by a heartbeat; report passing, warning or critical"));

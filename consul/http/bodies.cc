@@ -123,6 +123,19 @@ std::string TxnFindKeysBody(const std::vector<std::string>& keys) {
   return json::serialize(body);
 }
 
+std::string AuthorizeBody(const std::vector<Permission>& permissions) {
+  json::array body;
+  for (const Permission& permission : permissions) {
+    const bool write = permission.kind == Permission::Kind::kWriteService;
+    const char* resource = "service";
+    if (permission.kind == Permission::Kind::kReadKey) resource = "key";
+    if (permission.kind == Permission::Kind::kReadNode) resource = "node";
+    body.push_back(
+        json::object{{"Resource", resource}, {"Segment", View(permission.name)}, {"Access", write ? "write" : "read"}});
+  }
+  return json::serialize(body);
+}
+
 std::string TxnGetInstancesBody(const std::vector<InstanceName>& instances) {
   json::array body;
   for (const InstanceName& instance : instances) {

@@ -27,6 +27,9 @@ std::string TxnFindKeysBody(const std::vector<std::string>& keys);
 // /v1/txn that reads instances.
 std::string TxnGetInstancesBody(const std::vector<InstanceName>& instances);
 
+// /v1/internal/acl/authorize.
+std::string AuthorizeBody(const std::vector<Permission>& permissions);
+
 // /v1/agent/service/register.
 std::string RegistrationBody(const Registration& registration);
 

@@ -86,10 +86,13 @@ void Calls::Shutdown() {
   tasks_.WaitIdle();
 }
 
-ActiveCallHandle Calls::Begin(absl::Duration timeout) { return std::make_shared<ActiveCall>(loop_, Now() + timeout); }
+ActiveCallHandle Calls::Begin(absl::Duration timeout, CallToken token) {
+  return std::make_shared<ActiveCall>(loop_, Now() + timeout, std::move(token));
+}
 
 void Calls::Send(const ActiveCallHandle& call, Endpoint endpoint, Request request, Next next) {
   request.timeout = call->deadline() - Now();
+  request.token = call->token();
   request.needs_leader = request.needs_leader && NeedsLeader(endpoint);
   const bool cancelled = call->cancelled();
   if (cancelled || request.timeout <= absl::ZeroDuration()) {

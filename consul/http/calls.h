@@ -24,9 +24,12 @@ namespace meshgate::consul::http {
 // somebody holds it, also when the backend is gone.
 class ActiveCall final : public Call {
  public:
-  ActiveCall(std::weak_ptr<CurlLoop> loop, absl::Time deadline) : loop_(std::move(loop)), deadline_(deadline) {}
+  ActiveCall(std::weak_ptr<CurlLoop> loop, absl::Time deadline, CallToken token = std::nullopt)
+      : loop_(std::move(loop)), deadline_(deadline), token_(std::move(token)) {}
 
   absl::Time deadline() const { return deadline_; }
+  // Of every step.
+  const CallToken& token() const { return token_; }
   bool cancelled();
   // Numbers a step that is about to be sent.
   int NextStep();
@@ -40,6 +43,7 @@ class ActiveCall final : public Call {
 
   const std::weak_ptr<CurlLoop> loop_;
   const absl::Time deadline_;
+  const CallToken token_;
   Mutex mu_;
   bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
   int steps_ ABSL_GUARDED_BY(mu_) = 0;
@@ -60,7 +64,7 @@ class Calls {
   void Shutdown();
 
   // A call that ends `timeout` from now.
-  ActiveCallHandle Begin(absl::Duration timeout);
+  ActiveCallHandle Begin(absl::Duration timeout, CallToken token = std::nullopt);
 
   // `received` is on the Scheduler's clock.
   using Next = absl::AnyInvocable<void(Response response, absl::Time received)>;

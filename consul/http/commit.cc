@@ -23,7 +23,7 @@ bool Compares(const KvOperation& operation) {
 
 CallHandle ConsulBackend::Commit(const std::vector<KvOperation>& operations, const WriteOptions& options,
                                  Callback<std::vector<KvEntry>> done) {
-  const ActiveCallHandle call = calls_.Begin(options.timeout);
+  const ActiveCallHandle call = calls_.Begin(options.timeout, options.token);
   Asked asked{Endpoint::kTxn, /*write=*/true};
   asked.commit = true;
   std::vector<std::string> keys;

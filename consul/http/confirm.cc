@@ -201,7 +201,7 @@ void ConsulBackend::Confirm(std::shared_ptr<Search> search) {
 
 CallHandle ConsulBackend::ConfirmKeysGone(const std::vector<std::string>& keys, const ReadOptions& options,
                                           Callback<std::vector<Presence>> done) {
-  const ActiveCallHandle call = calls_.Begin(options.timeout);
+  const ActiveCallHandle call = calls_.Begin(options.timeout, options.token);
   auto search = std::make_shared<KeySearch>(call, options.datacenter, keys, std::move(done));
   search->Next();
   Confirm(std::move(search));
@@ -210,7 +210,7 @@ CallHandle ConsulBackend::ConfirmKeysGone(const std::vector<std::string>& keys, 
 
 CallHandle ConsulBackend::ConfirmInstancesGone(const std::string& service, const std::vector<InstanceName>& instances,
                                                const ReadOptions& options, Callback<std::vector<Presence>> done) {
-  const ActiveCallHandle call = calls_.Begin(options.timeout);
+  const ActiveCallHandle call = calls_.Begin(options.timeout, options.token);
   auto search = std::make_shared<InstanceSearch>(service, call, options.datacenter, instances, std::move(done));
   search->Next();
   Confirm(std::move(search));

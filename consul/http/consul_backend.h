@@ -76,6 +76,9 @@ class ConsulBackend final : public Backend {
   CallHandle ConfirmInstancesGone(const std::string& service, const std::vector<InstanceName>& instances,
                                   const ReadOptions& options, Callback<std::vector<Presence>> done) override;
 
+  CallHandle Authorize(const std::vector<Permission>& permissions, const ReadOptions& options,
+                       Callback<std::vector<bool>> done) override;
+
   CallHandle PutKey(const KvEntry& entry, std::optional<uint64_t> if_modify_index, const WriteOptions& options,
                     Callback<KvEntry> done) override;
   CallHandle DeleteKey(const std::string& key, std::optional<uint64_t> if_modify_index, const WriteOptions& options,
@@ -104,6 +107,13 @@ class ConsulBackend final : public Backend {
   // Asks about what `search` has not found out yet, until it knows all.
   template <typename Search>
   void Confirm(std::shared_ptr<Search> search);
+
+  // Steps of Authorize().
+  struct Authorizing;
+  void AskNext(std::shared_ptr<Authorizing> state);
+  void AskAboutKeys(std::shared_ptr<Authorizing> state);
+  void AskAboutOthers(std::shared_ptr<Authorizing> state);
+  void ReadInstead(std::shared_ptr<Authorizing> state);
 
   // For values that are too large for a transaction.
   CallHandle PutPlain(const KvEntry& entry, std::optional<uint64_t> if_modify_index, const WriteOptions& options,

@@ -56,9 +56,8 @@ CurlLoop::Impl::Impl(CurlLoopOptions options)
       agents_(UrlsOf(options_)),
       breaker_(options_.breaker, std::random_device()()) {
   InitializeCurlOnce();
-  // No "Expect: 100-continue": a round trip per large write, for nothing.
-  headers_ = curl_slist_append(headers_, "Expect:");
-  if (!options_.token.empty()) headers_ = curl_slist_append(headers_, ("X-Consul-Token: " + options_.token).c_str());
+  headers_ = curl_slist_append(headers_, kNoExpect);
+  if (!options_.token.empty()) headers_ = curl_slist_append(headers_, (kTokenHeader + options_.token).c_str());
 
   for (int i = 0; i < kPools; ++i) {
     pools_[i].loop = this;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,7 +17,7 @@
 
 namespace meshgate::consul::http {
 
-enum class Method { kGet, kPut, kDelete };
+enum class Method { kGet, kPut, kPost, kDelete };
 
 // Which connections a request may use. They are apart so that watches, each of which may hold a connection for minutes,
 // never starve the rest. kProbe is the loop's own.
@@ -27,7 +28,7 @@ struct Request {
   Method method = Method::kGet;
   // Begins with "/"; sent byte for byte. See paths.h.
   std::string target;
-  // Of a PUT. Sent with Content-Length, never chunked.
+  // Of a PUT or POST. Sent with Content-Length, never chunked.
   std::string body;
   Pool pool = Pool::kUnary;
   // For the whole transfer, with the time it queues for a connection. Longer than zero.
@@ -39,6 +40,8 @@ struct Request {
   bool needs_leader = true;
   // Of the answer's body, where that is less than the loop's own limit; 0: the loop's.
   size_t max_body_bytes = 0;
+  // In place of the loop's own; empty: none.
+  std::optional<std::string> token;
 };
 
 // What became of a request; judging it is status_map.h's job.

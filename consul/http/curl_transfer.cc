@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "absl/base/attributes.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
 namespace meshgate::consul::http {
@@ -98,6 +100,15 @@ bool CurlLoop::Transfer::Prepare(CURL* easy, const CurlLoopOptions& options, con
     if (!options.key_file.empty()) Set(ok, easy, CURLOPT_SSLKEY, options.key_file.c_str());
   }
 
+  if (request_.token.has_value()) {
+    headers_.reset(curl_slist_append(nullptr, kNoExpect));
+    if (!request_.token->empty()) {
+      // The list stays where the second cannot be added.
+      ok = ok && curl_slist_append(headers_.get(), absl::StrCat(kTokenHeader, *request_.token).c_str()) != nullptr;
+    }
+    ok = ok && headers_ != nullptr;
+    headers = headers_.get();
+  }
   Set(ok, easy, CURLOPT_HTTPHEADER, headers);
   Set(ok, easy, CURLOPT_HEADERFUNCTION, &OnHeader);
   Set(ok, easy, CURLOPT_HEADERDATA, this);
@@ -112,6 +123,9 @@ bool CurlLoop::Transfer::Prepare(CURL* easy, const CurlLoopOptions& options, con
     case Method::kDelete:
       Set(ok, easy, CURLOPT_CUSTOMREQUEST, "DELETE");
       break;
+    case Method::kPost:
+      Set(ok, easy, CURLOPT_CUSTOMREQUEST, "POST");
+      ABSL_FALLTHROUGH_INTENDED;
     case Method::kPut:
       Set(ok, easy, CURLOPT_UPLOAD, 1L);
       Set(ok, easy, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));

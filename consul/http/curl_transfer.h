@@ -17,6 +17,12 @@
 
 namespace meshgate::consul::http {
 
+// Of every request.
+//
+// No "Expect: 100-continue": a round trip per large write, for nothing.
+inline constexpr char kNoExpect[] = "Expect:";
+inline constexpr char kTokenHeader[] = "X-Consul-Token: ";
+
 // Owned by the loop while it runs. Everything but the construction happens on the loop's thread.
 class CurlLoop::Transfer : public std::enable_shared_from_this<CurlLoop::Transfer> {
  public:
@@ -71,6 +77,8 @@ class CurlLoop::Transfer : public std::enable_shared_from_this<CurlLoop::Transfe
   static int OnRequest(void* self, char*, char*, int, int);
 
   const Request request_;
+  // Where it has a token of its own.
+  std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> headers_{nullptr, &curl_slist_free_all};
   Done done_;
   const Clock::time_point started_ = Clock::now();
   Clock::time_point deadline_ = started_ + Bounded(request_.timeout);

@@ -42,7 +42,7 @@ CallHandle ConsulBackend::PutKey(const KvEntry& entry, std::optional<uint64_t> i
 
 CallHandle ConsulBackend::PutWithTxn(std::string body, const KvEntry& entry, bool compares, const WriteOptions& options,
                                      Callback<KvEntry> done) {
-  const ActiveCallHandle call = calls_.Begin(options.timeout);
+  const ActiveCallHandle call = calls_.Begin(options.timeout, options.token);
   Request request;
   request.method = Method::kPut;
   request.target = Target("/v1/txn").QueryUnlessEmpty("dc", options.datacenter).str();
@@ -66,7 +66,7 @@ CallHandle ConsulBackend::PutWithTxn(std::string body, const KvEntry& entry, boo
 
 CallHandle ConsulBackend::PutPlain(const KvEntry& entry, std::optional<uint64_t> if_modify_index,
                                    const WriteOptions& options, Callback<KvEntry> done) {
-  const ActiveCallHandle call = calls_.Begin(options.timeout);
+  const ActiveCallHandle call = calls_.Begin(options.timeout, options.token);
   Target target("/v1/kv/");
   target.Key(entry.key).QueryUnlessEmpty("dc", options.datacenter).Query("flags", absl::StrCat(entry.flags));
   if (if_modify_index.has_value()) target.Query("cas", absl::StrCat(*if_modify_index));
@@ -104,7 +104,7 @@ CallHandle ConsulBackend::PutPlain(const KvEntry& entry, std::optional<uint64_t>
 
 CallHandle ConsulBackend::DeleteKey(const std::string& key, std::optional<uint64_t> if_modify_index,
                                     const WriteOptions& options, DoneCallback done) {
-  const ActiveCallHandle call = calls_.Begin(options.timeout);
+  const ActiveCallHandle call = calls_.Begin(options.timeout, options.token);
   Target target("/v1/kv/");
   target.Key(key).QueryUnlessEmpty("dc", options.datacenter);
   if (if_modify_index.has_value()) target.Query("cas", absl::StrCat(*if_modify_index));
@@ -117,7 +117,7 @@ CallHandle ConsulBackend::DeleteKey(const std::string& key, std::optional<uint64
 
 // As a transaction: a prefix may end in dots, which a path must not.
 CallHandle ConsulBackend::DeletePrefix(const std::string& prefix, const WriteOptions& options, DoneCallback done) {
-  const ActiveCallHandle call = calls_.Begin(options.timeout);
+  const ActiveCallHandle call = calls_.Begin(options.timeout, options.token);
   Request request;
   request.method = Method::kPut;
   request.target = Target("/v1/txn").QueryUnlessEmpty("dc", options.datacenter).str();

@@ -287,6 +287,20 @@ std::vector<TxnError> ParseTxnErrors(std::string body) {
   return all;
 }
 
+absl::StatusOr<std::vector<bool>> ParseAuthorized(std::string body) {
+  Document document(std::move(body));
+  std::vector<bool> allowed;
+  const array answers = document.As<array>(document.root(), "the whole");
+  if (document.ok()) {
+    for (const element item : answers) {
+      const object answer = document.As<object>(item, "an answer");
+      allowed.push_back(document.ok() && document.Get<bool>(answer, "Allow"));
+    }
+  }
+  if (!document.ok()) return document.status();
+  return allowed;
+}
+
 absl::StatusOr<std::vector<std::string>> ParseTtlChecks(std::string body, const std::string& instance_id) {
   Document document(std::move(body));
   std::vector<std::string> ids;

@@ -49,6 +49,9 @@ struct TxnInstance {
 // /v1/txn that reads instances: those that may be read, in the order of the operations.
 absl::StatusOr<std::vector<TxnInstance>> ParseTxnInstances(std::string body);
 
+// /v1/internal/acl/authorize: what is allowed, in the order of the questions.
+absl::StatusOr<std::vector<bool>> ParseAuthorized(std::string body);
+
 // /v1/agent/checks: the ids of an instance's TTL checks.
 absl::StatusOr<std::vector<std::string>> ParseTtlChecks(std::string body, const std::string& instance_id);
 

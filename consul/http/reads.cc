@@ -61,7 +61,7 @@ CallHandle ConsulBackend::Read(Endpoint endpoint, Target target, const ReadOptio
   if (calls_.JustMoved()) options.wait = std::min(options.wait, kWaitAfterMove);
   AddReadOptions(options, target);
   // Consul adds up to a sixteenth to the wait.
-  const ActiveCallHandle call = calls_.Begin(options.wait + options.wait / 16 + options.timeout);
+  const ActiveCallHandle call = calls_.Begin(options.wait + options.wait / 16 + options.timeout, options.token);
   Request request;
   request.target = target.str();
   request.pool = options.index == 0 ? Pool::kUnary : Pool::kWatch;

@@ -2,6 +2,7 @@
 #ifndef MESHGATE_CONSUL_WATCH_READER_THREAD_H_
 #define MESHGATE_CONSUL_WATCH_READER_THREAD_H_
 
+#include <atomic>
 #include <memory>
 
 namespace meshgate::consul {
@@ -33,6 +34,31 @@ class Subscriber {
   virtual void Wake() = 0;
   // Wake() comes soon: the place to fetch into the processor's cache what it will touch. On its thread.
   virtual void PrepareToWake() {}
+};
+
+// A way to one subscriber from other threads.
+class Wakeup final : public Work, public std::enable_shared_from_this<Wakeup> {
+ public:
+  explicit Wakeup(Subscriber* subscriber) : thread_(subscriber->thread()), subscriber_(subscriber) {}
+
+  // Has it woken. Any thread.
+  void WakeSoon() {
+    if (!asked_.exchange(true)) thread_->Schedule(shared_from_this());
+  }
+
+  // ---- Its thread.
+  // It is gone.
+  void Forget() { subscriber_ = nullptr; }
+  bool Run() override {
+    asked_ = false;
+    if (subscriber_ != nullptr) subscriber_->Wake();
+    return false;
+  }
+
+ private:
+  ReaderThread* const thread_;
+  Subscriber* subscriber_;
+  std::atomic<bool> asked_{false};
 };
 
 }  // namespace meshgate::consul

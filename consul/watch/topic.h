@@ -84,8 +84,6 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
     // One for each thread that some of them live on.
     std::vector<std::shared_ptr<ReaderList>> lists;
   };
-  // Wakes one reader, on its thread.
-  class Call;
   using ReadDone = absl::AnyInvocable<void(absl::StatusOr<CachedState>)>;
   // A caller of Read() whose answer is not there yet.
   struct Waiter {

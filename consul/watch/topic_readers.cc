@@ -14,20 +14,6 @@ constexpr absl::Duration kCatchUpWithin = absl::Seconds(30);
 
 }  // namespace
 
-class Topic::Call final : public Work {
- public:
-  explicit Call(Subscriber* subscriber) : subscriber_(subscriber) {}
-  // The reader has left.
-  void Forget() { subscriber_ = nullptr; }
-  bool Run() override {
-    if (subscriber_ != nullptr) subscriber_->Wake();
-    return false;
-  }
-
- private:
-  Subscriber* subscriber_;
-};
-
 class Topic::Reader final : public Subscription, public ReaderList::Member {
  public:
   Reader(std::shared_ptr<Topic> topic, Audience* audience, Subscriber* subscriber)
@@ -48,7 +34,7 @@ class Topic::Reader final : public Subscription, public ReaderList::Member {
   Feed::Mark mark_;
   // In catching_up_; 0: it is not, and never will be. Constant once the reader is out of Subscribe().
   uint64_t catch_up_ = 0;
-  std::shared_ptr<Call> call_;
+  std::shared_ptr<Wakeup> wakeup_;
   Scheduler::TimerId catch_up_timer_ = 0;
 };
 
@@ -69,7 +55,7 @@ std::unique_ptr<Subscription> Topic::Subscribe(const View& view, std::optional<R
       catch_up = next_waiter_++;
       reader->mark_.waits = true;
       reader->catch_up_ = catch_up;
-      if (subscriber != nullptr) reader->call_ = std::make_shared<Call>(subscriber);
+      if (subscriber != nullptr) reader->wakeup_ = std::make_shared<Wakeup>(subscriber);
       reader->catch_up_timer_ =
           scheduler_->After(kCatchUpWithin, [self = shared_from_this(), catch_up] { self->EndCatchUp(catch_up); });
       catching_up_[catch_up] = reader.get();
@@ -116,20 +102,18 @@ Digest Topic::DigestOfRead(const SharedState& state, const View& view) {
 }
 
 void Topic::EndCatchUp(uint64_t number) {
-  std::shared_ptr<ReaderList> list;
-  std::shared_ptr<Call> call;
+  std::shared_ptr<Wakeup> wakeup;
   {
     MutexLock lock(mu_);
     auto it = catching_up_.find(number);
     if (it == catching_up_.end()) return;
     Reader& reader = *it->second;
     reader.mark_.waits = false;
-    list = reader.list_;
-    call = reader.call_;
+    wakeup = reader.wakeup_;
     catching_up_.erase(it);
     if (catching_up_.empty()) digested_ = nullptr;
   }
-  if (call != nullptr) list->thread()->Schedule(std::move(call));
+  if (wakeup != nullptr) wakeup->WakeSoon();
 }
 
 Topic::Audience& Topic::AudienceLocked(const View& view) {
@@ -155,7 +139,7 @@ std::shared_ptr<ReaderList> Topic::ListLocked(Audience& audience, ReaderThread* 
 void Topic::Leave(Reader& reader) {
   reporter_->OnStreams(target_.kind, -1);
   if (reader.list_ != nullptr) reader.list_->Remove(&reader);
-  if (reader.call_ != nullptr) reader.call_->Forget();
+  if (reader.wakeup_ != nullptr) reader.wakeup_->Forget();
   {
     MutexLock lock(mu_);
     Audience* audience = reader.audience_;

@@ -124,6 +124,12 @@ bool HeldInstance::Alive() const {
   return phase_ != Phase::kGone;
 }
 
+std::optional<std::string> HeldInstance::service() const {
+  MutexLock lock(mu_);
+  if (phase_ == Phase::kGone || plan_ == nullptr) return std::nullopt;
+  return plan_->registration.service;
+}
+
 bool HeldInstance::RunApart(ApartWrite* write) {
   Effects effects;
   {
@@ -323,6 +329,7 @@ double HeldInstance::UniformLocked(double from, double to) {
 
 consul::WriteOptions HeldInstance::OptionsOf(const HoldPlan& plan) const {
   consul::WriteOptions options;
+  options.token = plan.token;
   options.timeout = std::clamp(plan.heartbeat_interval, kMinTimeout, kMaxTimeout);
   return options;
 }

@@ -92,6 +92,9 @@ class HeldInstance : public std::enable_shared_from_this<HeldInstance> {
   // False once nothing of it is left to do.
   bool Alive() const;
 
+  // What it is an instance of, while it is held.
+  std::optional<std::string> service() const;
+
   // Runs a write between the hold's own. False: it is gone, and `write` is untouched.
   bool RunApart(ApartWrite* write);
 

@@ -28,6 +28,11 @@ bool IsRefusal(const absl::Status& status) {
   }
 }
 
+// The holder's own token may not do it any more. The gateway's may again, once somebody has seen to that.
+bool IsHoldersLoss(const HoldPlan& plan, const absl::Status& status) {
+  return plan.token.has_value() && (absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status));
+}
+
 // The instance, or its TTL check, is not there.
 bool IsForgotten(const absl::Status& status) {
   const std::string why = ReasonOf(status);
@@ -50,7 +55,7 @@ void HeldInstance::OnRegistered(const SharedHoldPlan& plan, absl::Status status)
       NextNowLocked();
     } else if (phase_ == Phase::kLeaving || plan != plan_) {
       NextNowLocked();
-    } else if (IsRefusal(status) && accepted_ != plan) {
+    } else if ((IsRefusal(status) && accepted_ != plan) || IsHoldersLoss(*plan, status)) {
       RefusedLocked(std::move(status), &effects);
     } else {
       SetRegisteredLocked(false, &effects);
@@ -77,6 +82,8 @@ void HeldInstance::OnHeartbeat(const SharedHoldPlan& plan, Health health, absl::
       // Spread over the whole interval at first, so that those who came together don't stay together.
       NextAfterLocked(plan->heartbeat_interval * (first ? UniformLocked(0.1, 1) : UniformLocked(0.8, 1)));
       if (health != health_) NextNowLocked();
+    } else if (IsHoldersLoss(*plan, status)) {
+      RefusedLocked(std::move(status), &effects);
     } else if (IsForgotten(status)) {
       written_ = nullptr;
       forgotten_ = true;

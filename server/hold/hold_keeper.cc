@@ -33,6 +33,12 @@ std::unique_ptr<Hold> HoldKeeper::Take(HoldPlan plan, consul::Health health, abs
   return nullptr;
 }
 
+std::optional<std::string> HoldKeeper::HeldService(const std::string& id) {
+  const std::shared_ptr<HeldInstance> instance = Find(id);
+  if (instance == nullptr) return std::nullopt;
+  return instance->service();
+}
+
 void HoldKeeper::Register(const consul::Registration& registration, const consul::WriteOptions& options,
                           consul::Backend::DoneCallback done) {
   ApartWrite write;

@@ -68,6 +68,9 @@ class HoldKeeper {
   std::unique_ptr<Hold> Take(HoldPlan plan, consul::Health health, absl::Duration linger,
                              const std::shared_ptr<HoldListener>& listener);
 
+  // The service of the instance with this id, where it is held.
+  std::optional<std::string> HeldService(const std::string& id);
+
   // A caller's Register or Deregister of an id, which ends its hold where that succeeds (and for Deregister also where
   // nothing was there). As Backend's, except that `done` may come later than the timeout by that of a call that is
   // under way for the same id.

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "absl/time/time.h"
+#include "consul/backend.h"
 #include "consul/types.h"
 
 namespace meshgate::server {
@@ -26,8 +27,12 @@ struct HoldPlan {
   size_t ttl_position = 0;
   // A third of the TTL, at most kMaxHeartbeatInterval.
   absl::Duration heartbeat_interval;
+  // Of who holds it, with which all is written: kept for as long as it is held.
+  consul::CallToken token;
 
-  friend bool operator==(const HoldPlan& a, const HoldPlan& b) { return a.registration == b.registration; }
+  friend bool operator==(const HoldPlan& a, const HoldPlan& b) {
+    return a.registration == b.registration && a.token == b.token;
+  }
 };
 using SharedHoldPlan = std::shared_ptr<const HoldPlan>;
 

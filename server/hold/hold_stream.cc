@@ -1,6 +1,7 @@
 #include "server/hold/hold_stream.h"
 
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
@@ -33,8 +34,13 @@ class HoldStream::States final : public consul::Subscription {
   HoldStream* const stream_;
 };
 
-HoldStream::HoldStream(std::shared_ptr<Outbox> outbox, Scheduler* scheduler, HoldKeeper* keeper)
-    : outbox_(std::move(outbox)), scheduler_(scheduler), keeper_(keeper) {}
+HoldStream::HoldStream(std::shared_ptr<Outbox> outbox, Scheduler* scheduler, HoldKeeper* keeper, auth::Guard* guard,
+                       auth::SharedIdentity identity)
+    : outbox_(std::move(outbox)),
+      scheduler_(scheduler),
+      keeper_(keeper),
+      guard_(guard),
+      identity_(std::move(identity)) {}
 
 HoldStream::~HoldStream() { CancelFirstTimer(); }
 
@@ -67,11 +73,34 @@ void HoldStream::OnFirst(const v1::HoldRegistrationRequest& request) {
   const absl::StatusOr<absl::Duration> linger = ParseLinger(request.linger());
   if (!linger.ok()) return outbox_->End(linger.status());
 
-  HoldPlan plan = PlanHold(*std::move(registration));
-  id_ = plan.registration.id;
-  hold_ = keeper_->Take(std::move(plan), *health, *linger, shared_from_this());
+  plan_ = PlanHold(*std::move(registration));
+  health_ = *health;
+  linger_ = *linger;
+  id_ = plan_.registration.id;
+  if (guard_ != nullptr) return AskForPermission();
+  Claim();
   if (hold_ != nullptr) outbox_->Start(std::make_unique<States>(this), absl::ZeroDuration());
 }
+
+void HoldStream::AskForPermission() {
+  plan_.token = identity_->token();
+  std::vector<std::string> services = {plan_.registration.service};
+  const std::optional<std::string> held = keeper_->HeldService(id_);
+  if (held.has_value() && *held != services.front()) services.push_back(*held);
+  // The answer comes on another thread, and is acted upon when the outbox asks.
+  outbox_->Start(std::make_unique<States>(this), absl::ZeroDuration());
+  guard_->MayWrite(identity_, services, [weak = weak_from_this()](absl::Status permission) {
+    if (auto self = weak.lock()) self->OnPermission(std::move(permission));
+  });
+}
+
+void HoldStream::OnPermission(absl::Status permission) {
+  if (!permission.ok()) return outbox_->End(std::move(permission));
+  permitted_ = true;
+  outbox_->Wake();
+}
+
+void HoldStream::Claim() { hold_ = keeper_->Take(std::move(plan_), health_, linger_, shared_from_this()); }
 
 void HoldStream::OnLater(const v1::HoldRegistrationRequest& request) {
   if (request.has_registration()) {
@@ -80,6 +109,7 @@ void HoldStream::OnLater(const v1::HoldRegistrationRequest& request) {
   if (request.has_linger()) return outbox_->End(InvalidField("linger", "only in the first message"));
   const absl::StatusOr<consul::Health> health = ParseHealth("status", request.status(), consul::Health::kPassing);
   if (!health.ok()) return outbox_->End(health.status());
+  health_ = *health;
   if (hold_ != nullptr) hold_->Report(*health);
 }
 
@@ -89,7 +119,9 @@ void HoldStream::OnHalfClose() {
   if (!first_came_) {
     return outbox_->End(InvalidField("registration", "required: the stream was closed without a message"));
   }
-  if (hold_ != nullptr) hold_->Release();
+  if (hold_ != nullptr) return hold_->Release();
+  // Nothing is held yet.
+  outbox_->End(absl::OkStatus());
 }
 
 void HoldStream::OnEnd(const absl::Status& status) {
@@ -102,6 +134,8 @@ void HoldStream::OnEnd(const absl::Status& status) {
 }
 
 consul::SharedMessage HoldStream::Next() {
+  if (permitted_.exchange(false) && !half_closed_) Claim();
+  if (hold_ == nullptr) return nullptr;
   const std::optional<bool> registered = hold_->registered();
   if (!registered.has_value() || registered == told_) return nullptr;
   told_ = registered;

@@ -1,6 +1,7 @@
 #ifndef MESHGATE_SERVER_HOLD_HOLD_STREAM_H_
 #define MESHGATE_SERVER_HOLD_HOLD_STREAM_H_
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 #include "absl/time/time.h"
 #include "consul/base/scheduler.h"
 #include "meshgate/v1/registry_service.pb.h"
+#include "server/auth/guard.h"
 #include "server/hold/hold_keeper.h"
 #include "server/stream/outbox.h"
 
@@ -25,8 +27,11 @@ inline constexpr absl::Duration kMaxLinger = absl::Minutes(10);
 // OnMessage(), OnHalfClose() and OnEnd() come on the transport's thread.
 class HoldStream final : public HoldListener, public std::enable_shared_from_this<HoldStream> {
  public:
-  // The others outlive the stream. An end of `outbox` with reason DRAINING leaves the instance registered.
-  HoldStream(std::shared_ptr<Outbox> outbox, Scheduler* scheduler, HoldKeeper* keeper);
+  // The others outlive the stream. An end of `outbox` with reason DRAINING leaves the instance registered. With a
+  // `guard` the instance is the caller's to hold where Consul lets `identity` write its service, and that of the
+  // instance that is held by this id already: who may not takes nothing from anybody.
+  HoldStream(std::shared_ptr<Outbox> outbox, Scheduler* scheduler, HoldKeeper* keeper, auth::Guard* guard = nullptr,
+             auth::SharedIdentity identity = nullptr);
   ~HoldStream() override;
 
   // Waits for the first message from here on.
@@ -52,16 +57,28 @@ class HoldStream final : public HoldListener, public std::enable_shared_from_thi
   void OnFirst(const v1::HoldRegistrationRequest& request);
   void OnLater(const v1::HoldRegistrationRequest& request);
   void CancelFirstTimer();
+  void AskForPermission();
+  void OnPermission(absl::Status permission);
+  void Claim();
   // What has to be told next, or null.
   consul::SharedMessage Next();
 
   const std::shared_ptr<Outbox> outbox_;
   Scheduler* const scheduler_;
   HoldKeeper* const keeper_;
+  auth::Guard* const guard_;
+  const auth::SharedIdentity identity_;
+
+  // Consul has let the caller hold it.
+  std::atomic<bool> permitted_{false};
 
   // ---- The transport's thread alone.
   std::string id_;
-  // Of the first message; stays once it is set.
+  // What the first message asked for.
+  HoldPlan plan_;
+  consul::Health health_ = consul::Health::kPassing;
+  absl::Duration linger_;
+  // Its claim; stays once it is set.
   std::shared_ptr<Hold> hold_;
   bool first_came_ = false;
   bool half_closed_ = false;

@@ -7,6 +7,8 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "consul/backend.h"
+#include "server/auth/identity.h"
 
 namespace meshgate::server {
 
@@ -20,6 +22,14 @@ struct Caller {
   std::string request_id;
   // What is left of the caller's deadline when the handler is called; InfiniteDuration() without one.
   absl::Duration time_left = absl::InfiniteDuration();
+  // Null where nobody is asked for permission.
+  auth::SharedIdentity identity;
+
+  // What is asked of Consul for this caller: with its own token, or with the gateway's where callers have none.
+  consul::CallToken token() const {
+    if (identity == nullptr) return std::nullopt;
+    return identity->token();
+  }
 };
 
 // Answers a unary call. Called exactly once, from any thread, possibly inside the handler.

@@ -64,6 +64,7 @@ absl::StatusOr<consul::WriteOptions> PlanWrite(const std::string& datacenter, co
   absl::StatusOr<absl::Duration> timeout = CallTimeout(caller);
   if (!timeout.ok()) return timeout.status();
   options.timeout = *timeout;
+  options.token = caller.token();
   return options;
 }
 
@@ -112,7 +113,7 @@ void ConfigHandlers::GetConfig(const v1::GetConfigRequest& request, const Caller
   consul::Target target;
   target.kind = consul::TargetKind::kKey;
   target.name = request.key();
-  Read(backend_, hub_, std::move(target), *plan,
+  Read(sources_, std::move(target), *plan,
        [key = request.key(), reply = std::move(reply)](absl::StatusOr<ReadResult> read) mutable {
          if (!read.ok()) return reply(read.status());
          if (read->state->entries.empty()) {
@@ -149,7 +150,7 @@ void ConfigHandlers::ListConfig(const v1::ListConfigRequest& request, const Call
   consul::Target target;
   target.kind = consul::TargetKind::kPrefix;
   target.name = request.prefix();
-  Read(backend_, hub_, std::move(target), *plan,
+  Read(sources_, std::move(target), *plan,
        [list = std::move(list), reply = std::move(reply)](absl::StatusOr<ReadResult> read) mutable {
          if (!read.ok()) return reply(read.status());
          reply(CutPage(*read, list));
@@ -163,13 +164,13 @@ void ConfigHandlers::PutConfig(const v1::PutConfigRequest& request, const Caller
   absl::StatusOr<consul::WriteOptions> options = PlanWrite(request.datacenter(), caller);
   if (!options.ok()) return reply(options.status());
 
-  backend_->PutKey(put->entry, put->if_modify_index, *options,
-                   [reply = std::move(reply)](absl::StatusOr<consul::KvEntry> written) mutable {
-                     if (!written.ok()) return reply(written.status());
-                     v1::PutConfigResponse response;
-                     ToApi(*written, /*with_value=*/false, response.mutable_entry());
-                     reply(std::move(response));
-                   });
+  sources_.backend->PutKey(put->entry, put->if_modify_index, *options,
+                           [reply = std::move(reply)](absl::StatusOr<consul::KvEntry> written) mutable {
+                             if (!written.ok()) return reply(written.status());
+                             v1::PutConfigResponse response;
+                             ToApi(*written, /*with_value=*/false, response.mutable_entry());
+                             reply(std::move(response));
+                           });
 }
 
 void ConfigHandlers::DeleteConfig(const v1::DeleteConfigRequest& request, const Caller& caller,
@@ -184,11 +185,11 @@ void ConfigHandlers::DeleteConfig(const v1::DeleteConfigRequest& request, const 
     reply(v1::DeleteConfigResponse());
   };
   if (const auto* prefix = std::get_if<consul::DeletePrefixOperation>(&*operation)) {
-    backend_->DeletePrefix(prefix->prefix, *options, std::move(done));
+    sources_.backend->DeletePrefix(prefix->prefix, *options, std::move(done));
     return;
   }
   const auto& key = std::get<consul::DeleteKeyOperation>(*operation);
-  backend_->DeleteKey(key.key, key.if_modify_index, *options, std::move(done));
+  sources_.backend->DeleteKey(key.key, key.if_modify_index, *options, std::move(done));
 }
 
 void ConfigHandlers::CommitConfig(const v1::CommitConfigRequest& request, const Caller& caller,
@@ -198,15 +199,15 @@ void ConfigHandlers::CommitConfig(const v1::CommitConfigRequest& request, const 
   absl::StatusOr<std::vector<consul::KvOperation>> operations = ParseCommit(request);
   if (!operations.ok()) return reply(operations.status());
 
-  backend_->Commit(*operations, *options,
-                   [reply = std::move(reply)](absl::StatusOr<std::vector<consul::KvEntry>> written) mutable {
-                     if (!written.ok()) return reply(written.status());
-                     v1::CommitConfigResponse response;
-                     for (const consul::KvEntry& entry : *written) {
-                       ToApi(entry, /*with_value=*/false, response.add_entries());
-                     }
-                     reply(std::move(response));
-                   });
+  sources_.backend->Commit(*operations, *options,
+                           [reply = std::move(reply)](absl::StatusOr<std::vector<consul::KvEntry>> written) mutable {
+                             if (!written.ok()) return reply(written.status());
+                             v1::CommitConfigResponse response;
+                             for (const consul::KvEntry& entry : *written) {
+                               ToApi(entry, /*with_value=*/false, response.add_entries());
+                             }
+                             reply(std::move(response));
+                           });
 }
 
 void ConfigHandlers::WatchConfig(const v1::WatchConfigRequest& request, const Caller& caller,
@@ -216,7 +217,8 @@ void ConfigHandlers::WatchConfig(const v1::WatchConfigRequest& request, const Ca
     outbox->End(watch.status());
     return;
   }
-  outbox->Start(hub_->Subscribe(watch->target, consul::View(), watch->resume, outbox.get()), watch->progress_interval);
+  outbox->Start(Subscribe(sources_, caller.identity, watch->target, consul::View(), watch->resume, outbox.get()),
+                watch->progress_interval);
 }
 
 }  // namespace meshgate::server

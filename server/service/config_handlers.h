@@ -7,6 +7,7 @@
 #include "consul/watch/hub.h"
 #include "meshgate/v1/config_service.pb.h"
 #include "server/service/call.h"
+#include "server/service/reader.h"
 #include "server/stream/outbox.h"
 
 namespace meshgate::server {
@@ -15,8 +16,10 @@ namespace meshgate::server {
 // The proto's comments are the contract. Thread-safe; never blocks. Requests are used inside the call only.
 class ConfigHandlers {
  public:
-  // Both outlive the handlers and every call.
-  ConfigHandlers(consul::Backend* backend, consul::Hub* hub) : backend_(backend), hub_(hub) {}
+  // All outlive the handlers and every call. Without a guard nobody is asked for permission; with one each caller has
+  // an identity.
+  ConfigHandlers(consul::Backend* backend, consul::Hub* hub, auth::Guard* guard = nullptr)
+      : sources_{backend, hub, guard} {}
 
   void GetConfig(const v1::GetConfigRequest& request, const Caller& caller, Reply<v1::GetConfigResponse> reply);
   void ListConfig(const v1::ListConfigRequest& request, const Caller& caller, Reply<v1::ListConfigResponse> reply);
@@ -30,8 +33,7 @@ class ConfigHandlers {
   void WatchConfig(const v1::WatchConfigRequest& request, const Caller& caller, const std::shared_ptr<Outbox>& outbox);
 
  private:
-  consul::Backend* const backend_;
-  consul::Hub* const hub_;
+  const ReadSources sources_;
 };
 
 }  // namespace meshgate::server

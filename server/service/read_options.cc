@@ -51,6 +51,7 @@ absl::StatusOr<ReadPlan> PlanRead(const v1::ReadOptions& options, const Caller& 
   absl::StatusOr<absl::Duration> timeout = CallTimeout(caller);
   if (!timeout.ok()) return timeout.status();
   plan.timeout = *timeout;
+  plan.identity = caller.identity;
   return plan;
 }
 

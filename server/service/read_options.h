@@ -29,6 +29,8 @@ struct ReadPlan {
   std::optional<absl::Duration> max_age;
   // For all of the call.
   absl::Duration timeout;
+  // Of the caller; null where nobody is asked for permission.
+  auth::SharedIdentity identity;
 };
 
 // How long Consul may take: what is left of the caller's deadline, at most kMaxCallTime. DEADLINE_EXCEEDED when nothing

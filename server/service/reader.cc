@@ -10,7 +10,8 @@ namespace {
 
 // One read from Consul, which may take two queries.
 struct DirectRead {
-  consul::Backend* backend;
+  ReadSources sources;
+  auth::SharedIdentity identity;
   consul::Target target;
   std::string near;
   uint64_t min_index;
@@ -19,6 +20,27 @@ struct DirectRead {
 };
 
 void Ask(std::unique_ptr<DirectRead> read);
+
+bool IsEmpty(const consul::State& state) {
+  return state.entries.empty() && state.instances.empty() && state.services.empty();
+}
+
+// A list that shows nothing may be one of which nothing may be seen. For a key Consul has said so already.
+void Give(std::unique_ptr<DirectRead> read, ReadResult result) {
+  auth::Guard* const guard = read->sources.guard;
+  if (guard == nullptr || read->target.kind == consul::TargetKind::kKey || !IsEmpty(*result.state)) {
+    read->done(std::move(result));
+    return;
+  }
+  // The read itself may be gone before the guard returns.
+  const auth::SharedIdentity identity = read->identity;
+  const consul::Target target = read->target;
+  guard->ConfirmEmpty(identity, target,
+                      [read = std::move(read), result = std::move(result)](absl::Status confirmed) mutable {
+                        if (!confirmed.ok()) return read->done(std::move(confirmed));
+                        read->done(std::move(result));
+                      });
+}
 
 // What happens to an answer, whichever list of the state it fills.
 template <typename T>
@@ -42,7 +64,7 @@ consul::Backend::Callback<consul::Answer<std::vector<T>>> OnAnswer(std::unique_p
     result.info.set_source(v1::ReadInfo::SOURCE_CONSUL);
     result.info.set_index(index);
     ToApi(absl::ZeroDuration(), result.info.mutable_age());
-    read->done(std::move(result));
+    Give(std::move(read), std::move(result));
   };
 }
 
@@ -51,7 +73,7 @@ void Ask(std::unique_ptr<DirectRead> read) {
   const consul::Target target = read->target;
   const std::string near = read->near;
   const consul::ReadOptions options = read->options;
-  consul::Backend* const backend = read->backend;
+  consul::Backend* const backend = read->sources.backend;
   switch (target.kind) {
     case consul::TargetKind::kKey:
       backend->ReadKey(target.name, options, OnAnswer(std::move(read), &consul::State::entries));
@@ -69,11 +91,14 @@ void Ask(std::unique_ptr<DirectRead> read) {
   }
 }
 
-void ReadDirect(consul::Backend* backend, consul::Target target, std::string near, const ReadPlan& plan,
+void ReadDirect(const ReadSources& sources, consul::Target target, std::string near, const ReadPlan& plan,
                 ReadDone done) {
   auto read = std::make_unique<DirectRead>();
-  read->backend = backend;
+  read->sources = sources;
+  read->identity = plan.identity;
+  if (plan.identity != nullptr) read->options.token = plan.identity->token();
   read->target = std::move(target);
+  read->target.datacenter = plan.datacenter;
   read->near = std::move(near);
   read->min_index = plan.min_index;
   read->options.mode = plan.mode;
@@ -90,9 +115,9 @@ v1::ReadInfo::Source SourceOf(const consul::CachedState& cached) {
 
 }  // namespace
 
-void Read(consul::Backend* backend, consul::Hub* hub, consul::Target target, const ReadPlan& plan, ReadDone done) {
+void Read(const ReadSources& sources, consul::Target target, const ReadPlan& plan, ReadDone done) {
   if (!plan.cached) {
-    ReadDirect(backend, std::move(target), "", plan, std::move(done));
+    ReadDirect(sources, std::move(target), "", plan, std::move(done));
     return;
   }
   target.datacenter = plan.datacenter;
@@ -100,23 +125,45 @@ void Read(consul::Backend* backend, consul::Hub* hub, consul::Target target, con
   options.min_index = plan.min_index;
   options.max_age = plan.max_age;
   options.timeout = plan.timeout;
-  hub->Read(target, options, [done = std::move(done)](absl::StatusOr<consul::CachedState> cached) mutable {
-    if (!cached.ok()) {
-      done(cached.status());
-      return;
-    }
-    ReadResult result;
-    result.state = std::move(cached->state);
-    result.info.set_source(SourceOf(*cached));
-    result.info.set_index(cached->index);
-    ToApi(cached->age, result.info.mutable_age());
-    done(std::move(result));
-  });
+  sources.hub->Read(target, options,
+                    [guard = sources.guard, identity = plan.identity, target,
+                     done = std::move(done)](absl::StatusOr<consul::CachedState> cached) mutable {
+                      if (!cached.ok()) {
+                        done(cached.status());
+                        return;
+                      }
+                      ReadResult result;
+                      result.info.set_source(SourceOf(*cached));
+                      result.info.set_index(cached->index);
+                      ToApi(cached->age, result.info.mutable_age());
+                      if (guard == nullptr) {
+                        result.state = std::move(cached->state);
+                        done(std::move(result));
+                        return;
+                      }
+                      guard->Filter(identity, target, std::move(cached->state),
+                                    [result = std::move(result),
+                                     done = std::move(done)](absl::StatusOr<consul::SharedState> state) mutable {
+                                      if (!state.ok()) return done(state.status());
+                                      result.state = *std::move(state);
+                                      done(std::move(result));
+                                    });
+                    });
 }
 
-void ReadNear(consul::Backend* backend, const consul::Target& service, const std::string& near, const ReadPlan& plan,
+void ReadNear(const ReadSources& sources, consul::Target service, const std::string& near, const ReadPlan& plan,
               ReadDone done) {
-  ReadDirect(backend, service, near, plan, std::move(done));
+  ReadDirect(sources, std::move(service), near, plan, std::move(done));
+}
+
+std::unique_ptr<consul::Subscription> Subscribe(const ReadSources& sources, const auth::SharedIdentity& identity,
+                                                const consul::Target& target, const consul::View& view,
+                                                std::optional<consul::ResumeToken> resume,
+                                                consul::Subscriber* subscriber) {
+  if (sources.guard == nullptr) {
+    return sources.hub->Subscribe(target, view, std::move(resume), subscriber);
+  }
+  return sources.guard->Subscribe(identity, target, view, std::move(resume), subscriber);
 }
 
 }  // namespace meshgate::server

@@ -23,6 +23,7 @@ absl::StatusOr<consul::WriteOptions> PlanWrite(const Caller& caller) {
   absl::StatusOr<absl::Duration> timeout = CallTimeout(caller);
   if (!timeout.ok()) return timeout.status();
   options.timeout = *timeout;
+  options.token = caller.token();
   return options;
 }
 
@@ -106,11 +107,11 @@ void RegistryHandlers::Heartbeat(const v1::HeartbeatRequest& request, const Call
   absl::StatusOr<consul::WriteOptions> options = PlanWrite(caller);
   if (!options.ok()) return reply(options.status());
 
-  backend_->Heartbeat(request.id(), *health, request.note(), *options,
-                      [reply = std::move(reply)](absl::Status reported) mutable {
-                        if (!reported.ok()) return reply(std::move(reported));
-                        reply(v1::HeartbeatResponse());
-                      });
+  sources_.backend->Heartbeat(request.id(), *health, request.note(), *options,
+                              [reply = std::move(reply)](absl::Status reported) mutable {
+                                if (!reported.ok()) return reply(std::move(reported));
+                                reply(v1::HeartbeatResponse());
+                              });
 }
 
 void RegistryHandlers::Discover(const v1::DiscoverRequest& request, const Caller& caller,
@@ -130,10 +131,10 @@ void RegistryHandlers::Discover(const v1::DiscoverRequest& request, const Caller
     reply(std::move(response));
   };
   if (!request.near().empty()) {
-    ReadNear(backend_, query->target, request.near(), *plan, std::move(done));
+    ReadNear(sources_, query->target, request.near(), *plan, std::move(done));
     return;
   }
-  Read(backend_, hub_, std::move(query->target), *plan, std::move(done));
+  Read(sources_, std::move(query->target), *plan, std::move(done));
 }
 
 void RegistryHandlers::ListServices(const v1::ListServicesRequest& request, const Caller& caller,
@@ -143,7 +144,7 @@ void RegistryHandlers::ListServices(const v1::ListServicesRequest& request, cons
 
   consul::Target target;
   target.kind = consul::TargetKind::kCatalog;
-  Read(backend_, hub_, std::move(target), *plan, [reply = std::move(reply)](absl::StatusOr<ReadResult> read) mutable {
+  Read(sources_, std::move(target), *plan, [reply = std::move(reply)](absl::StatusOr<ReadResult> read) mutable {
     if (!read.ok()) return reply(read.status());
     v1::ListServicesResponse response;
     for (const consul::ServiceSummary& service : read->state->services) ToApi(service, response.add_services());
@@ -159,8 +160,9 @@ void RegistryHandlers::WatchService(const v1::WatchServiceRequest& request, cons
     outbox->End(watch.status());
     return;
   }
-  outbox->Start(hub_->Subscribe(watch->query.target, watch->query.view, watch->resume, outbox.get()),
-                watch->progress_interval);
+  outbox->Start(
+      Subscribe(sources_, caller.identity, watch->query.target, watch->query.view, watch->resume, outbox.get()),
+      watch->progress_interval);
 }
 
 }  // namespace meshgate::server

@@ -8,6 +8,7 @@
 #include "meshgate/v1/registry_service.pb.h"
 #include "server/hold/hold_keeper.h"
 #include "server/service/call.h"
+#include "server/service/reader.h"
 #include "server/stream/outbox.h"
 
 namespace meshgate::server {
@@ -16,9 +17,10 @@ namespace meshgate::server {
 // The proto's comments are the contract. Thread-safe; never blocks. Requests are used inside the call only.
 class RegistryHandlers {
  public:
-  // All outlive the handlers and every call. Writes that may meet a held instance go through `holds`.
-  RegistryHandlers(consul::Backend* backend, consul::Hub* hub, HoldKeeper* holds)
-      : backend_(backend), hub_(hub), holds_(holds) {}
+  // All outlive the handlers and every call. Writes that may meet a held instance go through `holds`. Without a guard
+  // nobody is asked for permission; with one each caller has an identity.
+  RegistryHandlers(consul::Backend* backend, consul::Hub* hub, HoldKeeper* holds, auth::Guard* guard = nullptr)
+      : sources_{backend, hub, guard}, holds_(holds) {}
 
   void Register(const v1::RegisterRequest& request, const Caller& caller, Reply<v1::RegisterResponse> reply);
   void Deregister(const v1::DeregisterRequest& request, const Caller& caller, Reply<v1::DeregisterResponse> reply);
@@ -32,8 +34,7 @@ class RegistryHandlers {
                     const std::shared_ptr<Outbox>& outbox);
 
  private:
-  consul::Backend* const backend_;
-  consul::Hub* const hub_;
+  const ReadSources sources_;
   HoldKeeper* const holds_;
 };
 

@@ -29,7 +29,7 @@ class MethodTable {
   void AddUnary(std::string_view service, std::string_view method,
                 typename UnaryCall<Request, Response>::Handler handler) {
     Add(Type::kUnary, service, method, std::move(handler), [this](Stream* stream, const auto& entry) {
-      return std::make_shared<UnaryCall<Request, Response>>(stream, &entry.info, environment_.calls, &entry.handler);
+      return std::make_shared<UnaryCall<Request, Response>>(stream, &entry.info, environment_, &entry.handler);
     });
   }
 

@@ -7,7 +7,7 @@
 namespace meshgate::server::wire {
 namespace {
 
-Caller CallerOf(const Stream& stream, absl::Time now) {
+Caller CallerOf(const Stream& stream, absl::Time now, const auth::Guard* guard) {
   Caller caller;
   caller.peer = stream.peer();
   caller.tls_identity = stream.tls_identity();
@@ -16,13 +16,23 @@ Caller CallerOf(const Stream& stream, absl::Time now) {
                                   [](const auto& header) { return header.first == CallScope::kRequestId; });
   if (given != metadata.end()) caller.request_id = given->second;
   caller.time_left = stream.deadline() - now;
+  if (guard != nullptr) caller.identity = guard->Identify(metadata);
   return caller;
 }
 
 }  // namespace
 
-NativeCall::NativeCall(Stream* stream, const MethodInfo* method, CallTracker* tracker)
-    : stream_(stream), loop_(&stream->loop()), scope_(method, tracker, CallerOf(*stream, stream->loop().now())) {}
+NativeCall::NativeCall(Stream* stream, const MethodInfo* method, const NativeEnvironment& environment)
+    : stream_(stream),
+      loop_(&stream->loop()),
+      scope_(method, environment.calls, CallerOf(*stream, stream->loop().now(), environment.guard)),
+      guard_(environment.guard) {}
+
+absl::Status NativeCall::KnowsCaller() const {
+  if (guard_ == nullptr || scope_.caller().identity != nullptr) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kUnauthenticated, reason::kTokenUnknown,
+                   "the token holds characters that no token has, or too many");
+}
 
 bool NativeCall::End(const absl::Status& status) {
   if (std::exchange(over_, true)) return false;

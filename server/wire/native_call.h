@@ -13,6 +13,7 @@
 #include "consul/base/scheduler.h"
 #include "consul/reporter.h"
 #include "google/protobuf/message.h"
+#include "server/auth/guard.h"
 #include "server/call_scope.h"
 #include "server/call_tracker.h"
 #include "server/service/call.h"
@@ -30,6 +31,8 @@ struct NativeEnvironment {
   consul::WatchReporter* watches;
   StreamSet* streams;
   CallTracker* calls;
+  // Null: callers are taken for whom they are.
+  auth::Guard* guard = nullptr;
 };
 
 // What they have in common: who calls, metrics, the log, and one end.
@@ -39,7 +42,10 @@ class NativeCall : public Call {
   Ending OnStalled(absl::Duration stalled) override;
 
  protected:
-  NativeCall(Stream* stream, const MethodInfo* method, CallTracker* tracker);
+  NativeCall(Stream* stream, const MethodInfo* method, const NativeEnvironment& environment);
+
+  // Whether the caller is one that may be asked about; otherwise how the call ends.
+  absl::Status KnowsCaller() const;
 
   // Counts and logs the end. The first one counts; returns whether this was it.
   bool End(const absl::Status& status);
@@ -59,6 +65,7 @@ class NativeCall : public Call {
   std::string subject_;
 
  private:
+  auth::Guard* const guard_;
   bool over_ = false;
 };
 
@@ -71,8 +78,8 @@ class UnaryCall final : public NativeCall, public std::enable_shared_from_this<U
   using Handler = std::function<void(const Request&, const Caller&, Reply<Response>)>;
 
   // `method` and `handler` outlive the call.
-  UnaryCall(Stream* stream, const MethodInfo* method, CallTracker* tracker, const Handler* handler)
-      : NativeCall(stream, method, tracker), handler_(handler) {
+  UnaryCall(Stream* stream, const MethodInfo* method, const NativeEnvironment& environment, const Handler* handler)
+      : NativeCall(stream, method, environment), handler_(handler) {
     stream->SetHeaders({{CallScope::kRequestId, scope_.caller().request_id}});
   }
 
@@ -80,6 +87,7 @@ class UnaryCall final : public NativeCall, public std::enable_shared_from_this<U
     // A unary call has one; gRPC's own server does not look at more either.
     if (std::exchange(begun_, true)) return;
     scope_.reporter()->OnReceived();
+    if (absl::Status caller = KnowsCaller(); !caller.ok()) return Answer(caller);
     const absl::Status parsed = ParseRequest(message, &request_);
     if (!parsed.ok()) return Answer(parsed);
     held_ = kCopies * message.size();

@@ -27,7 +27,7 @@ consul::WatchReporter* Unreported() {
 
 StreamCall::StreamCall(Stream* stream, const MethodInfo* method, const NativeEnvironment& environment,
                        consul::WatchReporter* reporter)
-    : NativeCall(stream, method, environment.calls),
+    : NativeCall(stream, method, environment),
       reporter_(reporter),
       outbox_(std::make_shared<Outbox>(loop_, this, environment.scheduler, reporter)) {
   stream->SendHeaders({{CallScope::kRequestId, scope_.caller().request_id}});
@@ -76,12 +76,14 @@ void StreamCall::OnClosed(Why why) {
 
 HoldCall::HoldCall(Stream* stream, const MethodInfo* method, const NativeEnvironment& environment, HoldKeeper* keeper)
     : StreamCall(stream, method, environment, Unreported()),
-      hold_(std::make_shared<HoldStream>(outbox(), environment.scheduler, keeper)) {
+      hold_(std::make_shared<HoldStream>(outbox(), environment.scheduler, keeper, environment.guard,
+                                         scope_.caller().identity)) {
   hold_->Open();
 }
 
 void HoldCall::OnMessage(std::string message) {
   scope_.reporter()->OnReceived();
+  if (absl::Status caller = KnowsCaller(); !caller.ok()) return outbox()->End(std::move(caller));
   v1::HoldRegistrationRequest request;
   absl::Status parsed = ParseRequest(message, &request);
   if (!parsed.ok()) return outbox()->End(std::move(parsed));

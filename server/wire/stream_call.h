@@ -54,6 +54,7 @@ class WatchCall final : public StreamCall {
   void OnMessage(std::string message) override {
     if (std::exchange(begun_, true)) return;
     scope_.reporter()->OnReceived();
+    if (absl::Status caller = KnowsCaller(); !caller.ok()) return outbox()->End(std::move(caller));
     Request request;
     absl::Status parsed = ParseRequest(message, &request);
     if (!parsed.ok()) return outbox()->End(std::move(parsed));

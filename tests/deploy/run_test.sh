@@ -78,7 +78,7 @@ try
 shell=/bin/bash
 port=${grpc##*:}
 stop
-printf 'grpc: {listen: "0.0.0.0:%s"}\nhttp: {listen: "127.0.0.1:0"}\n' "$port" >meshgate.yaml
+printf 'auth: {mode: none}\ngrpc: {listen: "0.0.0.0:%s"}\nhttp: {listen: "127.0.0.1:0"}\n' "$port" >meshgate.yaml
 start --config=meshgate.yaml
 ! grep -q build calls || fail "built again without a reason"
 grep -qF "127.0.0.1:$port" said || fail "the address in the file is not said: $(cat said)"

@@ -65,6 +65,135 @@ TEST(ConsulAccessTest, DefaultDeny) {
   EXPECT_EQ(kept->value[0].value, "1");
 }
 
+// A call made for somebody is made with that one's token alone: were the backend's own sent in its place, or where
+// there is none, callers could do what the gateway may.
+TEST(ConsulAccessTest, EachCallHasItsOwnToken) {
+  ConsulAgent::Options options;
+  options.hcl = absl::StrCat("acl { enabled = true default_policy = \"deny\" tokens { master = \"", kRoot, "\" } }");
+  options.token = kRoot;
+  ConsulAgent agent(options);
+  ASSERT_TRUE(agent.ready());
+  constexpr char kReader[] = "22222222-2222-3333-4444-555555555555";
+  ASSERT_EQ(agent
+                .Call("PUT", "/v1/acl/policy",
+                      R"({"Name": "p", "Rules": "key_prefix \"app/\" { policy = \"read\" } key \"app/no\" { policy = )"
+                      R"(\"deny\" } service \"web\" { policy = \"write\" } node \"n1\" { policy = \"read\" }"})",
+                      kRoot)
+                .code,
+            200);
+  ASSERT_EQ(agent
+                .Call("PUT", "/v1/acl/token",
+                      absl::StrCat(R"({"SecretID": ")", kReader, R"(", "Policies": [{"Name": "p"}]})"), kRoot)
+                .code,
+            200);
+  http::ConsulBackendOptions with_root;
+  with_root.address = agent.url();
+  with_root.token = kRoot;
+  LiveBackend backend(with_root);
+  ASSERT_TRUE(backend.Put("app/a", "1").ok());
+  ASSERT_TRUE(backend.Put("other", "1").ok());
+
+  ReadOptions reader, nobody, stranger;
+  reader.token = kReader;
+  nobody.token = "";
+  stranger.token = "99999999-2222-3333-4444-555555555555";
+  EXPECT_EQ(OutcomeOf(backend.ReadKey("app/a", reader).status()), "OK");
+  EXPECT_EQ(OutcomeOf(backend.ReadKey("other", reader).status()), "PERMISSION_DENIED PERMISSION_DENIED");
+  EXPECT_EQ(OutcomeOf(backend.ReadKey("app/a", nobody).status()), "PERMISSION_DENIED PERMISSION_DENIED");
+  EXPECT_EQ(OutcomeOf(backend.ReadKey("app/a", stranger).status()), "UNAUTHENTICATED TOKEN_UNKNOWN");
+  WriteOptions by_reader;
+  by_reader.token = kReader;
+  EXPECT_EQ(OutcomeOf(backend.Put("app/a", "2", by_reader).status()), "PERMISSION_DENIED PERMISSION_DENIED");
+  EXPECT_EQ(OutcomeOf(backend.ReadKey("other").status()), "OK");
+
+  const auto authorize = [&](const std::vector<Permission>& permissions, const ReadOptions& options) {
+    testing::Pending<absl::StatusOr<std::vector<bool>>> pending;
+    backend->Authorize(permissions, options, pending.Callback());
+    return pending.Get(LiveBackend::kBound).value_or(absl::UnknownError("no answer"));
+  };
+  using Kind = Permission::Kind;
+  std::vector<Permission> all = {{Kind::kReadKey, "app/a"},      {Kind::kReadKey, "app/missing"},
+                                 {Kind::kReadKey, "app/no"},     {Kind::kReadKey, "other"},
+                                 {Kind::kReadKey, ""},           {Kind::kReadService, "web"},
+                                 {Kind::kWriteService, "web"},   {Kind::kReadService, "other"},
+                                 {Kind::kWriteService, "other"}, {Kind::kReadNode, "n1"},
+                                 {Kind::kReadNode, "n2"}};
+  const std::vector<bool> want = {true, true, false, false, false, true, true, false, false, true, false};
+  auto got = authorize(all, reader);
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(*got, want);
+  got = authorize(all, {});
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(*got, std::vector<bool>(all.size(), true));
+  got = authorize(all, nobody);
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(*got, std::vector<bool>(all.size(), false));
+  EXPECT_EQ(OutcomeOf(authorize({all[0]}, stranger).status()), "UNAUTHENTICATED TOKEN_UNKNOWN");
+  EXPECT_EQ(OutcomeOf(authorize({all[5]}, stranger).status()), "UNAUTHENTICATED TOKEN_UNKNOWN");
+  EXPECT_TRUE(authorize({}, stranger).ok());
+
+  // More than one question takes.
+  std::vector<Permission> many;
+  for (int i = 0; i < 150; ++i) many.push_back({Kind::kReadKey, absl::StrCat(i % 3 == 0 ? "no/" : "app/", i)});
+  got = authorize(many, reader);
+  ASSERT_TRUE(got.ok()) << got.status();
+  for (int i = 0; i < 150; ++i) EXPECT_EQ((*got)[i], i % 3 != 0) << i;
+}
+
+// An agent that is no server keeps what a token may do for 30 s: were it believed, a token that was deleted would be
+// let read what is written afterwards.
+TEST(ConsulAccessTest, ADeletedTokenIsUnknownAtOnceToAClientAgentToo) {
+  const std::string acl = absl::StrCat("acl { enabled = true default_policy = \"deny\" tokens { agent = \"", kRoot,
+                                       "\" master = \"", kRoot, "\" } }");
+  ConsulAgent::Options options;
+  options.hcl = acl;
+  options.token = kRoot;
+  ConsulAgent server(options);
+  ASSERT_TRUE(server.ready());
+  options.hcl = absl::StrCat("server = false ", acl);
+  options.join = {server.serf_port()};
+  options.args = {absl::StrCat("-data-dir=", std::getenv("TEST_TMPDIR"), "/client-agent")};
+  ConsulAgent client(options);
+  ASSERT_TRUE(client.ready()) << client.Log();
+
+  constexpr char kReader[] = "22222222-2222-3333-4444-555555555555";
+  constexpr char kAccessor[] = "33333333-2222-3333-4444-555555555555";
+  ASSERT_EQ(
+      server
+          .Call("PUT", "/v1/acl/policy",
+                R"({"Name": "p", "Rules": "key \"k\" { policy = \"read\" } service \"web\" { policy = \"read\" }"})",
+                kRoot)
+          .code,
+      200);
+  ASSERT_EQ(server
+                .Call("PUT", "/v1/acl/token",
+                      absl::StrCat(R"({"SecretID": ")", kReader, R"(", "AccessorID": ")", kAccessor,
+                                   R"(", "Policies": [{"Name": "p"}]})"),
+                      kRoot)
+                .code,
+            200);
+  http::ConsulBackendOptions through;
+  through.address = client.url();
+  LiveBackend backend(through);
+  ReadOptions reader;
+  reader.token = kReader;
+  const auto outcome = [&](Permission::Kind kind, const std::string& name) {
+    testing::Pending<absl::StatusOr<std::vector<bool>>> pending;
+    backend->Authorize({{kind, name}}, reader, pending.Callback());
+    const auto allowed = pending.Get(LiveBackend::kBound).value_or(absl::UnknownError("no answer"));
+    if (!allowed.ok()) return OutcomeOf(allowed.status());
+    return std::string(allowed->front() ? "allowed" : "denied");
+  };
+  EXPECT_EQ(outcome(Permission::Kind::kReadKey, "k"), "allowed");
+  EXPECT_EQ(outcome(Permission::Kind::kReadService, "web"), "allowed");
+  EXPECT_EQ(outcome(Permission::Kind::kReadNode, "n"), "denied");
+
+  ASSERT_EQ(server.Call("DELETE", absl::StrCat("/v1/acl/token/", kAccessor), "", kRoot).code, 200);
+  EXPECT_EQ(outcome(Permission::Kind::kReadKey, "k"), "UNAUTHENTICATED TOKEN_UNKNOWN");
+  EXPECT_EQ(outcome(Permission::Kind::kReadService, "web"), "UNAUTHENTICATED TOKEN_UNKNOWN");
+  EXPECT_EQ(outcome(Permission::Kind::kReadNode, "n"), "UNAUTHENTICATED TOKEN_UNKNOWN");
+}
+
 // Certificates made for one test by the agent's own tool.
 class ConsulTlsTest : public ::testing::Test {
  protected:

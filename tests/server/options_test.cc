@@ -91,9 +91,32 @@ TEST(OptionsTest, Precedence) {
   for (const Case& c : cases) EXPECT_EQ(Must(c.args, c.variables).consul_address, c.want);
 }
 
+// A port that others reach must not be open to everybody because nobody thought of it.
+TEST(OptionsTest, WhoMayCallIsSaidWhereOthersReachTheGateway) {
+  using Args = std::vector<std::string>;
+  for (const Args& args :
+       {Args{}, Args{"--grpc_listen=127.3.2.1:1,localhost:2,[::1]:3,unix:/s", "--http_listen=127.0.0.1:0"}}) {
+    EXPECT_EQ(Must(args).auth, AuthMode::kNone);
+  }
+  for (const Args& args : {Args{"--grpc_listen=0.0.0.0:1"}, Args{"--grpc_listen=127.0.0.1:1,10.0.0.1:1"},
+                           Args{"--http_listen=[::]:1"}, Args{"--grpc_listen=127.0.0.1.example.com:1"}}) {
+    EXPECT_THAT(ErrorOf(args), HasSubstr("set auth=consul"));
+    Args named = args;
+    named.push_back("--auth=none");
+    EXPECT_EQ(Must(named).auth, AuthMode::kNone);
+    named.back() = "--auth=consul";
+    EXPECT_THAT(ErrorOf(named), HasSubstr("needs backend=consul"));
+    named.push_back("--backend=consul");
+    EXPECT_EQ(Must(named).auth, AuthMode::kConsul);
+  }
+  EXPECT_THAT(ErrorOf({"--auth=yes"}), HasSubstr("none, consul"));
+}
+
 // Would break if an option could not be set from one of the three places.
 TEST(OptionsTest, EveryOptionFromEverySource) {
   const std::map<std::string, std::string> values = {{"backend", "consul"},
+                                                     {"auth", "consul"},
+                                                     {"auth_grace", "5s"},
                                                      {"data_dir", "/d"},
                                                      {"grpc_max_connection_age", "30m"},
                                                      {"grpc_max_connection_age_grace", "2s"},
@@ -117,6 +140,8 @@ TEST(OptionsTest, EveryOptionFromEverySource) {
   const auto check = [](const Options& o) {
     EXPECT_EQ(o.backend, BackendKind::kConsul);
     EXPECT_EQ(o.data_dir, "/d");
+    EXPECT_EQ(o.auth, AuthMode::kConsul);
+    EXPECT_EQ(o.auth_grace, absl::Seconds(5));
     EXPECT_THAT(o.grpc_listen, ElementsAre("0.0.0.0:1"));
     EXPECT_EQ(o.http_listen, "[::1]:2");
     EXPECT_EQ(o.grpc_max_connection_age, absl::Minutes(30));
@@ -146,11 +171,13 @@ TEST(OptionsTest, EveryOptionFromEverySource) {
     std::string upper = name;
     for (char& c : upper) c = static_cast<char>(std::toupper(c));
     variables["MESHGATE_" + upper] = value;
-    const size_t split = name.find('_');
+    // It has a section of its own, with others in it.
+    const std::string place = name == "auth" ? "auth_mode" : name;
+    const size_t split = place.find('_');
     if (split == std::string::npos) {
       yaml += name + ": '" + value + "'\n";
     } else {
-      sections[name.substr(0, split)] += "  " + name.substr(split + 1) + ": '" + value + "'\n";
+      sections[place.substr(0, split)] += "  " + place.substr(split + 1) + ": '" + value + "'\n";
     }
   }
   for (const auto& [section, body] : sections) yaml += section + ":\n" + body;
@@ -247,9 +274,10 @@ TEST(OptionsTest, ConsulVariablesServeTheConsulBackendOnly) {
 
 // Would break if several addresses could not be given, from the file as a list too.
 TEST(OptionsTest, SeveralGrpcAddresses) {
-  EXPECT_THAT(Must({"--grpc_listen=127.0.0.1:0, [::1]:0,unix:/run/m.sock"}).grpc_listen,
+  EXPECT_THAT(Must({"--grpc_listen=127.0.0.1:0, [::1]:0,unix:/run/m.sock", "--auth=none"}).grpc_listen,
               ElementsAre("127.0.0.1:0", "[::1]:0", "unix:/run/m.sock"));
-  EXPECT_THAT(Must({"--config=" + File("grpc:\n  listen: ['a:1', 'b:2']\n")}).grpc_listen, ElementsAre("a:1", "b:2"));
+  EXPECT_THAT(Must({"--config=" + File("grpc:\n  listen: ['a:1', 'b:2']\n"), "--auth=none"}).grpc_listen,
+              ElementsAre("a:1", "b:2"));
 }
 
 // Would break if a second address of Consul were taken for a part of the first one, or a wrong one among several were

@@ -125,6 +125,13 @@ bool FakeBackend::AnswerConfirm(Method method, std::vector<consul::Presence> fou
   return true;
 }
 
+bool FakeBackend::AnswerAuthorize(std::vector<bool> allowed) {
+  std::optional<PendingCall> call = Take(Method::kAuthorize);
+  if (!call) return false;
+  Complete<Callback<std::vector<bool>>>(shared_->scheduler, *std::move(call), std::move(allowed));
+  return true;
+}
+
 bool FakeBackend::AnswerDone(Method method, absl::Status status) {
   std::optional<PendingCall> call = Take(method);
   if (!call) return false;
@@ -312,6 +319,15 @@ CallHandle FakeBackend::Heartbeat(const std::string& id, consul::Health health, 
   arguments.health = health;
   arguments.note = note;
   arguments.write = options;
+  return Record(std::move(arguments), std::move(done));
+}
+
+CallHandle FakeBackend::Authorize(const std::vector<consul::Permission>& permissions,
+                                  const consul::ReadOptions& options, Callback<std::vector<bool>> done) {
+  Arguments arguments;
+  arguments.method = Method::kAuthorize;
+  arguments.permissions = permissions;
+  arguments.read = options;
   return Record(std::move(arguments), std::move(done));
 }
 

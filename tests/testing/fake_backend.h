@@ -41,6 +41,7 @@ class FakeBackend final : public consul::Backend {
     kCommit,
     kConfirmKeysGone,
     kConfirmInstancesGone,
+    kAuthorize,
     kRegister,
     kDeregister,
     kHeartbeat,
@@ -61,6 +62,7 @@ class FakeBackend final : public consul::Backend {
     std::vector<consul::KvOperation> operations;
     std::vector<std::string> keys;
     std::vector<consul::InstanceName> instances;
+    std::vector<consul::Permission> permissions;
     consul::Registration registration;
     consul::Health health = consul::Health::kPassing;
     std::string note;
@@ -86,6 +88,7 @@ class FakeBackend final : public consul::Backend {
   // AnswerConfirm() for kConfirmKeysGone and kConfirmInstancesGone.
   void SetConfirmsItself(bool confirms) { confirms_itself_ = confirms; }
   bool AnswerConfirm(Method method, std::vector<consul::Presence> found);
+  bool AnswerAuthorize(std::vector<bool> allowed);
   // For the methods that return a status alone: kDeleteKey, kDeletePrefix and kRegister to kHeartbeat.
   bool AnswerDone(Method method, absl::Status status = absl::OkStatus());
   bool AnswerHealth(consul::BackendHealth health);
@@ -120,6 +123,8 @@ class FakeBackend final : public consul::Backend {
                                           const std::vector<consul::InstanceName>& instances,
                                           const consul::ReadOptions& options,
                                           Callback<std::vector<consul::Presence>> done) override;
+  consul::CallHandle Authorize(const std::vector<consul::Permission>& permissions, const consul::ReadOptions& options,
+                               Callback<std::vector<bool>> done) override;
   consul::CallHandle Register(const consul::Registration& registration, const consul::WriteOptions& options,
                               DoneCallback done) override;
   consul::CallHandle Deregister(const std::string& id, const consul::WriteOptions& options, DoneCallback done) override;
@@ -132,8 +137,8 @@ class FakeBackend final : public consul::Backend {
       std::variant<Callback<consul::Answer<std::vector<consul::KvEntry>>>,
                    Callback<consul::Answer<std::vector<consul::Instance>>>,
                    Callback<consul::Answer<std::vector<consul::ServiceSummary>>>, Callback<consul::KvEntry>,
-                   Callback<std::vector<consul::KvEntry>>, Callback<std::vector<consul::Presence>>, DoneCallback,
-                   Callback<consul::BackendHealth>>;
+                   Callback<std::vector<consul::KvEntry>>, Callback<std::vector<consul::Presence>>,
+                   Callback<std::vector<bool>>, DoneCallback, Callback<consul::BackendHealth>>;
   struct PendingCall {
     uint64_t id;
     Arguments arguments;

@@ -388,6 +388,10 @@ CallHandle FakeConsul::Heartbeat(const std::string&, consul::Health, const std::
                                  DoneCallback done) {
   return Refuse(shared_->scheduler, std::move(done));
 }
+CallHandle FakeConsul::Authorize(const std::vector<consul::Permission>&, const consul::ReadOptions&,
+                                 Callback<std::vector<bool>> done) {
+  return Refuse(shared_->scheduler, std::move(done));
+}
 CallHandle FakeConsul::CheckHealth(absl::Duration, Callback<consul::BackendHealth> done) {
   return Refuse(shared_->scheduler, std::move(done));
 }

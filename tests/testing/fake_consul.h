@@ -79,6 +79,8 @@ class FakeConsul final : public consul::Backend {
   consul::CallHandle Deregister(const std::string&, const consul::WriteOptions&, DoneCallback done) override;
   consul::CallHandle Heartbeat(const std::string&, consul::Health, const std::string&, const consul::WriteOptions&,
                                DoneCallback done) override;
+  consul::CallHandle Authorize(const std::vector<consul::Permission>&, const consul::ReadOptions&,
+                               Callback<std::vector<bool>> done) override;
   consul::CallHandle CheckHealth(absl::Duration, Callback<consul::BackendHealth> done) override;
 
  private:

@@ -204,6 +204,10 @@ class TcpProxy::Loop {
     bool broken = false;
     std::string bytes = ReadSome(connection.server, connection.down, broken);
     if (broken) return false;
+    if (proxy_.recording_) {
+      MutexLock lock(proxy_.mu_);
+      proxy_.recorded_ += bytes;
+    }
     if (bytes.empty() || connection.muted) return true;
     auto due = Clock::now();
     switch (proxy_.mode_) {
@@ -330,6 +334,11 @@ void TcpProxy::BreakAll() {
   break_all_ = true;
   Wake();
   while (break_all_) broken_.Wait(mu_);
+}
+
+std::string TcpProxy::recorded() {
+  MutexLock lock(mu_);
+  return recorded_;
 }
 
 void TcpProxy::Wake() {

@@ -43,6 +43,10 @@ class TcpProxy {
   // Breaks all connections; returns when they are broken.
   void BreakAll();
 
+  // From now on every byte of the upstream's is kept, whatever becomes of it.
+  void Record() { recording_ = true; }
+  std::string recorded();
+
   // Accepted so far.
   int accepted() const { return accepted_; }
 
@@ -56,7 +60,9 @@ class TcpProxy {
   std::atomic<Mode> mode_{Mode::kPass};
   std::atomic<bool> stopping_{false};
   std::atomic<int> accepted_{0};
+  std::atomic<bool> recording_{false};
   Mutex mu_;
+  std::string recorded_ ABSL_GUARDED_BY(mu_);
   CondVar broken_;
   bool break_all_ ABSL_GUARDED_BY(mu_) = false;
   std::unique_ptr<Loop> loop_;

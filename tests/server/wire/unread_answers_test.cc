@@ -19,7 +19,7 @@ class UnreadAnswersTest : public SessionFixture {
  protected:
   UnreadAnswersTest() {
     options_.max_held_bytes = 40'000;
-    factory_ = [this](Stream* stream) { return std::make_shared<Unary>(stream, &method_, &tracker_, &handler_); };
+    factory_ = [this](Stream* stream) { return std::make_shared<Unary>(stream, &method_, environment_, &handler_); };
   }
 
   // The calls use what is below.
@@ -48,6 +48,7 @@ class UnreadAnswersTest : public SessionFixture {
 
   metrics::Registry registry_{"1", "embedded"};
   CallTracker tracker_;
+  const NativeEnvironment environment_{nullptr, nullptr, nullptr, &tracker_};
   const MethodInfo method_{
       "meshgate.v1.ConfigService", "GetConfig",
       registry_.rpc_reporter()->Method(metrics::RpcReporter::Type::kUnary, "meshgate.v1.ConfigService", "GetConfig")};

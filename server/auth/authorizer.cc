@@ -1,0 +1,203 @@
+#include "server/auth/authorizer.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "consul/base/errors.h"
+
+namespace meshgate::server::auth {
+namespace {
+
+using metrics::AuthReporter;
+
+// What Consul takes in one question.
+constexpr size_t kMaxTogether = 64;
+// Tokens that are asked about at a time: a share of the connections that don't wait.
+constexpr int kAskedAtOnce = 8;
+constexpr absl::Duration kRetryAfter = absl::Seconds(1);
+
+absl::Status Unknown(const absl::Status& why) {
+  return WithRetryAfter(
+      MakeError(absl::StatusCode::kUnavailable, reason::kPermissionUnknown,
+                absl::StrCat("Consul does not tell whether the token has the permission: ", why.message())),
+      kRetryAfter);
+}
+
+}  // namespace
+
+Authorizer::Authorizer(consul::Backend* backend, Scheduler* scheduler, AuthReporter* reporter,
+                       const AuthorizerOptions& options)
+    : backend_(backend), scheduler_(scheduler), reporter_(reporter), options_(options) {}
+
+SharedIdentity Authorizer::Identify(std::string_view token) const {
+  return std::make_shared<const Identity>(std::string(token), hash_.Of({token}));
+}
+
+void Authorizer::Check(const SharedIdentity& identity, const std::string& datacenter, std::vector<Question> questions,
+                       Grace grace, absl::AnyInvocable<void()> begun, Done done) {
+  {
+    MutexLock lock(mu_);
+    QueueKey key(identity->id(), datacenter);
+    Queue& queue = queues_[key];
+    queue.identity = identity;
+    queue.waiting.push_back({std::move(questions), grace, std::move(begun), std::move(done)});
+    if (!queue.asking && queue.waiting.size() == 1) ready_.push_back(std::move(key));
+  }
+  Pump();
+}
+
+void Authorizer::Pump() {
+  while (true) {
+    Batch batch;
+    QueueKey key;
+    SharedIdentity identity;
+    {
+      MutexLock lock(mu_);
+      if (ready_.empty() || asking_ >= kAskedAtOnce) return;
+      key = std::move(ready_.front());
+      ready_.pop_front();
+      Queue& queue = queues_[key];
+      identity = queue.identity;
+      size_t together = 0;
+      while (!queue.waiting.empty()) {
+        const size_t more = queue.waiting.front().questions.size();
+        // One that is larger goes alone.
+        if (!batch.empty() && together + more > kMaxTogether) break;
+        together += more;
+        batch.push_back(std::move(queue.waiting.front()));
+        queue.waiting.pop_front();
+      }
+      queue.asking = true;
+      ++asking_;
+    }
+    std::vector<consul::Permission> permissions;
+    for (Asked& one : batch) {
+      if (one.begun) one.begun();
+      for (const Question& question : one.questions) permissions.push_back(question.permission);
+    }
+    consul::ReadOptions options;
+    options.datacenter = key.second;
+    options.timeout = options_.timeout;
+    options.token = identity->token();
+    const absl::Time asked = scheduler_->Now();
+    backend_->Authorize(
+        permissions, options,
+        [this, key, identity, asked, batch = std::move(batch)](absl::StatusOr<std::vector<bool>> allowed) mutable {
+          OnAnswer(key, identity, asked, std::move(batch), std::move(allowed));
+        });
+  }
+}
+
+void Authorizer::OnAnswer(const QueueKey& key, const SharedIdentity& identity, absl::Time asked, Batch batch,
+                          absl::StatusOr<std::vector<bool>> allowed) {
+  reporter_->OnAnswered(scheduler_->Now() - asked);
+  {
+    MutexLock lock(mu_);
+    --asking_;
+    const auto queue = queues_.find(key);
+    queue->second.asking = false;
+    if (queue->second.waiting.empty()) {
+      queues_.erase(queue);
+    } else {
+      ready_.push_back(key);
+    }
+    if (allowed.ok()) {
+      unknown_.erase(identity->id());
+    } else if (absl::IsUnauthenticated(allowed.status())) {
+      unknown_[identity->id()] = asked;
+      if (unknown_.size() > options_.max_remembered) {
+        // Somebody tries tokens. Nothing can be told of who is known any more.
+        unknown_.clear();
+        remembered_.clear();
+      }
+    }
+  }
+  Pump();
+  size_t from = 0;
+  for (Asked& one : batch) {
+    const size_t count = one.questions.size();
+    if (!allowed.ok()) {
+      Conclude(identity, key.second, asked, std::move(one), allowed.status());
+      continue;
+    }
+    std::vector<bool> part(allowed->begin() + static_cast<ptrdiff_t>(from),
+                           allowed->begin() + static_cast<ptrdiff_t>(from + count));
+    from += count;
+    Conclude(identity, key.second, asked, std::move(one), std::move(part));
+  }
+}
+
+void Authorizer::Conclude(const SharedIdentity& identity, const std::string& datacenter, absl::Time asked, Asked one,
+                          absl::StatusOr<std::vector<bool>> allowed) {
+  if (allowed.ok()) {
+    Remember(*identity, datacenter, asked, one.questions, *allowed);
+    const bool all = std::find(allowed->begin(), allowed->end(), false) == allowed->end();
+    reporter_->OnCheck(all ? AuthReporter::Result::kAllowed : AuthReporter::Result::kDenied);
+    one.done(std::move(allowed));
+    return;
+  }
+  if (absl::IsUnauthenticated(allowed.status())) {
+    reporter_->OnCheck(AuthReporter::Result::kUnknownToken);
+    one.done(MakeError(absl::StatusCode::kUnauthenticated, reason::kTokenUnknown,
+                       "Consul does not know the token: it is wrong, or was deleted"));
+    return;
+  }
+  if (one.grace == Grace::kLastKnown) {
+    if (std::optional<std::vector<bool>> known = Recall(*identity, datacenter, one.questions)) {
+      reporter_->OnCheck(AuthReporter::Result::kCached);
+      one.done(*std::move(known));
+      return;
+    }
+  }
+  reporter_->OnCheck(AuthReporter::Result::kUnavailable);
+  one.done(Unknown(allowed.status()));
+}
+
+Hash128 Authorizer::KeyOf(const Identity& identity, const std::string& datacenter,
+                          const consul::Permission& permission) const {
+  const Hash128& id = identity.id();
+  const char kind = static_cast<char>(permission.kind);
+  return hash_.Of({std::string_view(reinterpret_cast<const char*>(&id), sizeof id), datacenter,
+                   std::string_view(&kind, 1), permission.name});
+}
+
+void Authorizer::Remember(const Identity& identity, const std::string& datacenter, absl::Time asked,
+                          const std::vector<Question>& questions, const std::vector<bool>& allowed) {
+  std::vector<Hash128> keys;
+  for (const Question& question : questions) keys.push_back(KeyOf(identity, datacenter, question.permission));
+  MutexLock lock(mu_);
+  for (size_t i = 0; i < questions.size(); ++i) {
+    Remembered& known = remembered_[keys[i]];
+    known.asked = asked;
+    known.index = std::max(known.index, questions[i].index);
+    known.allowed = allowed[i];
+  }
+  if (remembered_.size() > options_.max_remembered) ForgetSome();
+}
+
+void Authorizer::ForgetSome() {
+  const absl::Time oldest = scheduler_->Now() - options_.grace;
+  absl::erase_if(remembered_, [&](const auto& one) { return one.second.asked < oldest; });
+  size_t number = 0;
+  if (remembered_.size() > options_.max_remembered) {
+    absl::erase_if(remembered_, [&](const auto&) { return ++number % 2 == 0; });
+  }
+}
+
+std::optional<std::vector<bool>> Authorizer::Recall(const Identity& identity, const std::string& datacenter,
+                                                    const std::vector<Question>& questions) {
+  std::vector<bool> allowed;
+  const absl::Time oldest = scheduler_->Now() - options_.grace;
+  MutexLock lock(mu_);
+  if (unknown_.contains(identity.id())) return std::nullopt;
+  for (const Question& question : questions) {
+    const auto known = remembered_.find(KeyOf(identity, datacenter, question.permission));
+    if (known == remembered_.end() || known->second.asked < oldest) return std::nullopt;
+    if (known->second.allowed && known->second.index < question.index) return std::nullopt;
+    allowed.push_back(known->second.allowed);
+  }
+  return allowed;
+}
+
+}  // namespace meshgate::server::auth

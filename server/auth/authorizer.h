@@ -1,0 +1,125 @@
+#ifndef MESHGATE_SERVER_AUTH_AUTHORIZER_H_
+#define MESHGATE_SERVER_AUTH_AUTHORIZER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "consul/backend.h"
+#include "consul/base/mutex.h"
+#include "consul/base/scheduler.h"
+#include "metrics/auth_reporter.h"
+#include "server/auth/identity.h"
+#include "server/auth/keyed_hash.h"
+
+namespace meshgate::server::auth {
+
+struct AuthorizerOptions {
+  // For so long after Consul was asked, what it said stands while it can't be asked again.
+  absl::Duration grace = absl::Seconds(60);
+  // For one question to Consul.
+  absl::Duration timeout = absl::Seconds(10);
+  // Answers that are remembered for the grace; beyond it some are forgotten, and their callers have to wait for Consul.
+  size_t max_remembered = 200'000;
+};
+
+// One thing that somebody wants to see or do.
+struct Question {
+  consul::Permission permission;
+  // Consul's index of what is to be shown; 0 where nothing is. An answer from before that was there says nothing of it.
+  uint64_t index = 0;
+};
+
+// Asks Consul what callers may do: with their own tokens, never with the gateway's.
+//
+// The questions of one token are asked one after the other, and what comes while one is under way is asked together, so
+// that a change costs each token one question. Thread-safe; never blocks.
+class Authorizer {
+ public:
+  // What was asked, in order. UNAUTHENTICATED (TOKEN_UNKNOWN): Consul does not know the token. UNAVAILABLE
+  // (PERMISSION_UNKNOWN): Consul did not tell.
+  using Done = absl::AnyInvocable<void(absl::StatusOr<std::vector<bool>>)>;
+
+  enum class Grace { kNone, kLastKnown };
+
+  // All outlive the authorizer, and the backend is shut down before that is destroyed.
+  Authorizer(consul::Backend* backend, Scheduler* scheduler, metrics::AuthReporter* reporter,
+             const AuthorizerOptions& options);
+  Authorizer(const Authorizer&) = delete;
+  Authorizer& operator=(const Authorizer&) = delete;
+
+  // The caller that has sent `token`; empty: none.
+  SharedIdentity Identify(std::string_view token) const;
+
+  // Asks after this call has begun, never before, and calls `done` once, on the scheduler. `begun`, which may be null,
+  // is called just before the question goes out, without a lock held. With Grace::kLastKnown a Consul that does not
+  // tell is answered for by what it said before, where that is known of each question and covers what is to be shown.
+  void Check(const SharedIdentity& identity, const std::string& datacenter, std::vector<Question> questions,
+             Grace grace, absl::AnyInvocable<void()> begun, Done done);
+
+  metrics::AuthReporter* reporter() const { return reporter_; }
+  Scheduler* scheduler() const { return scheduler_; }
+
+ private:
+  using QueueKey = std::pair<Hash128, std::string>;
+  struct Asked {
+    std::vector<Question> questions;
+    Grace grace;
+    absl::AnyInvocable<void()> begun;
+    Done done;
+  };
+  // Of one token in one datacenter. Erased when nothing is left.
+  struct Queue {
+    SharedIdentity identity;
+    std::deque<Asked> waiting;
+    bool asking = false;
+  };
+  struct Remembered {
+    absl::Time asked;
+    // Of the latest that was shown on its account.
+    uint64_t index = 0;
+    bool allowed = false;
+  };
+  using Batch = std::vector<Asked>;
+
+  void Pump();
+  void OnAnswer(const QueueKey& key, const SharedIdentity& identity, absl::Time asked, Batch batch,
+                absl::StatusOr<std::vector<bool>> allowed);
+  void Conclude(const SharedIdentity& identity, const std::string& datacenter, absl::Time asked, Asked one,
+                absl::StatusOr<std::vector<bool>> allowed);
+
+  Hash128 KeyOf(const Identity& identity, const std::string& datacenter, const consul::Permission& permission) const;
+  void Remember(const Identity& identity, const std::string& datacenter, absl::Time asked,
+                const std::vector<Question>& questions, const std::vector<bool>& allowed);
+  void ForgetSome() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Nothing: not known of each of them.
+  std::optional<std::vector<bool>> Recall(const Identity& identity, const std::string& datacenter,
+                                          const std::vector<Question>& questions);
+
+  consul::Backend* const backend_;
+  Scheduler* const scheduler_;
+  metrics::AuthReporter* const reporter_;
+  const AuthorizerOptions options_;
+  const KeyedHash hash_;
+
+  Mutex mu_;
+  absl::flat_hash_map<QueueKey, Queue> queues_ ABSL_GUARDED_BY(mu_);
+  // Those that wait, and for whom nothing is under way.
+  std::deque<QueueKey> ready_ ABSL_GUARDED_BY(mu_);
+  int asking_ ABSL_GUARDED_BY(mu_) = 0;
+  absl::flat_hash_map<Hash128, Remembered> remembered_ ABSL_GUARDED_BY(mu_);
+  // Tokens that Consul did not know, with when it said so: what it said of them before is void.
+  absl::flat_hash_map<Hash128, absl::Time> unknown_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace meshgate::server::auth
+
+#endif  // MESHGATE_SERVER_AUTH_AUTHORIZER_H_

@@ -1,0 +1,40 @@
+// What a stream's message tells about, as far as permissions go.
+#ifndef MESHGATE_SERVER_AUTH_CONTENTS_H_
+#define MESHGATE_SERVER_AUTH_CONTENTS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "consul/reporter.h"
+#include "consul/watch/hub.h"
+
+namespace meshgate::server::auth {
+
+// A key or, of a service's instances, their node: what is allowed or not.
+struct Part {
+  std::string name;
+  // Consul's highest index of what is told of it.
+  uint64_t index = 0;
+  // All that is told of it is that it is gone.
+  bool gone = false;
+};
+
+struct Contents {
+  // Without repetitions, sorted by name.
+  std::vector<Part> parts;
+  bool snapshot = false;
+  bool stale = false;
+};
+
+// `kind` is that of the target: a key, a prefix or a service.
+Contents ContentsOf(consul::TargetKind kind, const consul::Message& message);
+
+// The message without the parts that are not `allowed`. Without a resume token, too, whose digest is of everything.
+consul::SharedMessage WithoutHidden(consul::TargetKind kind, const consul::Message& message,
+                                    absl::FunctionRef<bool(const std::string& name)> allowed);
+
+}  // namespace meshgate::server::auth
+
+#endif  // MESHGATE_SERVER_AUTH_CONTENTS_H_

@@ -1,0 +1,97 @@
+#ifndef MESHGATE_SERVER_AUTH_GUARD_H_
+#define MESHGATE_SERVER_AUTH_GUARD_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "consul/backend.h"
+#include "consul/base/mutex.h"
+#include "consul/base/scheduler.h"
+#include "consul/watch/hub.h"
+#include "server/auth/authorizer.h"
+#include "server/auth/identity.h"
+#include "server/auth/pair.h"
+
+namespace meshgate::server::auth {
+
+struct GuardOptions {
+  AuthorizerOptions authorizer;
+  // How long after Consul was asked about a stream that idles it is asked again, give or take a tenth.
+  absl::Duration recheck = absl::Seconds(30);
+  // Pairs of a token and a target at most; where there are more they are asked about less often.
+  int rechecks_per_second = 50;
+};
+
+// Stands between the hub, which reads with the gateway's own token, and callers: nothing of it reaches a caller before
+// Consul has said, after it had come, that the caller's token may read it. Thread-safe; never blocks.
+class Guard {
+ public:
+  // All outlive the guard. The backend is shut down, and the scheduler stopped, before it is destroyed.
+  Guard(consul::Hub* hub, consul::Backend* backend, Scheduler* scheduler, metrics::AuthReporter* reporter,
+        const GuardOptions& options, uint64_t seed = std::random_device()());
+  ~Guard();
+  Guard(const Guard&) = delete;
+  Guard& operator=(const Guard&) = delete;
+
+  // The caller with these headers, names in lower case. `x-consul-token`, or else `authorization: Bearer TOKEN`;
+  // neither is a caller without a token. Null: what no token can be.
+  SharedIdentity Identify(const std::vector<std::pair<std::string, std::string>>& metadata) const;
+
+  // As Hub::Subscribe(). Its Next() gives what the caller may read alone, and ends the stream with UNAUTHENTICATED
+  // (TOKEN_UNKNOWN), PERMISSION_DENIED or, where nothing was given yet and Consul does not tell, UNAVAILABLE
+  // (PERMISSION_UNKNOWN).
+  std::unique_ptr<consul::Subscription> Subscribe(const SharedIdentity& identity, const consul::Target& target,
+                                                  const consul::View& view, std::optional<consul::ResumeToken> resume,
+                                                  consul::Subscriber* subscriber);
+
+  // What the caller may read of a state of the hub's; PERMISSION_DENIED where that is nothing.
+  void Filter(const SharedIdentity& identity, const consul::Target& target, consul::SharedState state,
+              absl::AnyInvocable<void(absl::StatusOr<consul::SharedState>)> done);
+
+  // Whether the caller may know that there is nothing: Consul leaves out of lists what a token may not read.
+  void ConfirmEmpty(const SharedIdentity& identity, const consul::Target& target,
+                    absl::AnyInvocable<void(absl::Status)> done);
+
+  // Whether the caller may register and deregister instances of all these services.
+  void MayWrite(const SharedIdentity& identity, const std::vector<std::string>& services,
+                absl::AnyInvocable<void(absl::Status)> done);
+
+ private:
+  class Guarded;
+  using PairKey = std::tuple<Hash128, consul::Target, consul::View>;
+
+  std::shared_ptr<Pair> PairOf(const SharedIdentity& identity, const consul::Target& target, const consul::View& view,
+                               const Pair::Stream* stream);
+  void Leave(const PairKey& key, const std::shared_ptr<Pair>& pair, const Pair::Stream* stream);
+  void RecheckLaterLocked(const std::shared_ptr<Pair>& pair) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ArmLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OnTimer();
+
+  consul::Hub* const hub_;
+  Scheduler* const scheduler_;
+  const GuardOptions options_;
+  Authorizer authorizer_;
+
+  Mutex mu_;
+  absl::flat_hash_map<PairKey, std::shared_ptr<Pair>> pairs_ ABSL_GUARDED_BY(mu_);
+  std::multimap<absl::Time, std::weak_ptr<Pair>> due_ ABSL_GUARDED_BY(mu_);
+  Scheduler::TimerId timer_ ABSL_GUARDED_BY(mu_) = 0;
+  std::minstd_rand random_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace meshgate::server::auth
+
+#endif  // MESHGATE_SERVER_AUTH_GUARD_H_

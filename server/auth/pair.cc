@@ -1,0 +1,362 @@
+#include "server/auth/pair.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/hash/hash.h"
+#include "absl/strings/str_cat.h"
+#include "consul/base/errors.h"
+
+namespace meshgate::server::auth {
+namespace {
+
+using consul::Permission;
+using consul::TargetKind;
+
+// Streams that take a message a little later, on another thread or from a slower connection, share the answer.
+constexpr absl::Duration kShareFor = absl::Seconds(1);
+// While Consul does not tell.
+constexpr absl::Duration kRetryAfter = absl::Seconds(1);
+// Parts in one recheck, with which the target itself still fits one question.
+constexpr size_t kRecheckedTogether = 63;
+
+}  // namespace
+
+// A message, and what was found out about it.
+struct Pair::Inquiry {
+  // Messages stay with those who are to get them.
+  std::weak_ptr<const consul::Message> about;
+  bool resumed = false;
+  // When the question went out; 0: it has not yet.
+  std::atomic<uint64_t> begun{0};
+  std::optional<Verdict> verdict;
+  absl::Time answered;
+  Wakes waiting;
+
+  bool CountsFor(const consul::SharedMessage& message, const Stream& stream) const {
+    if (about.lock() != message || resumed != (stream.resumed && !stream.established)) return false;
+    const uint64_t at = begun;
+    return at == 0 || at > stream.opened;
+  }
+};
+
+Pair::Pair(consul::Hub* hub, Authorizer* authorizer, SharedIdentity identity, consul::Target target, consul::View view)
+    : hub_(hub),
+      authorizer_(authorizer),
+      identity_(std::move(identity)),
+      target_(std::move(target)),
+      view_(std::move(view)) {}
+
+uint64_t Pair::Tick() {
+  static std::atomic<uint64_t> ticks{0};
+  return ++ticks;
+}
+
+void Pair::Join(const Stream* stream) {
+  MutexLock lock(mu_);
+  streams_.insert(stream);
+}
+
+bool Pair::Leave(const Stream* stream) {
+  MutexLock lock(mu_);
+  streams_.erase(stream);
+  return streams_.empty();
+}
+
+absl::Status Pair::ended() {
+  if (!has_ended_) return absl::OkStatus();
+  MutexLock lock(mu_);
+  return ended_;
+}
+
+std::optional<Pair::Verdict> Pair::Decide(const consul::SharedMessage& message, const Stream& stream) {
+  std::shared_ptr<Inquiry> inquiry;
+  {
+    MutexLock lock(mu_);
+    if (!ended_.ok()) return Verdict{ended_};
+    DropOldLocked();
+    for (const auto& known : inquiries_) {
+      if (!known->CountsFor(message, stream)) continue;
+      if (!known->verdict.has_value()) {
+        known->waiting.push_back(stream.wakeup);
+        return std::nullopt;
+      }
+      if (!known->verdict->status.ok() && stream.established) {
+        // What it holds is as good as before.
+        RetryLaterLocked(stream);
+        return std::nullopt;
+      }
+      authorizer_->reporter()->OnCheck(metrics::AuthReporter::Result::kCached);
+      return known->verdict;
+    }
+    inquiry = std::make_shared<Inquiry>();
+    inquiry->about = message;
+    inquiry->resumed = stream.resumed && !stream.established;
+    inquiry->waiting.push_back(stream.wakeup);
+    inquiries_.push_back(inquiry);
+  }
+  // A large message takes time to look through, which the transport's thread does not have.
+  authorizer_->scheduler()->Post([self = shared_from_this(), inquiry, message] { self->Ask(inquiry, message); });
+  return std::nullopt;
+}
+
+void Pair::Ask(const std::shared_ptr<Inquiry>& inquiry, const consul::SharedMessage& message) {
+  Contents contents = ContentsOf(target_.kind, *message);
+  if (!inquiry->resumed || target_.kind == TargetKind::kKey) return AskWith(inquiry, message, std::move(contents), {});
+  // The message is the difference alone; what the stream holds beside it must be allowed, too.
+  hub_->Read(target_, consul::CachedReadOptions(),
+             [self = shared_from_this(), inquiry, message,
+              contents = std::move(contents)](absl::StatusOr<consul::CachedState> cached) mutable {
+               std::vector<Part> held;
+               if (cached.ok()) held = self->PartsSeen(cached->state);
+               self->AskWith(inquiry, message, std::move(contents), std::move(held));
+             });
+}
+
+void Pair::AskWith(const std::shared_ptr<Inquiry>& inquiry, const consul::SharedMessage& message, Contents contents,
+                   std::vector<Part> held) {
+  std::vector<Question> questions;
+  if (auto whole = Whole(!contents.parts.empty() || !held.empty())) questions.push_back({*std::move(whole), 0});
+  if (target_.kind == TargetKind::kKey) {
+    for (const Part& part : contents.parts) questions.front().index = std::max(questions.front().index, part.index);
+  } else {
+    for (const Part& part : contents.parts) questions.push_back({PermissionOf(part.name), part.index});
+    for (const Part& part : held) questions.push_back({PermissionOf(part.name), 0});
+  }
+  authorizer_->Check(
+      identity_, target_.datacenter, std::move(questions), Authorizer::Grace::kLastKnown,
+      [inquiry] { inquiry->begun = Tick(); },
+      [self = shared_from_this(), inquiry, message, contents = std::move(contents),
+       held = std::move(held)](absl::StatusOr<std::vector<bool>> allowed) {
+        self->OnAnswer(inquiry, message, contents, held, std::move(allowed));
+      });
+}
+
+void Pair::OnAnswer(const std::shared_ptr<Inquiry>& inquiry, const consul::SharedMessage& message,
+                    const Contents& contents, const std::vector<Part>& held,
+                    absl::StatusOr<std::vector<bool>> allowed) {
+  Wakes wakes;
+  Verdict verdict;
+  Hidden hidden;
+  bool filter = false;
+  {
+    MutexLock lock(mu_);
+    verdict.status = allowed.ok() ? JudgeLocked(contents, held, inquiry->resumed, *allowed, &hidden) : allowed.status();
+    // What a stream that goes on once held says nothing of the others.
+    const bool its_own = inquiry->resumed && absl::IsPermissionDenied(verdict.status);
+    if (!verdict.status.ok() && !absl::IsUnavailable(verdict.status) && !its_own) EndLocked(verdict.status, &wakes);
+    filter = verdict.status.ok() && partial_;
+  }
+  if (filter) {
+    verdict.message = WithoutHidden(target_.kind, *message,
+                                    [&](const std::string& name) { return !hidden.contains(NumberOf(name)); });
+    verdict.empty = !contents.snapshot && hidden.size() == contents.parts.size();
+  }
+  verdict.stale = contents.stale;
+  {
+    MutexLock lock(mu_);
+    inquiry->verdict = std::move(verdict);
+    inquiry->answered = authorizer_->scheduler()->Now();
+    for (auto& waiting : inquiry->waiting) wakes.push_back(std::move(waiting));
+    inquiry->waiting.clear();
+  }
+  WakeAll(wakes);
+}
+
+absl::Status Pair::JudgeLocked(const Contents& contents, const std::vector<Part>& held, bool resumed,
+                               const std::vector<bool>& allowed, Hidden* hidden) {
+  auto answer = allowed.begin();
+  if (Whole(!contents.parts.empty() || !held.empty()).has_value()) {
+    const bool whole = *answer++;
+    if (!whole && WholeCountsLocked()) return DeniedOf(target_.kind);
+  }
+  if (target_.kind == TargetKind::kKey) return absl::OkStatus();
+
+  for (const Part& part : contents.parts) {
+    const size_t number = NumberOf(part.name);
+    if (!*answer++) {
+      if (resumed || shown_.contains(number)) return Lost();
+      hidden->insert(number);
+    } else if (part.gone && target_.kind == TargetKind::kPrefix) {
+      shown_.erase(number);
+    } else {
+      shown_.insert(number);
+    }
+  }
+  for (const Part& part : held) {
+    if (!*answer++) return Lost();
+    shown_.insert(NumberOf(part.name));
+  }
+  const bool nothing = !hidden->empty() && hidden->size() == contents.parts.size() && shown_.empty();
+  if (nothing && contents.snapshot) return DeniedOf(target_.kind);
+  if (!hidden->empty()) partial_ = true;
+  return absl::OkStatus();
+}
+
+void Pair::Recheck() {
+  {
+    MutexLock lock(mu_);
+    if (!ended_.ok() || rechecking_ || streams_.empty()) return;
+    rechecking_ = true;
+    DropOldLocked();
+  }
+  if (target_.kind == TargetKind::kKey) return OnState({});
+  hub_->Read(target_, consul::CachedReadOptions(),
+             [self = shared_from_this()](absl::StatusOr<consul::CachedState> cached) {
+               self->OnState(cached.ok() ? *cached : consul::CachedState());
+             });
+}
+
+void Pair::OnState(const consul::CachedState& cached) {
+  std::vector<Question> questions;
+  std::vector<std::string> names;
+  {
+    MutexLock lock(mu_);
+    if (cached.state != nullptr) {
+      const std::vector<Part> parts = PartsSeen(cached.state);
+      // From where the last one ended, once around at most.
+      for (size_t i = 0; i < parts.size() && names.size() < kRecheckedTogether; ++i) {
+        const Part& part = parts[next_recheck_++ % parts.size()];
+        if (shown_.contains(NumberOf(part.name))) names.push_back(part.name);
+      }
+    }
+  }
+  if (auto whole = Whole(!names.empty())) questions.push_back({*std::move(whole), 0});
+  for (const std::string& name : names) questions.push_back({PermissionOf(name), 0});
+  authorizer_->Check(identity_, target_.datacenter, std::move(questions), Authorizer::Grace::kNone, nullptr,
+                     [self = shared_from_this(), names = std::move(names)](absl::StatusOr<std::vector<bool>> allowed) {
+                       self->OnRechecked(names, std::move(allowed));
+                     });
+}
+
+void Pair::OnRechecked(const std::vector<std::string>& names, absl::StatusOr<std::vector<bool>> allowed) {
+  Wakes wakes;
+  {
+    MutexLock lock(mu_);
+    rechecking_ = false;
+    if (!allowed.ok()) {
+      if (absl::IsUnauthenticated(allowed.status())) EndLocked(allowed.status(), &wakes);
+    } else {
+      auto answer = allowed->begin();
+      bool whole = true;
+      if (Whole(!names.empty()).has_value()) whole = *answer++;
+      if (!whole && WholeCountsLocked()) EndLocked(DeniedOf(target_.kind), &wakes);
+      for (const std::string& name : names) {
+        // It may have been deleted meanwhile, in a message that was allowed.
+        if (!*answer++ && shown_.contains(NumberOf(name))) EndLocked(Lost(), &wakes);
+      }
+    }
+  }
+  WakeAll(wakes);
+}
+
+void Pair::EndLocked(absl::Status status, Wakes* wakes) {
+  if (!ended_.ok()) return;
+  ended_ = std::move(status);
+  has_ended_ = true;
+  for (const Stream* stream : streams_) wakes->push_back(stream->wakeup);
+  for (auto& waiting : retry_) wakes->push_back(std::move(waiting));
+  retry_.clear();
+}
+
+void Pair::RetryLaterLocked(const Stream& stream) {
+  retry_.push_back(stream.wakeup);
+  if (std::exchange(retry_armed_, true)) return;
+  authorizer_->scheduler()->After(kRetryAfter, [weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->OnRetry();
+  });
+}
+
+void Pair::OnRetry() {
+  Wakes wakes;
+  {
+    MutexLock lock(mu_);
+    retry_armed_ = false;
+    wakes.swap(retry_);
+    inquiries_.erase(
+        std::remove_if(inquiries_.begin(), inquiries_.end(),
+                       [](const auto& one) { return one->verdict.has_value() && !one->verdict->status.ok(); }),
+        inquiries_.end());
+  }
+  WakeAll(wakes);
+}
+
+void Pair::DropOldLocked() {
+  const absl::Time now = authorizer_->scheduler()->Now();
+  inquiries_.erase(
+      std::remove_if(inquiries_.begin(), inquiries_.end(),
+                     [&](const auto& one) { return one->verdict.has_value() && now - one->answered > kShareFor; }),
+      inquiries_.end());
+}
+
+void Pair::WakeAll(const Wakes& wakes) {
+  for (const auto& wakeup : wakes) wakeup->WakeSoon();
+}
+
+std::optional<Permission> Pair::Whole(bool has_parts) const {
+  switch (target_.kind) {
+    case TargetKind::kKey:
+      return Permission{Permission::Kind::kReadKey, target_.name};
+    case TargetKind::kService:
+      return Permission{Permission::Kind::kReadService, target_.name};
+    case TargetKind::kPrefix:
+    case TargetKind::kCatalog:
+      break;
+  }
+  if (has_parts) return std::nullopt;
+  return Permission{Permission::Kind::kReadKey, target_.name};
+}
+
+Permission Pair::PermissionOf(const std::string& part) const {
+  return {target_.kind == TargetKind::kService ? Permission::Kind::kReadNode : Permission::Kind::kReadKey, part};
+}
+
+std::vector<Part> Pair::PartsSeen(const consul::SharedState& state) const {
+  return PartsOf(target_.kind, *consul::Filter(target_.kind, state, view_));
+}
+
+// A prefix is not what its keys are, but where it has none nothing else tells.
+bool Pair::WholeCountsLocked() const { return target_.kind != TargetKind::kPrefix || (shown_.empty() && !partial_); }
+
+size_t Pair::NumberOf(const std::string& part) const { return absl::Hash<std::string>()(part); }
+
+absl::Status Pair::Lost() const {
+  const char* what =
+      target_.kind == TargetKind::kService ? "some nodes of the service's instances" : "some keys of the prefix";
+  return MakeError(absl::StatusCode::kPermissionDenied, reason::kPermissionDenied,
+                   absl::StrCat("the permission to read ", what,
+                                " was lost, which is no deletion; open the stream again, without a resume token, to go "
+                                "on with what is left"));
+}
+
+absl::Status DeniedOf(TargetKind kind) {
+  const char* what = "this key";
+  if (kind == TargetKind::kPrefix) what = "this prefix";
+  if (kind == TargetKind::kService) what = "this service and its nodes";
+  if (kind == TargetKind::kCatalog) what = "any service";
+  return MakeError(absl::StatusCode::kPermissionDenied, reason::kPermissionDenied,
+                   absl::StrCat("the token has no permission to read ", what));
+}
+
+std::vector<Part> PartsOf(TargetKind kind, const consul::State& state) {
+  std::vector<Part> parts;
+  switch (kind) {
+    case TargetKind::kKey:
+    case TargetKind::kPrefix:
+      for (const consul::KvEntry& entry : state.entries) parts.push_back({entry.key, entry.modify_index});
+      break;
+    case TargetKind::kService:
+      // Sorted by node.
+      for (const consul::Instance& instance : state.instances) {
+        if (parts.empty() || parts.back().name != instance.node) parts.push_back({instance.node, 0});
+        parts.back().index = std::max(parts.back().index, instance.modify_index);
+      }
+      break;
+    case TargetKind::kCatalog:
+      for (const consul::ServiceSummary& service : state.services) parts.push_back({service.name, 0});
+      break;
+  }
+  return parts;
+}
+
+}  // namespace meshgate::server::auth
