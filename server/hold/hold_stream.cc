@@ -97,7 +97,7 @@ void HoldStream::AskForPermission() {
 void HoldStream::OnPermission(absl::Status permission) {
   if (!permission.ok()) return outbox_->End(std::move(permission));
   permitted_ = true;
-  outbox_->Wake();
+  outbox_->WakeSoon();
 }
 
 void HoldStream::Claim() { hold_ = keeper_->Take(std::move(plan_), health_, linger_, shared_from_this()); }

@@ -62,14 +62,15 @@ class Outbox final : public consul::Subscriber, public consul::Work, public std:
   // The stream is over: the subscription ends, and the listener is called no more.
   void Close();
 
-  // From the hub.
   consul::ReaderThread* thread() override { return thread_; }
+
+ private:
+  // From the hub.
   void Wake() override;
   void PrepareToWake() override { __builtin_prefetch(listener_); }
   // After WakeSoon(), End() and the time of a progress message.
   bool Run() override;
 
- private:
   void ArmProgress(absl::Duration delay);
 
   consul::ReaderThread* const thread_;

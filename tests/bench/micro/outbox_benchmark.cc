@@ -46,11 +46,12 @@ void OutboxMessage(benchmark::State& state) {
   Transport transport;
   const auto outbox = std::make_shared<Outbox>(&transport, &transport, &scheduler, &reporter);
   transport.outbox = outbox.get();
+  consul::Subscriber& subscriber = *outbox;
   bool full = false;
   outbox->Start(std::make_unique<Source>(&full), absl::ZeroDuration());
   for (auto _ : state) {
     full = true;
-    outbox->Wake();
+    subscriber.Wake();
   }
   outbox->Close();
 }

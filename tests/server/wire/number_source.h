@@ -39,7 +39,7 @@ class NumberSource {
         if (auto outbox = weak.lock()) readers.push_back(std::move(outbox));
       }
     }
-    for (const auto& outbox : readers) outbox->Wake();
+    for (const auto& outbox : readers) outbox->WakeSoon();
   }
 
   // Waits until a reader has taken a message, which is then written whatever else happens.
