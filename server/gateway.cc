@@ -115,11 +115,12 @@ struct Gateway::Parts {
   Readiness Ready() const;
   // Null for a listener without TLS.
   absl::StatusOr<std::shared_ptr<tls::Endpoint>> OpenTls(const char* listener, const tls::Files& files,
-                                                         const char* protocol);
+                                                         const char* protocol, tls::HandshakeBudget* handshakes);
 
   const Options options;
   metrics::Registry metrics;
-  tls::HandshakeBudget handshakes;
+  // Apart: a port that strangers reach must not cost another its probes.
+  tls::HandshakeBudget grpc_handshakes, http_handshakes;
   ConsulEvents consul_events{metrics.backend_reporter()};
   ThreadPoolScheduler scheduler;
   std::unique_ptr<consul::Backend> backend;
@@ -154,9 +155,10 @@ Readiness Gateway::Parts::Ready() const {
 }
 
 absl::StatusOr<std::shared_ptr<tls::Endpoint>> Gateway::Parts::OpenTls(const char* listener, const tls::Files& files,
-                                                                       const char* protocol) {
+                                                                       const char* protocol,
+                                                                       tls::HandshakeBudget* handshakes) {
   if (files.cert_file.empty()) return nullptr;
-  return tls::Endpoint::Open({{files, listener, protocol}}, &handshakes, &scheduler, metrics.tls_reporter(listener));
+  return tls::Endpoint::Open({{files, listener, protocol}}, handshakes, &scheduler, metrics.tls_reporter(listener));
 }
 
 absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, const BackendFactory& make_backend) {
@@ -165,9 +167,9 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   // From here on its destructor cleans up, also after an error.
   std::unique_ptr<Gateway> gateway(new Gateway(std::move(parts)));
 
-  const auto grpc_tls = p->OpenTls("grpc", GrpcTlsFiles(options), "h2");
+  const auto grpc_tls = p->OpenTls("grpc", GrpcTlsFiles(options), "h2", &p->grpc_handshakes);
   if (!grpc_tls.ok()) return grpc_tls.status();
-  const auto http_tls = p->OpenTls("http", HttpTlsFiles(options), "http/1.1");
+  const auto http_tls = p->OpenTls("http", HttpTlsFiles(options), "http/1.1", &p->http_handshakes);
   if (!http_tls.ok()) return http_tls.status();
   auto backend = make_backend(options, &p->scheduler, &p->consul_events);
   if (!backend.ok()) return backend.status();

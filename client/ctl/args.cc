@@ -109,8 +109,14 @@ absl::Status FillTls(const po::variables_map& options, Invocation* out) {
                                                            : "--key-file needs --cert-file");
   }
   out->tls_server_name = StringOf(options, "tls-server-name");
-  const bool given = !tls.ca_file.empty() || !tls.cert_file.empty() || !out->tls_server_name.empty();
-  if (Has(options, "tls") || given) out->tls = std::move(tls);
+  bool given = Has(options, "tls");
+  for (const char* name : {"ca-file", "cert-file", "key-file", "tls-server-name"}) {
+    if (!Has(options, name)) continue;
+    // An unset variable of a shell must not have a secret go out in plain text.
+    if (StringOf(options, name).empty()) return absl::InvalidArgumentError(absl::StrCat("--", name, " is empty"));
+    given = true;
+  }
+  if (given) out->tls = std::move(tls);
   return absl::OkStatus();
 }
 

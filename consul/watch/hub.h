@@ -129,11 +129,11 @@ class Hub {
   void Shutdown();
 
   // Never null. On the subscriber's thread; null: one that is never woken. The first message may be there already;
-  // otherwise the subscriber is woken when it is. `resume` says what
-  // state the reader holds from an earlier stream, of this gateway or another: where it leads to the current state the
-  // first message carries just the difference, possibly none; otherwise a snapshot. A reader that holds a newer state
-  // than the hub has yet, from a gateway that Consul answered earlier, is not led back: the message waits until that
-  // state is here, or it is known that Consul has lost it or can't be reached, for 30 s at most.
+  // otherwise the subscriber is woken when it is. `resume` says what state the reader holds from an earlier stream, of
+  // this gateway or another: where it leads to the current state the first message carries just the difference,
+  // possibly none; otherwise a snapshot. A reader that holds a newer state than the hub has yet, from a gateway that
+  // Consul answered earlier, is not led back: the message waits until that state is here, or it is known that Consul
+  // has lost it or can't be reached, for 30 s at most.
   std::unique_ptr<Subscription> Subscribe(const Target& target, const View& view, std::optional<ResumeToken> resume,
                                           Subscriber* subscriber);
 

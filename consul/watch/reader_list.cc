@@ -39,8 +39,9 @@ void ReaderList::Remove(Member* member) {
 }
 
 bool ReaderList::Run() {
-  // Before anybody is woken: word that comes later is heard again.
-  if (asked_.exchange(false)) due_ = entries_.size();
+  // Word that comes meanwhile is heard when all have been woken, behind whatever else the thread has to do: changes may
+  // come faster than they can be told.
+  if (due_ == 0 && asked_.exchange(false)) due_ = entries_.size();
   for (int i = 0; i < kAtOnce && due_ > 0; ++i) {
     --due_;
     if (due_ >= kFetchAhead) __builtin_prefetch(entries_[due_ - kFetchAhead].subscriber);

@@ -15,7 +15,7 @@ class Work {
   virtual bool Run() = 0;
 };
 
-// Outlives the hub that its readers subscribe at, and what runs that.
+// Outlives its readers, and what runs the hub that they subscribe at.
 class ReaderThread {
  public:
   virtual ~ReaderThread() = default;

@@ -141,6 +141,7 @@ void Topic::OnConfirmed(absl::Time received) {
   StoredState to_store;
   {
     MutexLock lock(mu_);
+    if (stopped_) return;
     confirmed_ = received;
     SetStaleLocked(std::nullopt, wakes);
     to_store = {state_, index_, confirmed_};
@@ -198,7 +199,7 @@ void Topic::NewVersionLocked() {
 
 void Topic::CollectLocked(const Audience& audience, Wakes& wakes) {
   NewVersionLocked();
-  wakes.insert(wakes.end(), audience.lists.begin(), audience.lists.end());
+  for (const auto& [list, readers] : audience.lists) wakes.push_back(list);
 }
 
 void Topic::WakeAll(const Wakes& wakes) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -81,8 +82,8 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
     explicit Audience(Feed f) : feed(std::move(f)) {}
     Feed feed;
     size_t readers = 0;
-    // One for each thread that some of them live on.
-    std::vector<std::shared_ptr<ReaderList>> lists;
+    // One for each thread that some of them live on, and how many.
+    std::vector<std::pair<std::shared_ptr<ReaderList>, size_t>> lists;
   };
   using ReadDone = absl::AnyInvocable<void(absl::StatusOr<CachedState>)>;
   // A caller of Read() whose answer is not there yet.
@@ -128,7 +129,9 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   void NewVersionLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Its readers have something to be told; what any memo holds is out of date.
   void CollectLocked(const Audience& audience, Wakes& wakes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  std::shared_ptr<ReaderList> ListLocked(Audience& audience, ReaderThread* thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::shared_ptr<ReaderList> JoinListLocked(Audience& audience, ReaderThread* thread)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void LeaveListLocked(Audience& audience, const ReaderList* list) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   static void WakeAll(const Wakes& wakes);
   uint64_t AddWaiterLocked(const CachedReadOptions& options, ReadDone done) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Answers the waiter, unless somebody else has.

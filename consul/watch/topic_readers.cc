@@ -48,7 +48,7 @@ std::unique_ptr<Subscription> Topic::Subscribe(const View& view, std::optional<R
     Audience& audience = AudienceLocked(view);
     reader = std::make_unique<Reader>(shared_from_this(), &audience, subscriber);
     reader->mark_.resume = resume;
-    if (subscriber != nullptr) reader->list_ = ListLocked(audience, subscriber->thread());
+    if (subscriber != nullptr) reader->list_ = JoinListLocked(audience, subscriber->thread());
     ++audience.readers;
     ++users_;
     if (!stopped_ && audience.feed.IsBehind(reader->mark_)) {
@@ -129,11 +129,19 @@ Topic::Audience& Topic::AudienceLocked(const View& view) {
   return *audiences_.back();
 }
 
-std::shared_ptr<ReaderList> Topic::ListLocked(Audience& audience, ReaderThread* thread) {
-  for (const auto& list : audience.lists) {
-    if (list->thread() == thread) return list;
+std::shared_ptr<ReaderList> Topic::JoinListLocked(Audience& audience, ReaderThread* thread) {
+  for (auto& [list, readers] : audience.lists) {
+    if (list->thread() != thread) continue;
+    ++readers;
+    return list;
   }
-  return audience.lists.emplace_back(std::make_shared<ReaderList>(thread));
+  return audience.lists.emplace_back(std::make_shared<ReaderList>(thread), 1).first;
+}
+
+void Topic::LeaveListLocked(Audience& audience, const ReaderList* list) {
+  const auto found = std::find_if(audience.lists.begin(), audience.lists.end(),
+                                  [list](const auto& one) { return one.first.get() == list; });
+  if (--found->second == 0) audience.lists.erase(found);
 }
 
 void Topic::Leave(Reader& reader) {
@@ -144,6 +152,7 @@ void Topic::Leave(Reader& reader) {
     MutexLock lock(mu_);
     Audience* audience = reader.audience_;
     --audience->readers;
+    if (reader.list_ != nullptr) LeaveListLocked(*audience, reader.list_.get());
     --users_;
     if (reader.catch_up_ != 0) {
       catching_up_.erase(reader.catch_up_);

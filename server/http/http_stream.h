@@ -44,7 +44,7 @@ class HttpStream {
   // Why a handshake that ended with `error` has come to nothing, if it has.
   std::optional<tls::Failure> FailureOf(const boost::system::error_code& error) {
     using Reason = metrics::HandshakeFailure;
-    if (!error) return tls::FailureOfResumption(ssl());
+    if (!error) return std::nullopt;
     if (error == boost::beast::error::timeout) return tls::Failure{Reason::kTimeout, ""};
     const bool by_ssl = error.category() == boost::asio::error::get_ssl_category();
     if (!by_ssl) return tls::Failure{Reason::kClosed, error.message()};

@@ -53,6 +53,8 @@ class Outbox final : public consul::Subscriber, public consul::Work, public std:
     std::optional<absl::Status> end;
   };
   Taken Take(consul::NextMemo* memo);
+  // Take() may have something.
+  bool MayHave() const { return woken_ || progress_due_ || ended_; }
   // Take() would give the end.
   bool ended() const { return ended_; }
 

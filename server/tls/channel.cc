@@ -16,8 +16,13 @@ namespace {
 
 using Reason = metrics::HandshakeFailure;
 
-// New keys, tickets and the like, one after the other: a peer that needs more of them than this is playing.
-constexpr int kMostWithoutData = 32;
+// Of records that carry nothing, new keys and the like, one after the other: twenty-odd bytes each. A record that does
+// has at most a quarter of it.
+constexpr size_t kMostWithoutData = 64 << 10;
+
+// The same of what it has us say, new keys and refusals to begin anew, in a connection's life: one that is honest asks
+// for new keys once in some hundred gigabytes.
+constexpr int kMostAsked = 100;
 
 }  // namespace
 
@@ -42,6 +47,7 @@ struct ChannelBio {
   static int Write(BIO* bio, const char* from, int size) {
     BIO_clear_retry_flags(bio);
     Channel& channel = Of(bio);
+    if (channel.out_ == nullptr) ++channel.asked_;
     (channel.out_ != nullptr ? *channel.out_ : channel.late_).append(from, static_cast<size_t>(size));
     return size;
   }
@@ -89,10 +95,6 @@ Channel::Result Channel::Handshake(std::string_view* in, std::string* out) {
   in_ = nullptr;
   out_ = nullptr;
   if (result != 1) return SSL_get_error(ssl_, result) == SSL_ERROR_WANT_READ ? Result::kMore : Fail(result);
-  if (auto failure = FailureOfResumption(ssl_)) {
-    failure_ = *std::move(failure);
-    return Result::kFailed;
-  }
   done_ = true;
   return Result::kOk;
 }
@@ -108,10 +110,15 @@ std::string Channel::PeerIdentity() const { return IdentityOfPeer(ssl_); }
 
 Channel::Result Channel::Open(std::string_view* in, char* buffer, size_t most, size_t* size) {
   *size = 0;
+  const size_t before = in->size();
   in_ = in;
   ERR_clear_error();
   const int result = SSL_read(ssl_, buffer, static_cast<int>(most));
   in_ = nullptr;
+  if (asked_ > kMostAsked) {
+    failure_ = {Reason::kProtocol, "asks for too much beside data"};
+    return Result::kFailed;
+  }
   if (result > 0) {
     *size = static_cast<size_t>(result);
     without_data_ = 0;
@@ -119,8 +126,8 @@ Channel::Result Channel::Open(std::string_view* in, char* buffer, size_t most, s
   }
   switch (SSL_get_error(ssl_, result)) {
     case SSL_ERROR_WANT_READ:
-      if (in->empty()) return Result::kMore;
-      if (++without_data_ <= kMostWithoutData) return Result::kOk;
+      without_data_ += before - in->size();
+      if (without_data_ <= kMostWithoutData) return in->empty() ? Result::kMore : Result::kOk;
       failure_ = {Reason::kProtocol, "too many records without data"};
       return Result::kFailed;
     case SSL_ERROR_ZERO_RETURN:

@@ -42,6 +42,9 @@ class Channel {
   // Open() has some for which nothing has to come.
   bool HasMore() const;
 
+  // Open() has had something to say to the peer, which goes with what is sealed next.
+  bool HasToSay() const { return !late_.empty(); }
+
   // Appends `plain`, encrypted, to `out`. False: nothing can be sent any more.
   bool Seal(std::string_view plain, std::string* out);
 
@@ -57,11 +60,12 @@ class Channel {
   // While OpenSSL is at work.
   std::string_view* in_ = nullptr;
   std::string* out_ = nullptr;
-  // What it had to say at other times: goes out first.
+  // What it had to say at other times, and how often it had.
   std::string late_;
+  int asked_ = 0;
   bool done_ = false;
-  // Records since the last data.
-  int without_data_ = 0;
+  // Bytes taken since the last data.
+  size_t without_data_ = 0;
   Failure failure_{};
 };
 

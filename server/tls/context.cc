@@ -4,7 +4,9 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -29,7 +31,6 @@ constexpr size_t kMostFileBytes = 4 << 20;
 constexpr long kMostClientChainBytes = 32 << 10;
 constexpr int kMostClientChain = 8;
 
-// Bounds how long a client whose certificate has expired, or whose authority is gone, can resume.
 constexpr long kTicketSeconds = 3600;
 
 template <auto free>
@@ -134,7 +135,8 @@ std::shared_ptr<SSL_CTX> NewContext(const char* protocol) {
   SSL_CTX_set_options(ssl, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
   // Without AUTO_RETRY a record that carries no data is told of, and can be counted.
   SSL_CTX_clear_mode(ssl, SSL_MODE_AUTO_RETRY);
-  SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+  // Without NO_AUTO_CHAIN one certificate alone would be sent with what its clients' authorities add to it.
+  SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
   SSL_CTX_set_cipher_list(ssl, kCiphers);
   SSL_CTX_set1_groups_list(ssl, kGroups);
   SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
@@ -150,6 +152,9 @@ absl::Status AskForClientCertificates(const Named& file, SSL_CTX* ssl) {
   auto authorities = ReadCertificates(file);
   if (!authorities.ok()) return authorities.status();
   for (const X509Ptr& authority : *authorities) {
+    if (X509_check_ca(authority.get()) == 0) {
+      return Unusable(file, absl::StrCat("a certificate in ", file.path, " is not an authority's"));
+    }
     if (X509_STORE_add_cert(SSL_CTX_get_cert_store(ssl), authority.get()) != 1 ||
         SSL_CTX_add_client_CA(ssl, authority.get()) != 1) {
       return Unusable(file, absl::StrCat("a certificate in ", file.path, " cannot be used: ", LastReason()));
@@ -157,6 +162,11 @@ absl::Status AskForClientCertificates(const Named& file, SSL_CTX* ssl) {
   }
   SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   SSL_CTX_set_verify_depth(ssl, kMostClientChain);
+  // An authority need not be a root to be trusted.
+  X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ssl), X509_V_FLAG_PARTIAL_CHAIN);
+  // A session that is resumed is not looked at again, nor is what has become of its certificate.
+  SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);
+  SSL_CTX_set_num_tickets(ssl, 0);
   return absl::OkStatus();
 }
 
@@ -177,7 +187,8 @@ absl::StatusOr<Context> LoadContext(const ContextOptions& options, absl::Time no
   }
   if (absl::Status dates = CheckDates(cert, own, now); !dates.ok()) return dates;
 
-  Context made{NewContext(options.protocol), TimeOf(X509_get0_notAfter(own))};
+  Context made{NewContext(options.protocol), absl::InfiniteFuture()};
+  for (const X509Ptr& one : *chain) made.expires = std::min(made.expires, TimeOf(X509_get0_notAfter(one.get())));
   SSL_CTX* const ssl = made.ssl.get();
   bool ok = SSL_CTX_use_certificate(ssl, own) == 1 && SSL_CTX_use_PrivateKey(ssl, private_key->get()) == 1;
   for (size_t i = 1; ok && i < chain->size(); ++i) ok = SSL_CTX_add1_chain_cert(ssl, (*chain)[i].get()) == 1;

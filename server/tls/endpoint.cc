@@ -16,6 +16,7 @@ namespace {
 using Reason = metrics::HandshakeFailure;
 
 constexpr absl::Duration kLookEvery = absl::Seconds(1);
+constexpr absl::Duration kRetryAfter = absl::Seconds(10);
 
 // Differs when a file, or what its name leads to, is another or has been written.
 std::string StateOf(const Files& files) {
@@ -107,7 +108,7 @@ void Endpoint::Look() {
   if (state != seen_) {
     seen_ = std::move(state);
     changed_ = true;
-  } else if (std::exchange(changed_, false)) {
+  } else if (std::exchange(changed_, false) || (!refused_.empty() && scheduler_->Now() >= retry_)) {
     Reload();
   }
 }
@@ -116,11 +117,15 @@ void Endpoint::Reload() {
   auto context = LoadContext(options_.context, absl::Now());
   reporter_->OnReload(context.ok());
   if (!context.ok()) {
-    const std::string why(context.status().message());
+    retry_ = scheduler_->Now() + kRetryAfter;
+    std::string why(context.status().message());
+    if (why == refused_) return;
+    refused_ = why;
     Log(LogLevel::kError, "the TLS files have changed and cannot be used; the certificate before stays",
         {{"listener", options_.context.listener}, {"error", why}});
     return;
   }
+  refused_.clear();
   reporter_->OnCertificate(context->expires);
   const std::string expires = absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", context->expires, absl::UTCTimeZone());
   {

@@ -32,7 +32,8 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
   // Loads the certificate: errors are LoadContext()'s. From then on the files are looked at each second, on the
   // scheduler's threads: their names may be links that are turned, as Kubernetes does. They are loaded once they have
   // not changed for a second, so that a pair may be replaced one after the other. Files that cannot be used leave the
-  // certificate as it was, and are said so once. All arguments outlive it.
+  // certificate as it was, are said so once, and are tried again every 10 s: what is wrong need not be in the files.
+  // All arguments outlive it.
   static absl::StatusOr<std::shared_ptr<Endpoint>> Open(const Options& options, HandshakeBudget* budget,
                                                         Scheduler* scheduler, metrics::TlsReporter* reporter);
 
@@ -62,6 +63,9 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
   // One look follows the other: of the looks alone.
   std::string seen_;
   bool changed_ = false;
+  // Why the files cannot be used, and when they are tried again.
+  std::string refused_;
+  absl::Time retry_;
 
   mutable Mutex mu_;
   std::shared_ptr<SSL_CTX> context_ ABSL_GUARDED_BY(mu_);

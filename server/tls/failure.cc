@@ -78,11 +78,4 @@ Failure FailureOf(unsigned long error, long verify_result) {
   return failure;
 }
 
-std::optional<Failure> FailureOfResumption(const SSL* ssl) {
-  if (SSL_session_reused(ssl) == 0) return std::nullopt;
-  const X509* const peer = SSL_get0_peer_certificate(ssl);
-  if (peer == nullptr || X509_cmp_current_time(X509_get0_notAfter(peer)) > 0) return std::nullopt;
-  return Failure{Reason::kExpiredCertificate, X509_verify_cert_error_string(X509_V_ERR_CERT_HAS_EXPIRED)};
-}
-
 }  // namespace meshgate::server::tls

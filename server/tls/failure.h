@@ -1,9 +1,6 @@
 #ifndef MESHGATE_SERVER_TLS_FAILURE_H_
 #define MESHGATE_SERVER_TLS_FAILURE_H_
 
-#include <openssl/types.h>
-
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -26,10 +23,6 @@ inline constexpr std::string_view kAnswerToPlainHttp =
 
 // What a handshake failed by: OpenSSL's packed error (ERR_get_error()), and the result of SSL_get_verify_result().
 Failure FailureOf(unsigned long error, long verify_result);
-
-// What is wrong with a handshake that has succeeded, if anything: with a session that was resumed the peer's
-// certificate is the one of then, and may have expired.
-std::optional<Failure> FailureOfResumption(const SSL* ssl);
 
 }  // namespace meshgate::server::tls
 

@@ -6,11 +6,11 @@
 
 namespace meshgate::server::tls {
 
-// How many handshakes may be in progress, of all listeners of the process. Thread-safe; outlives what it gives.
+// How many handshakes may be in progress at a listener. Thread-safe; outlives what it gives.
 class HandshakeBudget {
  public:
-  // Each takes a millisecond of a processor with a key of RSA 2048, and 57 KiB until it is done: all of them are a
-  // second and 58 MiB.
+  // Each takes a millisecond of a processor with a key of RSA 2048, and 57 KiB until it is done, or 170 where the peer
+  // announces a large message: all of them are a second and 58 to 170 MiB.
   static constexpr int kMost = 1024;
 
   explicit HandshakeBudget(int most = kMost) : most_(most) {}

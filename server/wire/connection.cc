@@ -158,7 +158,7 @@ void Connection::Flush() {
     std::string& out = loop_->scratch();
     out.clear();
     if (!session_.Produce(&out, kSendBytes)) return Close();
-    if (out.empty()) {
+    if (out.empty() && (tls_ == nullptr || !tls_->HasToSay())) {
       if (session_.Done() || closing_) Close();
       return;
     }

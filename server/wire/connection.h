@@ -116,6 +116,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   bool closed_ = false;
   const absl::Time opened_;
   absl::Time heard_;
+  // Of a handshake.
+  bool heard_any_ = false;
   absl::Time pinged_ = absl::InfinitePast();
   absl::Time go_away_at_;
   absl::Time going_since_;

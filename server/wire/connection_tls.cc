@@ -23,6 +23,7 @@ void Connection::ContinueHandshake() {
   if (error == boost::asio::error::would_block) return Read();
   if (error) return FailHandshake({HandshakeFailure::kClosed, error.message()}, {});
   heard_ = loop_->now();
+  heard_any_ = true;
   std::string_view bytes(buffer.data(), size);
   std::string& out = loop_->sealed();
   out.clear();
@@ -51,7 +52,9 @@ void Connection::FailHandshake(const tls::Failure& failure, std::string_view las
 }
 
 void Connection::CheckHandshake() {
-  if (loop_->now() - opened_ >= options_->tls->handshake_timeout()) FailHandshake({HandshakeFailure::kTimeout, ""}, {});
+  // Who says nothing at all is not worth a place for long.
+  const absl::Duration timeout = options_->tls->handshake_timeout() / (heard_any_ ? 1 : 5);
+  if (loop_->now() - opened_ >= timeout) FailHandshake({HandshakeFailure::kTimeout, ""}, {});
 }
 
 std::optional<std::string_view> Connection::NextPiece(std::string_view* bytes, size_t most, char* buffer) {

@@ -108,6 +108,7 @@ class UnaryCall final : public NativeCall, public std::enable_shared_from_this<U
     Answer(MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidRequest, "the call carries no request"));
   }
 
+  bool HasMore() const override { return waiting_; }
   SharedBytes NextMessage() override {
     if (std::exchange(waiting_, false)) Handle();
     return std::exchange(response_, nullptr);

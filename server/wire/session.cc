@@ -78,6 +78,7 @@ struct Callbacks {
 
   static int OnFrameSent(nghttp2_session* raw, const nghttp2_frame* frame, void* user) {
     Session& session = Of(user);
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) session.failed_ = true;
     const bool carries = frame->hd.type == NGHTTP2_HEADERS;
     if (carries) session.ping_strikes_ = 0;
     // Answers give no reason for an answer: who is answered could go on for ever.
@@ -93,7 +94,7 @@ struct Callbacks {
     return 0;
   }
 
-  // A block of headers beyond what HTTP/2's compression takes, 64 KiB.
+  // Among others for a block of headers beyond what HTTP/2's compression takes, 64 KiB.
   static int OnFrameNotSent(nghttp2_session* raw, const nghttp2_frame* frame, int, void* user) {
     if (frame->hd.type != NGHTTP2_HEADERS || Of(user).Find(frame->hd.stream_id) == nullptr) return 0;
     nghttp2_submit_rst_stream(raw, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_INTERNAL_ERROR);
@@ -222,15 +223,17 @@ void Session::Enqueue(Stream* stream) {
 void Session::OnSettings() {
   greeted_ = true;
   const uint32_t size = nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE);
-  if (queue_.OnInitialWindow(size, streams_)) return;
+  if (!queue_.OnInitialWindow(size, streams_)) FailFlowControl();
+}
+
+void Session::FailFlowControl() {
+  failed_ = true;
   nghttp2_session_terminate_session(session_, NGHTTP2_FLOW_CONTROL_ERROR);
 }
 
 void Session::OnWindow(int32_t id, uint32_t increment) {
   if (id == 0) {
-    if (!queue_.OnConnectionWindow(increment)) {
-      nghttp2_session_terminate_session(session_, NGHTTP2_FLOW_CONTROL_ERROR);
-    }
+    if (!queue_.OnConnectionWindow(increment)) FailFlowControl();
     return;
   }
   // That of a stream that has ended may still be on its way.

@@ -117,6 +117,7 @@ class Session {
   void End(Stream* stream);
   void OnWindow(int32_t id, uint32_t increment);
   void OnSettings();
+  void FailFlowControl();
   void OnPing();
   void OnPong();
   // Appends what nghttp2 has, until `out` holds `enough`. Returns false when the connection must be closed.
@@ -138,6 +139,7 @@ class Session {
   // That give the peer reason for some of its own.
   size_t frames_sent_ = 0;
   bool inside_ = false;
+  // Nothing but what nghttp2 has to say is sent any more.
   bool failed_ = false;
   bool going_away_ = false;
   bool gone_away_ = false;

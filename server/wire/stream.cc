@@ -264,9 +264,12 @@ void Stream::EndEarly(Ending ending) {
 
 void Stream::SubmitTrailers() {
   if (std::exchange(ended_, true)) return;
+  const bool cut = sending();
   EndMessage();
   if (not_grpc_) {
-    nghttp2_submit_trailer(session_->raw(), id_, nullptr, 0);
+    // It has no status by which it could tell that it is not whole.
+    cut ? nghttp2_submit_rst_stream(session_->raw(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_INTERNAL_ERROR)
+        : nghttp2_submit_trailer(session_->raw(), id_, nullptr, 0);
     return session_->WantOutput();
   }
   const bool trailers_only = !begun_ && headers_.empty();

@@ -18,6 +18,7 @@ namespace meshgate::server::wire {
 class StreamCall : public NativeCall, public Outbox::Listener {
  public:
   SharedBytes NextMessage() override;
+  bool HasMore() const override { return outbox_->MayHave(); }
   void OnClosed(Why why) override;
   // From the outbox.
   void OnReady() override;

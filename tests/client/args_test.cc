@@ -194,6 +194,8 @@ TEST(ArgsTest, TlsIsWhatWasAskedFor) {
   EXPECT_EQ(all->tls->cert_file, "c");
   EXPECT_EQ(all->tls->key_file, "k");
   EXPECT_EQ(all->tls_server_name, "n");
+  // As with a variable of the shell that is not set.
+  EXPECT_THAT(Parse("put|a|b|--ca-file|").status().message(), HasSubstr("--ca-file is empty"));
   EXPECT_THAT(Parse("get|a|--key-file=k").status().message(), HasSubstr("--key-file needs --cert-file"));
 }
 

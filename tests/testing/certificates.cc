@@ -52,7 +52,6 @@ Certificates CertificateAuthority::Sign(const std::string& name, const Wanted& w
   Append({"-subj", subject, "-keyout", made.key_file, "-out", request}, &ask);
   Command sign;
   if (wanted.dates == Wanted::Dates::kToCome) sign = At("+10d");
-  if (wanted.dates == Wanted::Dates::kSoonOver) sign = At("-86390");
   Append({"openssl", "x509", "-req", "-days", wanted.dates == Wanted::Dates::kOver ? "-1" : "1", "-in", request, "-CA",
           ca_file_, "-CAkey", prefix_ + "-key.pem", "-CAcreateserial", "-out", made.cert_file},
          &sign);

@@ -27,8 +27,7 @@ class CertificateAuthority {
     std::string common_name = "test agent";
     // As openssl writes it; empty: none.
     std::string alternative_names = "IP:127.0.0.1";
-    // kSoonOver: ten seconds from now.
-    enum class Dates { kNow, kOver, kSoonOver, kToCome } dates = Dates::kNow;
+    enum class Dates { kNow, kOver, kToCome } dates = Dates::kNow;
     // With 2048 a handshake takes a server ten times as long as with a curve, and with 4096 fifty times; 0: a curve.
     int rsa_bits = 0;
   };

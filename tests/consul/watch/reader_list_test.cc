@@ -90,6 +90,19 @@ TEST_F(ReaderListTest, WordThatComesInBetweenIsHeardByAll) {
   EXPECT_THAT(wakes(), Each(Le(2)));
 }
 
+// Would break if changes that come faster than they can be told kept some from ever being told, or the thread from
+// anything else.
+TEST_F(ReaderListTest, WordThatKeepsComingStarvesNobody) {
+  for (int i = 0; i < 100; ++i) Add();
+  list_->WakeSoon();
+  const auto work = thread_.scheduled[0];
+  int bits = 1;
+  for (; work->Run(); ++bits) list_->WakeSoon();
+  EXPECT_LE(bits, 100);
+  EXPECT_THAT(wakes(), Each(1));
+  EXPECT_THAT(thread_.scheduled, SizeIs(2));
+}
+
 // Would break if readers that come and go while others are woken made anybody miss it, or were woken when they are
 // gone.
 TEST_F(ReaderListTest, ReadersComeAndGoMeanwhile) {

@@ -102,6 +102,7 @@ TEST_F(ContextTest, SaysWhatIsWrong) {
            Dates(early.cert_file, "-startdate")},
       {{cert, key, missing}, "--grpc_tls_client_ca_file: cannot read " + missing + ": No such file or directory"},
       {{cert, key, key}, "--grpc_tls_client_ca_file: " + key + " has no PEM certificate in it"},
+      {{cert, key, cert}, "--grpc_tls_client_ca_file: a certificate in " + cert + " is not an authority's"},
   };
   for (const Case& c : cases) EXPECT_EQ(ErrorOf(c.files), c.error);
 }

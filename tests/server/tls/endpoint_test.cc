@@ -105,6 +105,26 @@ TEST_F(EndpointTest, KeepsTheOldOneAndSaysSoOnce) {
   EXPECT_EQ(Lines("new connections get the new TLS certificate"), 1);
 }
 
+// Would break if a certificate that is good a moment later, when this host's clock has come to it or there is a
+// descriptor to read it by, were never taken.
+TEST_F(EndpointTest, TriesAgain) {
+  Open();
+  const Certificates next = test_.authority().Sign("next");
+  const std::string aside = files().key_file + ".aside";
+  fs::rename(files().key_file, aside);
+  // A descriptor that cannot be had looks like this, and is no change of the files.
+  Write(next.cert_file, files().cert_file);
+  fs::create_symlink(aside, files().key_file);
+  Second();
+  Second();
+  EXPECT_EQ(test_.notes().refused(), 1);
+  const std::string mismatch = "does not belong to the certificate";
+  EXPECT_EQ(Lines(mismatch), 1);
+  for (int i = 0; i < 10; ++i) Second();
+  EXPECT_EQ(test_.notes().refused(), 2);
+  EXPECT_EQ(Lines(mismatch), 1);
+}
+
 // Would break if an authority that is no longer trusted stayed so until the next restart.
 TEST_F(EndpointTest, LoadsAuthoritiesThatHaveChanged) {
   const std::string ca = test_.authority().ca_file() + ".clients";
