@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <future>
 #include <map>
 #include <memory>
 #include <string>
@@ -28,6 +29,7 @@ using ::meshgate::testing::ChildProcess;
 
 constexpr char kServer[] = "tests/conformance/server";
 constexpr char kScript[] = "tests/conformance/script.binpb";
+constexpr char kKeepaliveScript[] = "tests/conformance/keepalive.binpb";
 constexpr char kRawScript[] = "tests/conformance/raw.binpb";
 constexpr char kDescriptors[] = "tests/conformance/descriptors.binpb";
 // Of a client with all of its cases, on a machine that has other things to do.
@@ -221,21 +223,61 @@ class ConformanceTest : public ::testing::Test {
   const bool drain_;
 };
 
-void RegisterTests() {
-  // In this order a shard has the tests of one client, and runs it against the first server only once.
-  for (const bool drain : {false, true}) {
-    for (const std::string& server : shared_server->names()) {
-      for (const Client& client : Clients()) {
-        // gRPC's own server takes much that the protocol forbids: what the front makes of that is for its session's
-        // test.
-        const bool first = server == shared_server->names().front();
-        if (client.script == kRawScript && (drain || !first)) continue;
-        ::testing::RegisterTest(absl::StrCat("Conformance_", server).c_str(),
-                                absl::StrCat(client.name, drain ? "_drain" : "").c_str(), nullptr, nullptr, __FILE__,
-                                __LINE__,
-                                [=]() -> ConformanceTest* { return new ConformanceTest(client, server, drain); });
+// Of calls that mostly wait: all clients against all servers at once.
+class KeepaliveTest : public ::testing::Test {
+ public:
+  void TestBody() override {
+    const v1::Script script = ReadScript(kKeepaliveScript);
+    const std::vector<std::string> servers = shared_server->names();
+    std::vector<Client> clients;
+    std::vector<std::future<Outcomes>> runs;
+    for (Client client : Clients()) {
+      if (client.script == kRawScript) continue;
+      client.script = kKeepaliveScript;
+      clients.push_back(client);
+      for (const std::string& server : servers) {
+        runs.push_back(
+            std::async(std::launch::async, [=] { return RunClient(client, shared_server, server, /*drain=*/false); }));
       }
     }
+    auto run = runs.begin();
+    for (const Client& client : clients) {
+      Outcomes reference;
+      for (const std::string& server : servers) {
+        SCOPED_TRACE(absl::StrCat(client.name, ", ", server));
+        const Outcomes outcomes = (run++)->get();
+        if (server == servers.front()) {
+          reference = outcomes;
+          ExpectAsScripted(client, script, reference, /*drain=*/false);
+        } else {
+          ExpectEqual(script, client, reference, outcomes, server);
+        }
+      }
+    }
+  }
+};
+
+void RegisterTests() {
+  const auto add = [](const std::string& suite, const std::string& server, const Client& client, bool drain) {
+    ::testing::RegisterTest(suite.c_str(), absl::StrCat(client.name, drain ? "_drain" : "").c_str(), nullptr, nullptr,
+                            __FILE__, __LINE__,
+                            [=]() -> ConformanceTest* { return new ConformanceTest(client, server, drain); });
+  };
+  // Eight of each server, for eight shards: each has the tests of one client, and runs it against the first server only
+  // once. Those that drain are the shortest, and the first shards have more to do.
+  const std::vector<std::string> servers = shared_server->names();
+  for (const std::string& server : servers) {
+    for (const bool drain : {true, false}) {
+      for (const Client& client : Clients()) {
+        if (client.script != kRawScript) add(absl::StrCat("Conformance_", server), server, client, drain);
+      }
+    }
+  }
+  ::testing::RegisterTest("Conformance_keepalive", "all", nullptr, nullptr, __FILE__, __LINE__,
+                          []() -> KeepaliveTest* { return new KeepaliveTest; });
+  // gRPC's own server takes much that the protocol forbids: what the front makes of that is for its session's test.
+  for (const Client& client : Clients()) {
+    if (client.script == kRawScript) add("Conformance_raw", servers.front(), client, /*drain=*/false);
   }
 }
 

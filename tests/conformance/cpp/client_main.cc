@@ -27,6 +27,8 @@ namespace {
 using ::google::protobuf::util::MessageDifferencer;
 using Channel = std::shared_ptr<grpc::Channel>;
 
+constexpr int kKeepaliveTimeoutMs = 5'000;
+
 void Print(const v1::Line& line) {
   std::string json;
   if (!google::protobuf::util::MessageToJsonString(line, &json).ok()) abort();
@@ -39,6 +41,19 @@ void Say(const v1::Case& c, const v1::Outcome& outcome) {
   line.set_case_(c.name());
   *line.mutable_outcome() = outcome;
   Print(line);
+}
+
+Channel MakeChannel(const std::string& target, uint32_t keepalive_ms) {
+  grpc::ChannelArguments arguments;
+  // Its own limit of 8 KiB would refuse what the server sends back.
+  arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, 64 << 10);
+  if (keepalive_ms > 0) {
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, static_cast<int>(keepalive_ms));
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  }
+  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
 }
 
 v1::Outcome RunOnce(const Channel& channel, const v1::Case& c) {
@@ -106,10 +121,7 @@ int Main(int argc, char** argv) {
     fprintf(stderr, "usage: client --target=HOST:PORT --script=FILE [--drain]\n");
     return 2;
   }
-  grpc::ChannelArguments arguments;
-  // Its own limit of 8 KiB would refuse what the server sends back.
-  arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, 64 << 10);
-  const Channel channel = grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
+  const Channel channel = MakeChannel(target, 0);
   std::vector<v1::Case> cases;
   for (const v1::Case& c : script.cases()) {
     const bool left_out = std::find(c.not_for().begin(), c.not_for().end(), "cpp") != c.not_for().end();
@@ -118,7 +130,9 @@ int Main(int argc, char** argv) {
   if (drain) {
     RunDrain(channel, cases);
   } else {
-    for (const v1::Case& c : cases) Say(c, RunAll(channel, c));
+    for (const v1::Case& c : cases) {
+      Say(c, RunAll(c.keepalive_ms() > 0 ? MakeChannel(target, c.keepalive_ms()) : channel, c));
+    }
   }
   return 0;
 }

@@ -16,7 +16,10 @@ import (
 	"github.com/golang/protobuf/jsonpb"
 	"github.com/golang/protobuf/proto"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 )
+
+const keepaliveTimeout = 5 * time.Second
 
 func say(line *conformance.Line) {
 	json, err := (&jsonpb.Marshaler{}).MarshalToString(line)
@@ -24,6 +27,22 @@ func say(line *conformance.Line) {
 		log.Fatal(err)
 	}
 	fmt.Println(json)
+}
+
+func dial(target string, keepaliveMs uint32) *grpc.ClientConn {
+	options := []grpc.DialOption{grpc.WithInsecure()}
+	if keepaliveMs > 0 {
+		options = append(options, grpc.WithKeepaliveParams(keepalive.ClientParameters{
+			Time:                time.Duration(keepaliveMs) * time.Millisecond,
+			Timeout:             keepaliveTimeout,
+			PermitWithoutStream: true,
+		}))
+	}
+	conn, err := grpc.Dial(target, options...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return conn
 }
 
 func runOnce(conn *grpc.ClientConn, c *conformance.Case) *conformance.Outcome {
@@ -118,10 +137,7 @@ func main() {
 	if err := proto.Unmarshal(serialized, script); err != nil {
 		log.Fatal(err)
 	}
-	conn, err := grpc.Dial(*target, grpc.WithInsecure())
-	if err != nil {
-		log.Fatal(err)
-	}
+	conn := dial(*target, 0)
 	defer conn.Close()
 	var cases []*conformance.Case
 	for _, c := range script.Cases {
@@ -134,6 +150,11 @@ func main() {
 		return
 	}
 	for _, c := range cases {
-		say(&conformance.Line{Case: c.Name, Outcome: runAll(conn, c)})
+		own := conn
+		if c.KeepaliveMs > 0 {
+			own = dial(*target, c.KeepaliveMs)
+			defer own.Close()
+		}
+		say(&conformance.Line{Case: c.Name, Outcome: runAll(own, c)})
 	}
 }

@@ -11,6 +11,8 @@ const calls = require('./calls');
 const protos = require('./protos');
 const standard = require('./standard');
 
+const KEEPALIVE_TIMEOUT_MS = 5000;
+
 const say = (line) => fs.writeSync(1, JSON.stringify(line) + '\n');
 
 // Has calls in progress when the server is told to drain, which happens on the line that says so.
@@ -37,12 +39,19 @@ async function main() {
   const plain = newClient({});
   // Compression is a channel's and not a call's.
   const gzip = newClient({'grpc.default_compression_algorithm': grpc.compressionAlgorithms.gzip});
+  const pinging = (time) => newClient({
+    'grpc.keepalive_time_ms': time,
+    'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+    'grpc.keepalive_permit_without_calls': 1,
+  });
   if (flags.drain) {
     await runDrain(plain, cases);
   } else {
     for (const c of cases) {
       const run = standard.runners[c.method] || calls.run;
-      say({case: c.name, outcome: await run(c.compress ? gzip : plain, c)});
+      const own = c.keepalive_ms > 0 ? pinging(c.keepalive_ms) : null;
+      say({case: c.name, outcome: await run(own || (c.compress ? gzip : plain), c)});
+      if (own) own.close();
     }
   }
   plain.close();

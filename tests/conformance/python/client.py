@@ -17,9 +17,20 @@ import calls
 import protos
 import standard
 
+KEEPALIVE_TIMEOUT_MS = 5000
+
 
 def say(case, outcome):
     print(json.dumps({"case": case.name, "outcome": json_format.MessageToDict(outcome)}), flush=True)
+
+
+def make_channel(target, keepalive_ms):
+    # Its own limit of 8 KiB would refuse what the server sends back.
+    options = [("grpc.max_metadata_size", 64 << 10)]
+    if keepalive_ms:
+        options += [("grpc.keepalive_time_ms", keepalive_ms), ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+                    ("grpc.keepalive_permit_without_calls", 1), ("grpc.http2.max_pings_without_data", 0)]
+    return grpc.insecure_channel(target, options=options)
 
 
 def run_drain(channel, cases):
@@ -53,13 +64,13 @@ def main():
     with open(args.script, "rb") as file:
         script = protos.conformance("Script").FromString(file.read())
     cases = [c for c in script.cases if c.drain == args.drain and "python" not in c.not_for]
-    # Its own limit of 8 KiB would refuse what the server sends back.
-    channel = grpc.insecure_channel(args.target, options=[("grpc.max_metadata_size", 64 << 10)])
+    channel = make_channel(args.target, 0)
     if args.drain:
         run_drain(channel, cases)
         return
     for case in cases:
-        say(case, (standard if case.method[:1] in "HR" else calls).run(channel, case))
+        own = make_channel(args.target, case.keepalive_ms) if case.keepalive_ms else channel
+        say(case, (standard if case.method[:1] in "HR" else calls).run(own, case))
 
 
 main()
