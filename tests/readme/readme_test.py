@@ -163,7 +163,7 @@ class ReadmeTest(unittest.TestCase):
 
     def test_links_lead_somewhere(self):
         """A link to a file that moved is a dead end."""
-        for document in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        for document in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"):
             for link in re.findall(r"\]\(([^)#]+)\)", read(document)):
                 if "://" not in link:
                     self.assertTrue(os.path.exists(os.path.join(ROOT, link)), f"{document}: {link}")
