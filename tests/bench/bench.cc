@@ -1,6 +1,6 @@
 // Measures the gateway as it is built: see docs/performance.md.
 //
-//   bench [WORKLOAD ...] [--only=PATTERN] [--quick] [--NAME=VALUE ...]
+//   bench [WORKLOAD ...] [--only=PATTERN] [--servers=PATTERN] [--quick] [--NAME=VALUE ...]
 //
 // Without a workload's name: all of them. Needs the servers below the working directory (Bazel's runfiles), consul and
 // etcd in PATH for what they are compared in, and a scratch folder in TEST_TMPDIR. Exits with 0 where what is checked

@@ -2,7 +2,7 @@
 # Builds the gateway as it is shipped and measures it, alone and against other servers.
 #
 #   tests/bench/run.sh                            everything, 3 runs of what is compared; half an hour
-#   tests/bench/run.sh [WORKLOAD ...] [--only=PATTERN] [--runs=N] [--quick] [OPTIONS]
+#   tests/bench/run.sh [WORKLOAD ...] [--only=PATTERN] [--servers=PATTERN] [--runs=N] [--quick] [OPTIONS]
 #     compared:   fan_out unary discover propagation idle
 #     others:     slow_reader many_keys stream_cost reconnect floods
 #   tests/bench/run.sh --quick                    all of them, tiny: whether they work
