@@ -1,0 +1,182 @@
+// What callers learn of what they may not see.
+#include <gmock/gmock.h>
+
+#include "absl/strings/str_cat.h"
+#include "meshgate/v1/registry_service.pb.h"
+#include "tests/server/auth/auth_harness.h"
+
+namespace meshgate::server::auth {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+using ::testing::SizeIs;
+
+class GuardHiddenTest : public AuthHarness {
+ protected:
+  GuardHiddenTest() { known_before_ = false; }
+  static consul::Target Web(const std::string& filter = "") {
+    consul::Target target{consul::TargetKind::kService, "web"};
+    target.filter = filter;
+    return target;
+  }
+  static v1::WatchServiceResponse Parse(const std::string& bytes) {
+    v1::WatchServiceResponse response;
+    EXPECT_TRUE(response.ParseFromString(bytes));
+    return response;
+  }
+};
+
+// A stream that goes on holds a state until it is shown another one: that Consul is away is none.
+TEST_F(GuardHiddenTest, WhatAResumedStreamHoldsOutlastsAnUnknownState) {
+  Allow("a", "p/");
+  Allow("a", "p/1");
+  auto& stream = Open("a", Prefix("p/"), consul::ResumeToken{5, consul::Digest()});
+  Answer();
+  ASSERT_TRUE(backend_.Fail(Method::kReadPrefix,
+                            MakeError(absl::StatusCode::kUnavailable, reason::kConsulUnavailable, "away")));
+  Run();
+  Answer();
+  ASSERT_THAT(stream.messages(), SizeIs(1)) << "that nothing is known yet";
+  EXPECT_FALSE(stream.end().has_value());
+  // What it held, of which it may not read a part any more.
+  for (int second = 0; second < 5 && backend_.pending(Method::kReadPrefix) == 0; ++second) Advance(absl::Seconds(1));
+  Publish(Method::kReadPrefix, {Entry("p/1", "one", 5), Entry("p/2", "two", 5)}, 5);
+  Answer();
+  EXPECT_THAT(stream.messages(), SizeIs(1)) << "a snapshot without p/2 looks like its deletion";
+  ASSERT_TRUE(stream.end().has_value());
+  EXPECT_EQ(stream.end()->code(), absl::StatusCode::kPermissionDenied);
+}
+
+// Nothing is hidden in a message that tells nothing: that Consul is away is for all whose token is known.
+TEST_F(GuardHiddenTest, ThatNothingIsKnownIsNoSecret) {
+  Allow("a", "p/1");
+  auto& stream = Open("a", Prefix("p/"));
+  Answer();
+  ASSERT_TRUE(backend_.Fail(Method::kReadPrefix,
+                            MakeError(absl::StatusCode::kUnavailable, reason::kConsulUnavailable, "away")));
+  Run();
+  Answer();
+  EXPECT_THAT(stream.messages(), SizeIs(1));
+  EXPECT_FALSE(stream.end().has_value());
+}
+
+// Who is up to date hears so, however much is hidden.
+TEST_F(GuardHiddenTest, PartlyVisibleStreamsHearProgress) {
+  Allow("a", "p/1");
+  auto& stream = Open("a", Prefix("p/"), std::nullopt, {}, absl::Seconds(5));
+  Answer();
+  Publish(Method::kReadPrefix, {Entry("p/1", "one", 5), Entry("p/2", "two", 5)}, 5);
+  Answer();
+  ASSERT_THAT(stream.messages(), SizeIs(1));
+  Advance(absl::Seconds(6));
+  Answer();
+  ASSERT_THAT(stream.messages(), SizeIs(2));
+  EXPECT_EQ(HeldBy(stream).resume_token, "");
+  EXPECT_THAT(HeldBy(stream).state, ElementsAre(Pair("p/1", "one")));
+}
+
+// Whether something hidden matches must not be told by how a narrowed watch is answered: filters would spell it out.
+TEST_F(GuardHiddenTest, ANarrowedServiceSaysNothingOfHiddenInstances) {
+  Allow("a", "web");
+  consul::View tagged;
+  tagged.tags = {"v1"};
+  consul::Instance hidden = On("n1", "hidden");
+  hidden.tags = {"v1"};
+  // Of what hides on n1 the first filter finds something, the second nothing.
+  const auto publish = [&] {
+    Advance(absl::Seconds(1));
+    for (const auto& call : backend_.pending()) {
+      if (call.method != Method::kReadService) continue;
+      std::vector<consul::Instance> found;
+      if (call.filter != "nothing") found.push_back(hidden);
+      PublishService(found, 5);
+    }
+  };
+  std::vector<std::string> told;
+  for (const bool matches : {true, false}) {
+    const std::string filter = matches ? "something" : "nothing";
+    auto& filtered = Open("a", Web(filter));
+    Answer();
+    publish();
+    Answer();
+    auto& resumed = Open("a", Web(filter), consul::ResumeToken{5, consul::Digest()});
+    Answer();
+    for (const auto* stream : {&filtered, &resumed}) {
+      SCOPED_TRACE(absl::StrCat(filter, stream == &resumed ? ", resumed" : ""));
+      EXPECT_FALSE(stream->end().has_value());
+      ASSERT_THAT(stream->messages(), SizeIs(1));
+      EXPECT_THAT(Parse(stream->taken()[0]).events(), IsEmpty());
+      EXPECT_EQ(Parse(stream->taken()[0]).resume_token(), "");
+      told.push_back(stream->taken()[0]);
+    }
+  }
+  EXPECT_THAT(told, ::testing::Each(told[0]));
+
+  auto& tags = Open("a", Web(), std::nullopt, tagged);
+  Answer();
+  publish();
+  Answer();
+  EXPECT_FALSE(tags.end().has_value());
+  EXPECT_THAT(tags.messages(), SizeIs(1));
+}
+
+// Cached reads are no better informed.
+TEST_F(GuardHiddenTest, AFilteredReadSaysNothingOfHiddenInstances) {
+  Allow("a", "web");
+  for (const bool matches : {true, false}) {
+    auto state = std::make_shared<consul::State>();
+    if (matches) state->instances.push_back(On("n1", "hidden"));
+    std::optional<absl::StatusOr<consul::SharedState>> answer;
+    guard_.Filter(guard_.Identify({{"x-consul-token", "a"}}), Web("some filter"), {state, 5}, {},
+                  [&](absl::StatusOr<consul::SharedState> filtered) { answer = std::move(filtered); });
+    Run();
+    Answer();
+    ASSERT_TRUE(answer.has_value() && answer->ok());
+    EXPECT_THAT((**answer)->instances, IsEmpty());
+  }
+}
+
+// Consul is asked for nothing on behalf of those who may not have it.
+TEST_F(GuardHiddenTest, StrangersStartNothing) {
+  unknown_.insert("stranger");
+  Open("stranger", Key("k"));
+  Open("stranger", Prefix("p/"));
+  Open("denied", Key("k"));
+  Open("denied", Web());
+  Answer();
+  Advance(absl::Seconds(2));
+  for (const auto& call : backend_.calls()) EXPECT_EQ(call.method, Method::kAuthorize);
+  for (const auto& stream : streams_) EXPECT_TRUE(stream->end().has_value());
+}
+
+// What Consul refuses to the gateway is no word on the caller.
+TEST_F(GuardHiddenTest, TheGatewaysOwnTokenIsNotTheCallers) {
+  for (const absl::StatusCode code : {absl::StatusCode::kPermissionDenied, absl::StatusCode::kUnauthenticated}) {
+    const absl::Status given = ForCallers(MakeError(code, reason::kPermissionDenied, "no"));
+    EXPECT_EQ(given.code(), absl::StatusCode::kUnavailable);
+  }
+  EXPECT_EQ(ForCallers(absl::InvalidArgumentError("filter")).code(), absl::StatusCode::kInvalidArgument);
+}
+
+// A token may have been given a permission since somebody asked: who came later is asked about anew.
+TEST_F(GuardHiddenTest, ADenialFromBeforeAStreamDoesNotEndIt) {
+  Allow("a", "k");
+  auto& early = Open("a", Key("k"));
+  Answer();
+  Publish(Method::kReadKey, {Entry("k", "v", 5)}, 5);
+  ASSERT_GT(asked(), 0);
+  // The question is under way when the next stream comes.
+  auto& late = Open("a", Key("k"));
+  ASSERT_TRUE(backend_.AnswerAuthorize({false}));
+  Run();
+  ASSERT_TRUE(early.end().has_value());
+  EXPECT_FALSE(late.end().has_value());
+  Answer();
+  EXPECT_FALSE(late.end().has_value());
+  EXPECT_THAT(HeldBy(late).state, ElementsAre(Pair("k", "v")));
+}
+
+}  // namespace
+}  // namespace meshgate::server::auth
