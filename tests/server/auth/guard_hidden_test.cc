@@ -138,6 +138,60 @@ TEST_F(GuardHiddenTest, AFilteredReadSaysNothingOfHiddenInstances) {
   }
 }
 
+// Of a list that is long a page asks about what it shows, and what is hidden is filled up.
+TEST_F(GuardHiddenTest, APageAsksAboutItself) {
+  auto state = std::make_shared<consul::State>();
+  for (int i = 0; i < 10'000; ++i) state->entries.push_back(Entry(absl::StrCat("p/", 10'000 + i), "v", 5));
+  for (int i = 5000; i < 10'000; ++i) Allow("a", absl::StrCat("p/", 10'000 + i));
+  std::optional<absl::StatusOr<consul::SharedState>> answer;
+  const auto page = [&](const std::string& after) {
+    answer.reset();
+    const size_t before = backend_.calls().size();
+    guard_.Filter(guard_.Identify({{"x-consul-token", "a"}}), Prefix("p/"), {state, 5}, {after, 1},
+                  [&](absl::StatusOr<consul::SharedState> filtered) { answer = std::move(filtered); });
+    EXPECT_EQ(backend_.calls().size(), before) << "looked through on the caller's thread";
+    Run();
+    Answer();
+    size_t permissions = 0;
+    const auto calls = backend_.calls();
+    for (size_t i = before; i < calls.size(); ++i) permissions += calls[i].permissions.size();
+    return permissions;
+  };
+  EXPECT_LE(page("p/18000"), 64u);
+  ASSERT_TRUE(answer.has_value() && answer->ok());
+  ASSERT_GE((**answer)->entries.size(), 2u) << "whether there is more is told by the next one";
+  EXPECT_EQ((**answer)->entries[0].key, "p/18001");
+  page("");
+  ASSERT_TRUE(answer.has_value() && answer->ok());
+  EXPECT_EQ((**answer)->entries.at(0).key, "p/15000");
+  page("p/19999");
+  ASSERT_TRUE(answer.has_value() && answer->ok());
+  EXPECT_THAT((**answer)->entries, IsEmpty());
+}
+
+// The health of an instance changes without an index of its own: what is known from before says nothing of it.
+TEST_F(GuardHiddenTest, TheGraceIsForTheStateThatWasShown) {
+  Allow("a", "web");
+  Allow("a", "n1");
+  std::optional<absl::StatusOr<consul::SharedState>> answer;
+  const auto read = [&](uint64_t index) {
+    auto state = std::make_shared<consul::State>();
+    state->instances.push_back(On("n1", "seen", 5));
+    guard_.Filter(guard_.Identify({{"x-consul-token", "a"}}), Web(), {state, index}, {},
+                  [&](absl::StatusOr<consul::SharedState> filtered) { answer = std::move(filtered); });
+    Run();
+  };
+  read(7);
+  Answer();
+  ASSERT_TRUE(answer->ok());
+  read(7);
+  FailAll();
+  EXPECT_TRUE(answer->ok());
+  read(8);
+  FailAll();
+  EXPECT_FALSE(answer->ok());
+}
+
 // Consul is asked for nothing on behalf of those who may not have it.
 TEST_F(GuardHiddenTest, StrangersStartNothing) {
   unknown_.insert("stranger");
