@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "meshgate/v1/registry_service.pb.h"
+#include "server/service/reader.h"
 #include "tests/server/auth/auth_harness.h"
 
 namespace meshgate::server::auth {
@@ -203,6 +204,53 @@ TEST_F(GuardHiddenTest, StrangersStartNothing) {
   Advance(absl::Seconds(2));
   for (const auto& call : backend_.calls()) EXPECT_EQ(call.method, Method::kAuthorize);
   for (const auto& stream : streams_) EXPECT_TRUE(stream->end().has_value());
+}
+
+// Nor to answer them from memory; and who may read is not told that it may not where it is the gateway that may not.
+TEST_F(GuardHiddenTest, ReadsAreAskedAboutFirst) {
+  Allow("a", "k");
+  const auto read = [&](const std::string& token) {
+    ReadPlan plan;
+    plan.identity = guard_.Identify({{"x-consul-token", token}});
+    plan.timeout = absl::Seconds(10);
+    auto status = std::make_shared<std::optional<absl::Status>>();
+    Read({&backend_, &hub_, &guard_}, Key("k"), plan,
+         [status](const absl::StatusOr<ReadResult>& result) { *status = result.status(); });
+    Run();
+    Answer();
+    return status;
+  };
+  const auto denied = read("stranger");
+  EXPECT_EQ(backend_.pending(Method::kReadKey), 0u);
+  ASSERT_TRUE(denied->has_value());
+  EXPECT_EQ((*denied)->code(), absl::StatusCode::kPermissionDenied);
+  const auto allowed = read("a");
+  ASSERT_TRUE(
+      backend_.Fail(Method::kReadKey, MakeError(absl::StatusCode::kPermissionDenied, reason::kPermissionDenied, "no")));
+  Run();
+  ASSERT_TRUE(allowed->has_value());
+  EXPECT_EQ((*allowed)->code(), absl::StatusCode::kUnavailable);
+}
+
+// What Consul answers with nothing is judged as what is cached: nothing of a service may be read, or nothing matches.
+TEST_F(GuardHiddenTest, AnEmptyAnswerOfConsulsIsJudgedAsACachedOne) {
+  Allow("a", "web");
+  const auto confirm = [&](const std::string& filter) {
+    auto status = std::make_shared<std::optional<absl::Status>>();
+    guard_.ConfirmEmpty(guard_.Identify({{"x-consul-token", "a"}}), Web(filter),
+                        [status](absl::Status confirmed) { *status = std::move(confirmed); });
+    Run();
+    Answer();
+    return status;
+  };
+  const auto hidden = confirm("");
+  PublishService({On("n1", "hidden")}, 5);
+  Answer();
+  ASSERT_TRUE(hidden->has_value());
+  EXPECT_EQ((*hidden)->code(), absl::StatusCode::kPermissionDenied);
+  const auto filtered = confirm("something");
+  ASSERT_TRUE(filtered->has_value());
+  EXPECT_EQ(**filtered, absl::OkStatus());
 }
 
 // What Consul refuses to the gateway is no word on the caller.
