@@ -17,14 +17,14 @@ constexpr size_t kMaxTogether = 64;
 constexpr int kAskedAtOnce = 8;
 constexpr absl::Duration kRetryAfter = absl::Seconds(1);
 
-absl::Status Unknown(const absl::Status& why) {
+}  // namespace
+
+absl::Status PermissionUnknown(const absl::Status& why) {
   return WithRetryAfter(
       MakeError(absl::StatusCode::kUnavailable, reason::kPermissionUnknown,
                 absl::StrCat("Consul does not tell whether the token has the permission: ", why.message())),
       kRetryAfter);
 }
-
-}  // namespace
 
 Authorizer::Authorizer(consul::Backend* backend, Scheduler* scheduler, AuthReporter* reporter,
                        const AuthorizerOptions& options)
@@ -102,16 +102,7 @@ void Authorizer::OnAnswer(const QueueKey& key, const SharedIdentity& identity, a
     } else {
       ready_.push_back(key);
     }
-    if (allowed.ok()) {
-      unknown_.erase(identity->id());
-    } else if (absl::IsUnauthenticated(allowed.status())) {
-      unknown_[identity->id()] = asked;
-      if (unknown_.size() > options_.max_remembered) {
-        // Somebody tries tokens. Nothing can be told of who is known any more.
-        unknown_.clear();
-        remembered_.clear();
-      }
-    }
+    if (absl::IsUnauthenticated(allowed.status())) OnUnknownLocked(*identity, asked);
   }
   Pump();
   size_t from = 0;
@@ -151,7 +142,7 @@ void Authorizer::Conclude(const SharedIdentity& identity, const std::string& dat
     }
   }
   reporter_->OnCheck(AuthReporter::Result::kUnavailable);
-  one.done(Unknown(allowed.status()));
+  one.done(PermissionUnknown(allowed.status()));
 }
 
 Hash128 Authorizer::KeyOf(const Identity& identity, const std::string& datacenter,
@@ -167,22 +158,42 @@ void Authorizer::Remember(const Identity& identity, const std::string& datacente
   std::vector<Hash128> keys;
   for (const Question& question : questions) keys.push_back(KeyOf(identity, datacenter, question.permission));
   MutexLock lock(mu_);
+  OfToken& token = remembered_[identity.id()];
+  if (asked <= token.unknown) return;
+  const size_t before = token.answers.size();
   for (size_t i = 0; i < questions.size(); ++i) {
-    Remembered& known = remembered_[keys[i]];
+    Remembered& known = token.answers[keys[i]];
     known.asked = asked;
     known.index = std::max(known.index, questions[i].index);
     known.allowed = allowed[i];
   }
-  if (remembered_.size() > options_.max_remembered) ForgetSome();
+  remembered_answers_ += token.answers.size() - before;
+  if (remembered_answers_ > options_.max_remembered) ForgetSome();
+}
+
+void Authorizer::OnUnknownLocked(const Identity& identity, absl::Time asked) {
+  const auto token = remembered_.find(identity.id());
+  // Nothing is void where nothing is remembered.
+  if (token == remembered_.end()) return;
+  token->second.unknown = std::max(token->second.unknown, asked);
+  remembered_answers_ -=
+      absl::erase_if(token->second.answers, [&](const auto& one) { return one.second.asked <= asked; });
 }
 
 void Authorizer::ForgetSome() {
   const absl::Time oldest = scheduler_->Now() - options_.grace;
-  absl::erase_if(remembered_, [&](const auto& one) { return one.second.asked < oldest; });
-  size_t number = 0;
-  if (remembered_.size() > options_.max_remembered) {
-    absl::erase_if(remembered_, [&](const auto&) { return ++number % 2 == 0; });
+  for (auto& [id, token] : remembered_) {
+    remembered_answers_ -= absl::erase_if(token.answers, [&](const auto& one) { return one.second.asked < oldest; });
   }
+  absl::erase_if(remembered_,
+                 [&](const auto& one) { return one.second.answers.empty() && one.second.unknown < oldest; });
+  if (remembered_answers_ <= options_.max_remembered) return;
+  // Nobody loses by how much others ask.
+  const auto most = std::max_element(remembered_.begin(), remembered_.end(), [](const auto& a, const auto& b) {
+    return a.second.answers.size() < b.second.answers.size();
+  });
+  size_t number = 0;
+  remembered_answers_ -= absl::erase_if(most->second.answers, [&](const auto&) { return ++number % 2 == 0; });
 }
 
 std::optional<std::vector<bool>> Authorizer::Recall(const Identity& identity, const std::string& datacenter,
@@ -190,14 +201,22 @@ std::optional<std::vector<bool>> Authorizer::Recall(const Identity& identity, co
   std::vector<bool> allowed;
   const absl::Time oldest = scheduler_->Now() - options_.grace;
   MutexLock lock(mu_);
-  if (unknown_.contains(identity.id())) return std::nullopt;
+  const auto token = remembered_.find(identity.id());
+  if (token == remembered_.end()) return std::nullopt;
   for (const Question& question : questions) {
-    const auto known = remembered_.find(KeyOf(identity, datacenter, question.permission));
-    if (known == remembered_.end() || known->second.asked < oldest) return std::nullopt;
+    const auto known = token->second.answers.find(KeyOf(identity, datacenter, question.permission));
+    if (known == token->second.answers.end() || known->second.asked < oldest) return std::nullopt;
     if (known->second.allowed && known->second.index < question.index) return std::nullopt;
     allowed.push_back(known->second.allowed);
   }
   return allowed;
+}
+
+std::optional<bool> Authorizer::LastKnown(const SharedIdentity& identity, const std::string& datacenter,
+                                          const Question& question) {
+  const std::optional<std::vector<bool>> known = Recall(*identity, datacenter, {question});
+  if (!known.has_value()) return std::nullopt;
+  return known->front();
 }
 
 }  // namespace meshgate::server::auth

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,7 +28,8 @@ struct AuthorizerOptions {
   absl::Duration grace = absl::Seconds(60);
   // For one question to Consul.
   absl::Duration timeout = absl::Seconds(10);
-  // Answers that are remembered for the grace; beyond it some are forgotten, and their callers have to wait for Consul.
+  // Answers that are remembered for the grace; beyond it the token that has most of them loses half, and its callers
+  // have to wait for Consul.
   size_t max_remembered = 200'000;
 };
 
@@ -65,6 +67,10 @@ class Authorizer {
   void Check(const SharedIdentity& identity, const std::string& datacenter, std::vector<Question> questions,
              Grace grace, absl::AnyInvocable<void()> begun, Done done);
 
+  // What Consul said within the grace, where that is known and covers what is to be shown. Asks nothing.
+  std::optional<bool> LastKnown(const SharedIdentity& identity, const std::string& datacenter,
+                                const Question& question);
+
   metrics::AuthReporter* reporter() const { return reporter_; }
   Scheduler* scheduler() const { return scheduler_; }
 
@@ -88,6 +94,11 @@ class Authorizer {
     uint64_t index = 0;
     bool allowed = false;
   };
+  struct OfToken {
+    absl::flat_hash_map<Hash128, Remembered> answers;
+    // When Consul was last asked and did not know it: what it said of it before is void.
+    absl::Time unknown = absl::InfinitePast();
+  };
   using Batch = std::vector<Asked>;
 
   void Pump();
@@ -99,6 +110,7 @@ class Authorizer {
   Hash128 KeyOf(const Identity& identity, const std::string& datacenter, const consul::Permission& permission) const;
   void Remember(const Identity& identity, const std::string& datacenter, absl::Time asked,
                 const std::vector<Question>& questions, const std::vector<bool>& allowed);
+  void OnUnknownLocked(const Identity& identity, absl::Time asked) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ForgetSome() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Nothing: not known of each of them.
   std::optional<std::vector<bool>> Recall(const Identity& identity, const std::string& datacenter,
@@ -115,10 +127,13 @@ class Authorizer {
   // Those that wait, and for whom nothing is under way.
   std::deque<QueueKey> ready_ ABSL_GUARDED_BY(mu_);
   int asking_ ABSL_GUARDED_BY(mu_) = 0;
-  absl::flat_hash_map<Hash128, Remembered> remembered_ ABSL_GUARDED_BY(mu_);
-  // Tokens that Consul did not know, with when it said so: what it said of them before is void.
-  absl::flat_hash_map<Hash128, absl::Time> unknown_ ABSL_GUARDED_BY(mu_);
+  // Tokens that Consul has known within the grace; what others try takes no room.
+  absl::flat_hash_map<Hash128, OfToken> remembered_ ABSL_GUARDED_BY(mu_);
+  size_t remembered_answers_ ABSL_GUARDED_BY(mu_) = 0;
 };
+
+// UNAVAILABLE (PERMISSION_UNKNOWN), with when to come back.
+absl::Status PermissionUnknown(const absl::Status& why);
 
 }  // namespace meshgate::server::auth
 

@@ -25,8 +25,8 @@ Response Parse(const consul::Message& message) {
 
 const std::string& NameOf(const v1::ConfigEvent& event) { return event.entry().key(); }
 const std::string& NameOf(const v1::ServiceEvent& event) { return event.instance().node(); }
-uint64_t IndexOf(const v1::ConfigEvent& event) { return event.entry().modify_index(); }
-uint64_t IndexOf(const v1::ServiceEvent& event) { return event.instance().modify_index(); }
+uint64_t IndexOf(const v1::ConfigEvent& event, uint64_t /*of_all*/) { return event.entry().modify_index(); }
+uint64_t IndexOf(const v1::ServiceEvent& /*event*/, uint64_t of_all) { return of_all; }
 
 template <typename Response>
 Contents Look(const Response& response) {
@@ -34,7 +34,7 @@ Contents Look(const Response& response) {
   for (const auto& event : response.events()) {
     auto [part, fresh] = parts.try_emplace(NameOf(event));
     const bool gone = event.type() == std::decay_t<decltype(event)>::TYPE_DELETE;
-    part->second.index = std::max(part->second.index, IndexOf(event));
+    part->second.index = std::max(part->second.index, IndexOf(event, response.index()));
     part->second.gone = gone && (fresh || part->second.gone);
   }
   Contents contents;
@@ -44,6 +44,8 @@ Contents Look(const Response& response) {
   }
   contents.snapshot = response.snapshot();
   contents.stale = response.stale();
+  contents.index = response.index();
+  contents.known = contents.snapshot || !response.resume_token().empty();
   return contents;
 }
 
@@ -62,6 +64,26 @@ std::string Strip(Response response, absl::FunctionRef<bool(const std::string&)>
 Contents ContentsOf(consul::TargetKind kind, const consul::Message& message) {
   if (kind == consul::TargetKind::kService) return Look(Parse<v1::WatchServiceResponse>(message));
   return Look(Parse<v1::WatchConfigResponse>(message));
+}
+
+std::vector<Part> PartsOf(consul::TargetKind kind, const consul::State& state, uint64_t index) {
+  std::vector<Part> parts;
+  switch (kind) {
+    case consul::TargetKind::kKey:
+    case consul::TargetKind::kPrefix:
+      for (const consul::KvEntry& entry : state.entries) parts.push_back({entry.key, entry.modify_index});
+      break;
+    case consul::TargetKind::kService:
+      // Sorted by node.
+      for (const consul::Instance& instance : state.instances) {
+        if (parts.empty() || parts.back().name != instance.node) parts.push_back({instance.node, index});
+      }
+      break;
+    case consul::TargetKind::kCatalog:
+      for (const consul::ServiceSummary& service : state.services) parts.push_back({service.name, index});
+      break;
+  }
+  return parts;
 }
 
 consul::SharedMessage WithoutHidden(consul::TargetKind kind, const consul::Message& message,

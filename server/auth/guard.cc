@@ -36,87 +36,48 @@ bool MayBeToken(absl::string_view token) {
          std::all_of(token.begin(), token.end(), [](char c) { return absl::ascii_isgraph(c); });
 }
 
-// What tells of a target as a whole; nothing where its parts do.
-std::optional<Permission> WholeOf(const consul::Target& target, bool has_parts) {
-  switch (target.kind) {
-    case TargetKind::kKey:
-      return Permission{Permission::Kind::kReadKey, target.name};
-    case TargetKind::kService:
-      return Permission{Permission::Kind::kReadService, target.name};
-    case TargetKind::kPrefix:
-      if (has_parts) return std::nullopt;
-      return Permission{Permission::Kind::kReadKey, target.name};
-    case TargetKind::kCatalog:
-      if (has_parts) return std::nullopt;
-      return Permission{Permission::Kind::kReadService, ""};
-  }
-  return std::nullopt;
-}
-
-Permission::Kind KindOfParts(TargetKind kind) {
-  switch (kind) {
-    case TargetKind::kService:
-      return Permission::Kind::kReadNode;
-    case TargetKind::kCatalog:
-      return Permission::Kind::kReadService;
-    case TargetKind::kKey:
-    case TargetKind::kPrefix:
-      break;
-  }
-  return Permission::Kind::kReadKey;
-}
-
-const std::string& NameOf(const consul::KvEntry& entry) { return entry.key; }
-const std::string& NameOf(const consul::Instance& instance) { return instance.node; }
-const std::string& NameOf(const consul::ServiceSummary& service) { return service.name; }
-
-// Those whose part is allowed; parts come in the list's own order.
-template <typename T>
-std::vector<T> Allowed(const std::vector<T>& list, const std::vector<Part>& parts,
-                       std::vector<bool>::const_iterator answer) {
-  std::vector<T> out;
-  auto part = parts.begin();
-  for (const T& one : list) {
-    while (part->name != NameOf(one)) {
-      ++part;
-      ++answer;
-    }
-    if (*answer) out.push_back(one);
-  }
-  return out;
-}
-
 }  // namespace
 
 // One stream's place. Holds a message while it is being asked about: until then nothing of it is the caller's.
 class Guard::Guarded final : public consul::Subscription {
  public:
-  Guarded(Guard* guard, PairKey key, const SharedIdentity& identity, bool resumed, consul::Subscriber* subscriber)
-      : guard_(guard), key_(std::move(key)) {
+  Guarded(Guard* guard, PairKey key, SharedIdentity identity, std::optional<consul::ResumeToken> resume,
+          consul::Subscriber* subscriber)
+      : guard_(guard),
+        key_(std::move(key)),
+        identity_(std::move(identity)),
+        subscriber_(subscriber),
+        resume_(std::move(resume)) {
     stream_.wakeup = std::make_shared<consul::Wakeup>(subscriber);
     stream_.opened = Pair::Tick();
-    stream_.resumed = resumed;
-    pair_ = guard_->PairOf(identity, std::get<1>(key_), std::get<2>(key_), &stream_);
+    stream_.resumed = resume_.has_value();
+    pair_ = guard_->PairOf(identity_, std::get<1>(key_), std::get<2>(key_), &stream_);
   }
   ~Guarded() override {
     stream_.wakeup->Forget();
     guard_->Leave(key_, pair_, &stream_);
   }
 
-  void Begin(std::unique_ptr<consul::Subscription> inner) { inner_ = std::move(inner); }
-
   absl::StatusOr<consul::SharedMessage> Next(consul::NextMemo* memo) override {
-    if (absl::Status ended = pair_->ended(); !ended.ok()) return ended;
+    if (absl::Status ended = pair_->ended(); !ended.ok() && !Move()) return ended;
+    if (inner_ == nullptr) {
+      std::optional<absl::Status> admitted = pair_->Admit(stream_);
+      if (admitted.has_value() && !admitted->ok() && Move()) admitted = pair_->Admit(stream_);
+      if (!admitted.has_value()) return nullptr;
+      if (!admitted->ok()) return *std::move(admitted);
+      inner_ = guard_->hub_->Subscribe(std::get<1>(key_), std::get<2>(key_), std::exchange(resume_, {}), subscriber_);
+    }
     if (held_ == nullptr) {
       absl::StatusOr<consul::SharedMessage> next = inner_->Next(memo);
-      if (!next.ok() || *next == nullptr) return next;
+      if (!next.ok()) return ForCallers(next.status());
+      if (*next == nullptr) return next;
       held_ = *std::move(next);
     }
     return Settle();
   }
 
   consul::SharedMessage Progress() override {
-    if (held_ != nullptr) return nullptr;
+    if (inner_ == nullptr || held_ != nullptr) return nullptr;
     held_ = inner_->Progress();
     if (held_ == nullptr) return nullptr;
     // An end is told by Next().
@@ -124,13 +85,24 @@ class Guard::Guarded final : public consul::Subscription {
     return settled.ok() ? *std::move(settled) : nullptr;
   }
 
-  TargetKind kind() const override { return inner_->kind(); }
+  TargetKind kind() const override { return std::get<1>(key_).kind; }
 
  private:
+  // Goes on in another pair where the end of its own is from before it. One that was told something stays: what it was
+  // shown is known there alone.
+  bool Move() {
+    if (stream_.established || !pair_->OutlivedBy(stream_)) return false;
+    guard_->Leave(key_, pair_, &stream_);
+    pair_ = guard_->PairOf(identity_, std::get<1>(key_), std::get<2>(key_), &stream_);
+    return true;
+  }
+
   absl::StatusOr<consul::SharedMessage> Settle() {
     std::optional<Pair::Verdict> verdict = pair_->Decide(held_, stream_);
+    if (verdict.has_value() && !verdict->status.ok() && Move()) verdict = pair_->Decide(held_, stream_);
     if (!verdict.has_value()) return nullptr;
     if (!verdict->status.ok()) return verdict->status;
+    if (verdict->known) stream_.resumed = false;
     // What came meanwhile has been overheard.
     stream_.wakeup->WakeSoon();
     consul::SharedMessage message = std::exchange(held_, nullptr);
@@ -148,6 +120,9 @@ class Guard::Guarded final : public consul::Subscription {
 
   Guard* const guard_;
   const PairKey key_;
+  const SharedIdentity identity_;
+  consul::Subscriber* const subscriber_;
+  std::optional<consul::ResumeToken> resume_;
   Pair::Stream stream_;
   std::shared_ptr<Pair> pair_;
   std::unique_ptr<consul::Subscription> inner_;
@@ -179,50 +154,10 @@ std::unique_ptr<consul::Subscription> Guard::Subscribe(const SharedIdentity& ide
                                                        const consul::View& view,
                                                        std::optional<consul::ResumeToken> resume,
                                                        consul::Subscriber* subscriber) {
-  auto guarded =
-      std::make_unique<Guarded>(this, PairKey(identity->id(), target, view), identity, resume.has_value(), subscriber);
-  guarded->Begin(hub_->Subscribe(target, view, resume, subscriber));
-  return guarded;
-}
-
-void Guard::Filter(const SharedIdentity& identity, const consul::Target& target, consul::SharedState state,
-                   absl::AnyInvocable<void(absl::StatusOr<consul::SharedState>)> done) {
-  std::vector<Part> parts = PartsOf(target.kind, *state);
-  const std::optional<Permission> whole = WholeOf(target, !parts.empty());
-  std::vector<Question> questions;
-  if (whole.has_value()) questions.push_back({*whole, 0});
-  if (target.kind == TargetKind::kKey) {
-    for (const Part& part : parts) questions.front().index = part.index;
-    parts.clear();
-  }
-  for (const Part& part : parts) questions.push_back({{KindOfParts(target.kind), part.name}, part.index});
-  authorizer_.Check(
-      identity, target.datacenter, std::move(questions), Authorizer::Grace::kLastKnown, nullptr,
-      [kind = target.kind, asks_whole = whole.has_value(), parts = std::move(parts), state = std::move(state),
-       done = std::move(done)](absl::StatusOr<std::vector<bool>> allowed) mutable {
-        if (!allowed.ok()) return done(allowed.status());
-        auto answer = allowed->cbegin();
-        if (asks_whole && !*answer++) return done(DeniedOf(kind));
-        const auto count = std::count(answer, allowed->cend(), true);
-        if (static_cast<size_t>(count) == parts.size()) return done(std::move(state));
-        if (count == 0) return done(DeniedOf(kind));
-        auto some = std::make_shared<consul::State>();
-        some->entries = Allowed(state->entries, parts, answer);
-        some->instances = Allowed(state->instances, parts, answer);
-        some->services = Allowed(state->services, parts, answer);
-        done(consul::SharedState(std::move(some)));
-      });
-}
-
-void Guard::ConfirmEmpty(const SharedIdentity& identity, const consul::Target& target,
-                         absl::AnyInvocable<void(absl::Status)> done) {
-  // Consul is a service itself: whoever sees none may see none.
-  if (target.kind == TargetKind::kCatalog) return done(DeniedOf(target.kind));
-  authorizer_.Check(identity, target.datacenter, {{*WholeOf(target, false), 0}}, Authorizer::Grace::kNone, nullptr,
-                    [kind = target.kind, done = std::move(done)](absl::StatusOr<std::vector<bool>> allowed) mutable {
-                      if (!allowed.ok()) return done(allowed.status());
-                      done(allowed->front() ? absl::OkStatus() : DeniedOf(kind));
-                    });
+  // What a narrowed stream holds would be told by whether it was lost.
+  if (IsNarrowed(target, view)) resume.reset();
+  return std::make_unique<Guarded>(this, PairKey(identity->id(), target, view), identity, std::move(resume),
+                                   subscriber);
 }
 
 void Guard::MayWrite(const SharedIdentity& identity, const std::vector<std::string>& services,

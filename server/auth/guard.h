@@ -24,6 +24,7 @@
 #include "server/auth/authorizer.h"
 #include "server/auth/identity.h"
 #include "server/auth/pair.h"
+#include "server/auth/permissions.h"
 
 namespace meshgate::server::auth {
 
@@ -50,18 +51,34 @@ class Guard {
   // neither is a caller without a token. Null: what no token can be.
   SharedIdentity Identify(const std::vector<std::pair<std::string, std::string>>& metadata) const;
 
-  // As Hub::Subscribe(). Its Next() gives what the caller may read alone, and ends the stream with UNAUTHENTICATED
+  // As Hub::Subscribe(), which is called, in Next(), once Consul has said that the token may read of the target, or, of
+  // a prefix, that it is there: strangers start no query. A resume token counts where nothing narrows down what is
+  // shown of a service. Its Next() gives what the caller may read alone, and ends the stream with UNAUTHENTICATED
   // (TOKEN_UNKNOWN), PERMISSION_DENIED or, where nothing was given yet and Consul does not tell, UNAVAILABLE
   // (PERMISSION_UNKNOWN).
   std::unique_ptr<consul::Subscription> Subscribe(const SharedIdentity& identity, const consul::Target& target,
                                                   const consul::View& view, std::optional<consul::ResumeToken> resume,
                                                   consul::Subscriber* subscriber);
 
-  // What the caller may read of a state of the hub's; PERMISSION_DENIED where that is nothing.
-  void Filter(const SharedIdentity& identity, const consul::Target& target, consul::SharedState state,
-              absl::AnyInvocable<void(absl::StatusOr<consul::SharedState>)> done);
+  // Whether the hub may be asked for what the caller wants to read, as for Subscribe(). Says nothing of what it
+  // answers.
+  void Admit(const SharedIdentity& identity, const consul::Target& target, absl::AnyInvocable<void(absl::Status)> done);
 
-  // Whether the caller may know that there is nothing: Consul leaves out of lists what a token may not read.
+  // What of a list is wanted.
+  struct Page {
+    // What is behind this key.
+    std::string after;
+    // So many that may be read, at least, and one more where there is one. 0: all.
+    size_t limit = 0;
+  };
+
+  // What the caller may read of a state of the hub's; PERMISSION_DENIED where that is nothing. Of a list no more is
+  // asked about than the page takes. Never inside the call.
+  void Filter(const SharedIdentity& identity, const consul::Target& target, const consul::CachedState& cached,
+              const Page& page, absl::AnyInvocable<void(absl::StatusOr<consul::SharedState>)> done);
+
+  // Whether the caller may know that there is nothing: Consul leaves out of lists what a token may not read. As
+  // Filter() would have it, as far as the hub tells.
   void ConfirmEmpty(const SharedIdentity& identity, const consul::Target& target,
                     absl::AnyInvocable<void(absl::Status)> done);
 
@@ -71,8 +88,11 @@ class Guard {
 
  private:
   class Guarded;
+  struct Filtering;
   using PairKey = std::tuple<Hash128, consul::Target, consul::View>;
 
+  void StartFiltering(std::unique_ptr<Filtering> filtering);
+  void FilterMore(std::unique_ptr<Filtering> filtering);
   std::shared_ptr<Pair> PairOf(const SharedIdentity& identity, const consul::Target& target, const consul::View& view,
                                const Pair::Stream* stream);
   void Leave(const PairKey& key, const std::shared_ptr<Pair>& pair, const Pair::Stream* stream);

@@ -4,8 +4,7 @@
 #include <utility>
 
 #include "absl/hash/hash.h"
-#include "absl/strings/str_cat.h"
-#include "consul/base/errors.h"
+#include "server/auth/permissions.h"
 
 namespace meshgate::server::auth {
 namespace {
@@ -26,6 +25,8 @@ constexpr size_t kRecheckedTogether = 63;
 struct Pair::Inquiry {
   // Messages stay with those who are to get them.
   std::weak_ptr<const consul::Message> about;
+  // Of no message: whether streams may begin.
+  bool admits = false;
   bool resumed = false;
   // When the question went out; 0: it has not yet.
   std::atomic<uint64_t> begun{0};
@@ -34,7 +35,8 @@ struct Pair::Inquiry {
   Wakes waiting;
 
   bool CountsFor(const consul::SharedMessage& message, const Stream& stream) const {
-    if (about.lock() != message || resumed != (stream.resumed && !stream.established)) return false;
+    if (admits != (message == nullptr)) return false;
+    if (!admits && (about.lock() != message || resumed != stream.resumed)) return false;
     const uint64_t at = begun;
     return at == 0 || at > stream.opened;
   }
@@ -45,7 +47,8 @@ Pair::Pair(consul::Hub* hub, Authorizer* authorizer, SharedIdentity identity, co
       authorizer_(authorizer),
       identity_(std::move(identity)),
       target_(std::move(target)),
-      view_(std::move(view)) {}
+      view_(std::move(view)),
+      narrowed_(IsNarrowed(target_, view_)) {}
 
 uint64_t Pair::Tick() {
   static std::atomic<uint64_t> ticks{0};
@@ -69,7 +72,26 @@ absl::Status Pair::ended() {
   return ended_;
 }
 
+bool Pair::OutlivedBy(const Stream& stream) {
+  MutexLock lock(mu_);
+  return !ended_.ok() && stream.opened > ended_by_;
+}
+
 std::optional<Pair::Verdict> Pair::Decide(const consul::SharedMessage& message, const Stream& stream) {
+  return Find(message, stream);
+}
+
+std::optional<absl::Status> Pair::Admit(const Stream& stream) {
+  const Question whole{*WholeOf(target_, false), 0};
+  // Whoever was shortly before may have Consul asked; what it is told waits for an answer of its own.
+  const std::optional<bool> known = authorizer_->LastKnown(identity_, target_.datacenter, whole);
+  if (known.has_value() && (*known || !WholeDecides(target_.kind))) return absl::OkStatus();
+  std::optional<Verdict> verdict = Find(nullptr, stream);
+  if (!verdict.has_value()) return std::nullopt;
+  return verdict->status;
+}
+
+std::optional<Pair::Verdict> Pair::Find(const consul::SharedMessage& message, const Stream& stream) {
   std::shared_ptr<Inquiry> inquiry;
   {
     MutexLock lock(mu_);
@@ -78,10 +100,10 @@ std::optional<Pair::Verdict> Pair::Decide(const consul::SharedMessage& message, 
     for (const auto& known : inquiries_) {
       if (!known->CountsFor(message, stream)) continue;
       if (!known->verdict.has_value()) {
-        known->waiting.push_back(stream.wakeup);
+        known->waiting.insert(stream.wakeup);
         return std::nullopt;
       }
-      if (!known->verdict->status.ok() && stream.established) {
+      if (absl::IsUnavailable(known->verdict->status) && stream.established) {
         // What it holds is as good as before.
         RetryLaterLocked(stream);
         return std::nullopt;
@@ -91,24 +113,48 @@ std::optional<Pair::Verdict> Pair::Decide(const consul::SharedMessage& message, 
     }
     inquiry = std::make_shared<Inquiry>();
     inquiry->about = message;
-    inquiry->resumed = stream.resumed && !stream.established;
-    inquiry->waiting.push_back(stream.wakeup);
+    inquiry->admits = message == nullptr;
+    inquiry->resumed = stream.resumed;
+    inquiry->waiting.insert(stream.wakeup);
     inquiries_.push_back(inquiry);
   }
   // A large message takes time to look through, which the transport's thread does not have.
-  authorizer_->scheduler()->Post([self = shared_from_this(), inquiry, message] { self->Ask(inquiry, message); });
+  authorizer_->scheduler()->Post([self = shared_from_this(), inquiry, message] {
+    message == nullptr ? self->AskToAdmit(inquiry) : self->Ask(inquiry, message);
+  });
   return std::nullopt;
+}
+
+void Pair::AskToAdmit(const std::shared_ptr<Inquiry>& inquiry) {
+  authorizer_->Check(
+      identity_, target_.datacenter, {{*WholeOf(target_, false), 0}}, Authorizer::Grace::kLastKnown,
+      [inquiry] { inquiry->begun = Tick(); },
+      [self = shared_from_this(), inquiry](absl::StatusOr<std::vector<bool>> allowed) {
+        Verdict verdict;
+        if (!allowed.ok()) verdict.status = allowed.status();
+        if (allowed.ok() && !allowed->front() && WholeDecides(self->target_.kind)) {
+          verdict.status = DeniedOf(self->target_.kind);
+        }
+        self->Conclude(inquiry, std::move(verdict));
+      });
 }
 
 void Pair::Ask(const std::shared_ptr<Inquiry>& inquiry, const consul::SharedMessage& message) {
   Contents contents = ContentsOf(target_.kind, *message);
-  if (!inquiry->resumed || target_.kind == TargetKind::kKey) return AskWith(inquiry, message, std::move(contents), {});
+  if (!inquiry->resumed || !contents.known || target_.kind == TargetKind::kKey) {
+    return AskWith(inquiry, message, std::move(contents), {});
+  }
   // The message is the difference alone; what the stream holds beside it must be allowed, too.
   hub_->Read(target_, consul::CachedReadOptions(),
              [self = shared_from_this(), inquiry, message,
               contents = std::move(contents)](absl::StatusOr<consul::CachedState> cached) mutable {
-               std::vector<Part> held;
-               if (cached.ok()) held = self->PartsSeen(cached->state);
+               if (!cached.ok()) {
+                 // Taken for nothing, it would be missing from the next snapshot as if it had been deleted.
+                 Verdict verdict;
+                 verdict.status = PermissionUnknown(cached.status());
+                 return self->Conclude(inquiry, std::move(verdict));
+               }
+               std::vector<Part> held = self->PartsSeen(*cached);
                self->AskWith(inquiry, message, std::move(contents), std::move(held));
              });
 }
@@ -116,12 +162,14 @@ void Pair::Ask(const std::shared_ptr<Inquiry>& inquiry, const consul::SharedMess
 void Pair::AskWith(const std::shared_ptr<Inquiry>& inquiry, const consul::SharedMessage& message, Contents contents,
                    std::vector<Part> held) {
   std::vector<Question> questions;
-  if (auto whole = Whole(!contents.parts.empty() || !held.empty())) questions.push_back({*std::move(whole), 0});
+  if (auto whole = WholeOf(target_, !contents.parts.empty() || !held.empty())) {
+    questions.push_back({*std::move(whole), target_.kind == TargetKind::kService ? contents.index : 0});
+  }
   if (target_.kind == TargetKind::kKey) {
     for (const Part& part : contents.parts) questions.front().index = std::max(questions.front().index, part.index);
   } else {
     for (const Part& part : contents.parts) questions.push_back({PermissionOf(part.name), part.index});
-    for (const Part& part : held) questions.push_back({PermissionOf(part.name), 0});
+    for (const Part& part : held) questions.push_back({PermissionOf(part.name), part.index});
   }
   authorizer_->Check(
       identity_, target_.datacenter, std::move(questions), Authorizer::Grace::kLastKnown,
@@ -135,29 +183,36 @@ void Pair::AskWith(const std::shared_ptr<Inquiry>& inquiry, const consul::Shared
 void Pair::OnAnswer(const std::shared_ptr<Inquiry>& inquiry, const consul::SharedMessage& message,
                     const Contents& contents, const std::vector<Part>& held,
                     absl::StatusOr<std::vector<bool>> allowed) {
-  Wakes wakes;
   Verdict verdict;
   Hidden hidden;
   bool filter = false;
   {
     MutexLock lock(mu_);
     verdict.status = allowed.ok() ? JudgeLocked(contents, held, inquiry->resumed, *allowed, &hidden) : allowed.status();
-    // What a stream that goes on once held says nothing of the others.
-    const bool its_own = inquiry->resumed && absl::IsPermissionDenied(verdict.status);
-    if (!verdict.status.ok() && !absl::IsUnavailable(verdict.status) && !its_own) EndLocked(verdict.status, &wakes);
     filter = verdict.status.ok() && partial_;
   }
   if (filter) {
     verdict.message = WithoutHidden(target_.kind, *message,
                                     [&](const std::string& name) { return !hidden.contains(NumberOf(name)); });
-    verdict.empty = !contents.snapshot && hidden.size() == contents.parts.size();
+    verdict.empty = !contents.snapshot && !contents.parts.empty() && hidden.size() == contents.parts.size();
   }
   verdict.stale = contents.stale;
+  verdict.known = contents.known;
+  Conclude(inquiry, std::move(verdict));
+}
+
+void Pair::Conclude(const std::shared_ptr<Inquiry>& inquiry, Verdict verdict) {
+  Wakes wakes;
   {
     MutexLock lock(mu_);
+    // What a stream that goes on once held says nothing of the others.
+    const bool its_own = inquiry->resumed && absl::IsPermissionDenied(verdict.status);
+    if (!verdict.status.ok() && !absl::IsUnavailable(verdict.status) && !its_own) {
+      EndLocked(verdict.status, inquiry->begun, &wakes);
+    }
     inquiry->verdict = std::move(verdict);
     inquiry->answered = authorizer_->scheduler()->Now();
-    for (auto& waiting : inquiry->waiting) wakes.push_back(std::move(waiting));
+    wakes.insert(inquiry->waiting.begin(), inquiry->waiting.end());
     inquiry->waiting.clear();
   }
   WakeAll(wakes);
@@ -166,16 +221,17 @@ void Pair::OnAnswer(const std::shared_ptr<Inquiry>& inquiry, const consul::Share
 absl::Status Pair::JudgeLocked(const Contents& contents, const std::vector<Part>& held, bool resumed,
                                const std::vector<bool>& allowed, Hidden* hidden) {
   auto answer = allowed.begin();
-  if (Whole(!contents.parts.empty() || !held.empty()).has_value()) {
+  if (WholeOf(target_, !contents.parts.empty() || !held.empty()).has_value()) {
     const bool whole = *answer++;
-    if (!whole && WholeCountsLocked()) return DeniedOf(target_.kind);
+    const bool counts = WholeDecides(target_.kind) || (contents.known && WholeCountsLocked());
+    if (!whole && counts) return DeniedOf(target_.kind);
   }
   if (target_.kind == TargetKind::kKey) return absl::OkStatus();
 
   for (const Part& part : contents.parts) {
     const size_t number = NumberOf(part.name);
     if (!*answer++) {
-      if (resumed || shown_.contains(number)) return Lost();
+      if (resumed || shown_.contains(number)) return LostOf(target_.kind);
       hidden->insert(number);
     } else if (part.gone && target_.kind == TargetKind::kPrefix) {
       shown_.erase(number);
@@ -184,12 +240,13 @@ absl::Status Pair::JudgeLocked(const Contents& contents, const std::vector<Part>
     }
   }
   for (const Part& part : held) {
-    if (!*answer++) return Lost();
+    if (!*answer++) return LostOf(target_.kind);
     shown_.insert(NumberOf(part.name));
   }
   const bool nothing = !hidden->empty() && hidden->size() == contents.parts.size() && shown_.empty();
-  if (nothing && contents.snapshot) return DeniedOf(target_.kind);
-  if (!hidden->empty()) partial_ = true;
+  if (nothing && contents.snapshot && !narrowed_) return DeniedOf(target_.kind);
+  // Whether there is a token for all that matches would tell whether something does that is hidden.
+  if (!hidden->empty() || (narrowed_ && contents.known)) partial_ = true;
   return absl::OkStatus();
 }
 
@@ -213,7 +270,7 @@ void Pair::OnState(const consul::CachedState& cached) {
   {
     MutexLock lock(mu_);
     if (cached.state != nullptr) {
-      const std::vector<Part> parts = PartsSeen(cached.state);
+      const std::vector<Part> parts = PartsSeen(cached);
       // From where the last one ended, once around at most.
       for (size_t i = 0; i < parts.size() && names.size() < kRecheckedTogether; ++i) {
         const Part& part = parts[next_recheck_++ % parts.size()];
@@ -221,46 +278,49 @@ void Pair::OnState(const consul::CachedState& cached) {
       }
     }
   }
-  if (auto whole = Whole(!names.empty())) questions.push_back({*std::move(whole), 0});
+  if (auto whole = WholeOf(target_, !names.empty())) questions.push_back({*std::move(whole), 0});
   for (const std::string& name : names) questions.push_back({PermissionOf(name), 0});
-  authorizer_->Check(identity_, target_.datacenter, std::move(questions), Authorizer::Grace::kNone, nullptr,
-                     [self = shared_from_this(), names = std::move(names)](absl::StatusOr<std::vector<bool>> allowed) {
-                       self->OnRechecked(names, std::move(allowed));
-                     });
+  auto begun = std::make_shared<std::atomic<uint64_t>>(0);
+  authorizer_->Check(
+      identity_, target_.datacenter, std::move(questions), Authorizer::Grace::kNone, [begun] { *begun = Tick(); },
+      [self = shared_from_this(), begun, names = std::move(names)](absl::StatusOr<std::vector<bool>> allowed) {
+        self->OnRechecked(*begun, names, std::move(allowed));
+      });
 }
 
-void Pair::OnRechecked(const std::vector<std::string>& names, absl::StatusOr<std::vector<bool>> allowed) {
+void Pair::OnRechecked(uint64_t begun, const std::vector<std::string>& names,
+                       absl::StatusOr<std::vector<bool>> allowed) {
   Wakes wakes;
   {
     MutexLock lock(mu_);
     rechecking_ = false;
     if (!allowed.ok()) {
-      if (absl::IsUnauthenticated(allowed.status())) EndLocked(allowed.status(), &wakes);
+      if (absl::IsUnauthenticated(allowed.status())) EndLocked(allowed.status(), begun, &wakes);
     } else {
       auto answer = allowed->begin();
       bool whole = true;
-      if (Whole(!names.empty()).has_value()) whole = *answer++;
-      if (!whole && WholeCountsLocked()) EndLocked(DeniedOf(target_.kind), &wakes);
+      if (WholeOf(target_, !names.empty()).has_value()) whole = *answer++;
+      if (!whole && WholeCountsLocked()) EndLocked(DeniedOf(target_.kind), begun, &wakes);
       for (const std::string& name : names) {
         // It may have been deleted meanwhile, in a message that was allowed.
-        if (!*answer++ && shown_.contains(NumberOf(name))) EndLocked(Lost(), &wakes);
+        if (!*answer++ && shown_.contains(NumberOf(name))) EndLocked(LostOf(target_.kind), begun, &wakes);
       }
     }
   }
   WakeAll(wakes);
 }
 
-void Pair::EndLocked(absl::Status status, Wakes* wakes) {
+void Pair::EndLocked(absl::Status status, uint64_t begun, Wakes* wakes) {
   if (!ended_.ok()) return;
   ended_ = std::move(status);
+  ended_by_ = begun;
   has_ended_ = true;
-  for (const Stream* stream : streams_) wakes->push_back(stream->wakeup);
-  for (auto& waiting : retry_) wakes->push_back(std::move(waiting));
+  for (const Stream* stream : streams_) wakes->insert(stream->wakeup);
   retry_.clear();
 }
 
 void Pair::RetryLaterLocked(const Stream& stream) {
-  retry_.push_back(stream.wakeup);
+  retry_.insert(stream.wakeup);
   if (std::exchange(retry_armed_, true)) return;
   authorizer_->scheduler()->After(kRetryAfter, [weak = weak_from_this()] {
     if (auto self = weak.lock()) self->OnRetry();
@@ -293,70 +353,15 @@ void Pair::WakeAll(const Wakes& wakes) {
   for (const auto& wakeup : wakes) wakeup->WakeSoon();
 }
 
-std::optional<Permission> Pair::Whole(bool has_parts) const {
-  switch (target_.kind) {
-    case TargetKind::kKey:
-      return Permission{Permission::Kind::kReadKey, target_.name};
-    case TargetKind::kService:
-      return Permission{Permission::Kind::kReadService, target_.name};
-    case TargetKind::kPrefix:
-    case TargetKind::kCatalog:
-      break;
-  }
-  if (has_parts) return std::nullopt;
-  return Permission{Permission::Kind::kReadKey, target_.name};
-}
+Permission Pair::PermissionOf(const std::string& part) const { return {KindOfParts(target_.kind), part}; }
 
-Permission Pair::PermissionOf(const std::string& part) const {
-  return {target_.kind == TargetKind::kService ? Permission::Kind::kReadNode : Permission::Kind::kReadKey, part};
-}
-
-std::vector<Part> Pair::PartsSeen(const consul::SharedState& state) const {
-  return PartsOf(target_.kind, *consul::Filter(target_.kind, state, view_));
+std::vector<Part> Pair::PartsSeen(const consul::CachedState& cached) const {
+  return PartsOf(target_.kind, *consul::Filter(target_.kind, cached.state, view_), cached.index);
 }
 
 // A prefix is not what its keys are, but where it has none nothing else tells.
 bool Pair::WholeCountsLocked() const { return target_.kind != TargetKind::kPrefix || (shown_.empty() && !partial_); }
 
 size_t Pair::NumberOf(const std::string& part) const { return absl::Hash<std::string>()(part); }
-
-absl::Status Pair::Lost() const {
-  const char* what =
-      target_.kind == TargetKind::kService ? "some nodes of the service's instances" : "some keys of the prefix";
-  return MakeError(absl::StatusCode::kPermissionDenied, reason::kPermissionDenied,
-                   absl::StrCat("the permission to read ", what,
-                                " was lost, which is no deletion; open the stream again, without a resume token, to go "
-                                "on with what is left"));
-}
-
-absl::Status DeniedOf(TargetKind kind) {
-  const char* what = "this key";
-  if (kind == TargetKind::kPrefix) what = "this prefix";
-  if (kind == TargetKind::kService) what = "this service and its nodes";
-  if (kind == TargetKind::kCatalog) what = "any service";
-  return MakeError(absl::StatusCode::kPermissionDenied, reason::kPermissionDenied,
-                   absl::StrCat("the token has no permission to read ", what));
-}
-
-std::vector<Part> PartsOf(TargetKind kind, const consul::State& state) {
-  std::vector<Part> parts;
-  switch (kind) {
-    case TargetKind::kKey:
-    case TargetKind::kPrefix:
-      for (const consul::KvEntry& entry : state.entries) parts.push_back({entry.key, entry.modify_index});
-      break;
-    case TargetKind::kService:
-      // Sorted by node.
-      for (const consul::Instance& instance : state.instances) {
-        if (parts.empty() || parts.back().name != instance.node) parts.push_back({instance.node, 0});
-        parts.back().index = std::max(parts.back().index, instance.modify_index);
-      }
-      break;
-    case TargetKind::kCatalog:
-      for (const consul::ServiceSummary& service : state.services) parts.push_back({service.name, 0});
-      break;
-  }
-  return parts;
-}
 
 }  // namespace meshgate::server::auth

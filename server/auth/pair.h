@@ -34,7 +34,7 @@ class Pair : public std::enable_shared_from_this<Pair> {
     std::shared_ptr<consul::Wakeup> wakeup;
     // When it was opened, by Tick().
     uint64_t opened = 0;
-    // It goes on from a state that it holds, which it was shown all of.
+    // It goes on from a state that it holds, which it was shown all of; until it is told of one.
     bool resumed = false;
     // It has been told something.
     bool established = false;
@@ -48,6 +48,8 @@ class Pair : public std::enable_shared_from_this<Pair> {
     // Nothing of what it told is left, and it was no snapshot.
     bool empty = false;
     bool stale = false;
+    // It told of a state.
+    bool known = false;
   };
 
   // `hub` and `authorizer` outlive it.
@@ -62,6 +64,11 @@ class Pair : public std::enable_shared_from_this<Pair> {
 
   // Not OK: how its streams end, whatever else there is. Cheap.
   absl::Status ended();
+  // It has ended by a question from before the stream, which says nothing of that.
+  bool OutlivedBy(const Stream& stream);
+
+  // Whether the stream may begin, before anything is read for it. Nothing: as for Decide().
+  std::optional<absl::Status> Admit(const Stream& stream);
 
   // What becomes of `message`, which the stream is to be told. Nothing: not known yet, and the stream's subscriber is
   // woken when it may be.
@@ -74,41 +81,46 @@ class Pair : public std::enable_shared_from_this<Pair> {
   struct Inquiry;
   // Numbers of parts.
   using Hidden = absl::flat_hash_set<size_t>;
-  using Wakes = std::vector<std::shared_ptr<consul::Wakeup>>;
+  // Each once, however often it waits.
+  using Wakes = absl::flat_hash_set<std::shared_ptr<consul::Wakeup>>;
 
+  // Null for the admission of a stream.
+  std::optional<Verdict> Find(const consul::SharedMessage& message, const Stream& stream);
   // Asks about the message, and the names in `held`, which a stream that goes on was shown.
   void Ask(const std::shared_ptr<Inquiry>& inquiry, const consul::SharedMessage& message);
+  void AskToAdmit(const std::shared_ptr<Inquiry>& inquiry);
   void AskWith(const std::shared_ptr<Inquiry>& inquiry, const consul::SharedMessage& message, Contents contents,
                std::vector<Part> held);
   void OnAnswer(const std::shared_ptr<Inquiry>& inquiry, const consul::SharedMessage& message, const Contents& contents,
                 const std::vector<Part>& held, absl::StatusOr<std::vector<bool>> allowed);
+  void Conclude(const std::shared_ptr<Inquiry>& inquiry, Verdict verdict);
   // Adds the parts to be left out; an error ends the streams.
   absl::Status JudgeLocked(const Contents& contents, const std::vector<Part>& held, bool resumed,
                            const std::vector<bool>& allowed, Hidden* hidden) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnState(const consul::CachedState& cached);
-  void OnRechecked(const std::vector<std::string>& names, absl::StatusOr<std::vector<bool>> allowed);
-  void EndLocked(absl::Status status, Wakes* wakes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OnRechecked(uint64_t begun, const std::vector<std::string>& names, absl::StatusOr<std::vector<bool>> allowed);
+  // By what was asked at `begun`.
+  void EndLocked(absl::Status status, uint64_t begun, Wakes* wakes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RetryLaterLocked(const Stream& stream) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnRetry();
   void DropOldLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   static void WakeAll(const Wakes& wakes);
 
-  // Of the target itself, first in every question; absent where only its parts count.
-  std::optional<consul::Permission> Whole(bool has_parts) const;
   consul::Permission PermissionOf(const std::string& part) const;
   size_t NumberOf(const std::string& part) const;
-  std::vector<Part> PartsSeen(const consul::SharedState& state) const;
+  std::vector<Part> PartsSeen(const consul::CachedState& cached) const;
   bool WholeCountsLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  absl::Status Lost() const;
 
   consul::Hub* const hub_;
   Authorizer* const authorizer_;
   const SharedIdentity identity_;
   const consul::Target target_;
   const consul::View view_;
+  const bool narrowed_;
 
   Mutex mu_;
   absl::Status ended_ ABSL_GUARDED_BY(mu_);
+  uint64_t ended_by_ ABSL_GUARDED_BY(mu_) = 0;
   std::atomic<bool> has_ended_{false};
   absl::flat_hash_set<const Stream*> streams_ ABSL_GUARDED_BY(mu_);
   std::vector<std::shared_ptr<Inquiry>> inquiries_ ABSL_GUARDED_BY(mu_);
@@ -121,12 +133,6 @@ class Pair : public std::enable_shared_from_this<Pair> {
   size_t next_recheck_ ABSL_GUARDED_BY(mu_) = 0;
   bool rechecking_ ABSL_GUARDED_BY(mu_) = false;
 };
-
-// How whoever may read nothing of a target is told so.
-absl::Status DeniedOf(consul::TargetKind kind);
-
-// The parts of a target's state.
-std::vector<Part> PartsOf(consul::TargetKind kind, const consul::State& state);
 
 }  // namespace meshgate::server::auth
 

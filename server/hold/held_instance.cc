@@ -22,6 +22,15 @@ constexpr absl::Duration kMaxTimeout = absl::Seconds(10);
 // By then Consul has removed an instance that nobody keeps alive.
 constexpr absl::Duration kGiveUpAfter = kHoldDeregisterAfter;
 
+// Callers' writes that wait for one instance: while they do it sends no heartbeat.
+constexpr size_t kMaxApart = 8;
+
+absl::Status TooManyWait() {
+  return WithRetryAfter(MakeError(absl::StatusCode::kResourceExhausted, reason::kConsulOverloaded,
+                                  "too many writes of this instance are under way, which is held: try again"),
+                        absl::Seconds(1));
+}
+
 }  // namespace
 
 HeldInstance::HeldInstance(std::string id, const HoldEnvironment& environment, uint64_t seed,
@@ -32,13 +41,17 @@ HeldInstance::HeldInstance(std::string id, const HoldEnvironment& environment, u
       backoff_(kBackoff, seed),
       random_(static_cast<std::minstd_rand::result_type>(seed)) {}
 
-std::optional<HeldInstance::Ticket> HeldInstance::Take(HoldPlan plan, Health health, absl::Duration linger,
-                                                       std::weak_ptr<HoldListener> listener) {
+HeldInstance::TakeResult HeldInstance::Take(HoldPlan plan, Health health, absl::Duration linger,
+                                            std::weak_ptr<HoldListener> listener,
+                                            const std::vector<std::string>* may_take, Ticket* ticket) {
   Effects effects;
-  Ticket ticket;
   {
     MutexLock lock(mu_);
-    if (phase_ == Phase::kGone) return std::nullopt;
+    if (phase_ == Phase::kGone) return TakeResult::kGone;
+    if (may_take != nullptr && plan_ != nullptr &&
+        std::find(may_take->begin(), may_take->end(), plan_->registration.service) == may_take->end()) {
+      return TakeResult::kNotPermitted;
+    }
     if (phase_ == Phase::kLeaving) {
       // What its stream asked for is nobody's wish any more, and nobody knows how far it got.
       EndStreamLocked(absl::OkStatus(), &effects);
@@ -51,7 +64,7 @@ std::optional<HeldInstance::Ticket> HeldInstance::Take(HoldPlan plan, Health hea
                       &effects);
     }
     phase_ = Phase::kHeld;
-    ticket = ++ticket_;
+    *ticket = ++ticket_;
     listener_ = std::move(listener);
     linger_ = linger;
     if (linger_timer_ != 0) environment_.scheduler->Cancel(std::exchange(linger_timer_, 0));
@@ -66,7 +79,7 @@ std::optional<HeldInstance::Ticket> HeldInstance::Take(HoldPlan plan, Health hea
     StepLocked(&effects);
   }
   Run(std::move(effects));
-  return ticket;
+  return TakeResult::kTaken;
 }
 
 void HeldInstance::Report(Ticket ticket, Health health) {
@@ -135,6 +148,10 @@ bool HeldInstance::RunApart(ApartWrite* write) {
   {
     MutexLock lock(mu_);
     if (phase_ == Phase::kGone) return false;
+    if (apart_.size() >= kMaxApart) {
+      environment_.scheduler->Post([done = std::move(write->done)]() mutable { done(TooManyWait()); });
+      return true;
+    }
     apart_.push_back(std::move(*write));
     StepLocked(&effects);
   }

@@ -72,10 +72,17 @@ class HeldInstance : public std::enable_shared_from_this<HeldInstance> {
   // `on_gone` is called once, without a lock held, when nothing of it is left to do.
   HeldInstance(std::string id, const HoldEnvironment& environment, uint64_t seed, std::function<void()> on_gone);
 
+  enum class TakeResult {
+    kTaken,
+    // Make another.
+    kGone,
+    // It is one of a service that is not among those that the stream may take.
+    kNotPermitted,
+  };
   // A stream takes the instance, from another one if need be, which is told ABORTED (TAKEN_OVER). Where `plan` equals
-  // the one that is registered nothing is written. Nothing: it is gone, make another.
-  std::optional<Ticket> Take(HoldPlan plan, consul::Health health, absl::Duration linger,
-                             std::weak_ptr<HoldListener> listener);
+  // the one that is registered nothing is written. `may_take` null: from anybody.
+  TakeResult Take(HoldPlan plan, consul::Health health, absl::Duration linger, std::weak_ptr<HoldListener> listener,
+                  const std::vector<std::string>* may_take, Ticket* ticket);
 
   void Report(Ticket ticket, consul::Health health);
   // Deregisters at once. The listener is told OK when that is done, or the error; one that may pass is then tried again
@@ -95,7 +102,8 @@ class HeldInstance : public std::enable_shared_from_this<HeldInstance> {
   // What it is an instance of, while it is held.
   std::optional<std::string> service() const;
 
-  // Runs a write between the hold's own. False: it is gone, and `write` is untouched.
+  // Runs a write between the hold's own; where too many wait already it is told RESOURCE_EXHAUSTED, not inside the
+  // call. False: it is gone, and `write` is untouched.
   bool RunApart(ApartWrite* write);
 
   // Forgets it. Nothing of the environment is used once this has returned and the backend is shut down; a listener is

@@ -21,13 +21,20 @@ HoldKeeper::HoldKeeper(consul::Backend* backend, Scheduler* scheduler, metrics::
 }
 
 std::unique_ptr<Hold> HoldKeeper::Take(HoldPlan plan, consul::Health health, absl::Duration linger,
-                                       const std::shared_ptr<HoldListener>& listener) {
+                                       const std::shared_ptr<HoldListener>& listener,
+                                       const std::vector<std::string>* may_take) {
   const std::string id = plan.registration.id;
   while (std::shared_ptr<HeldInstance> instance = FindOrMake(id)) {
-    if (const auto ticket = instance->Take(plan, health, linger, listener)) {
-      return std::make_unique<Hold>(std::move(instance), *ticket);
+    HeldInstance::Ticket ticket = 0;
+    switch (instance->Take(plan, health, linger, listener, may_take, &ticket)) {
+      case HeldInstance::TakeResult::kTaken:
+        return std::make_unique<Hold>(std::move(instance), ticket);
+      case HeldInstance::TakeResult::kNotPermitted:
+        return nullptr;
+      case HeldInstance::TakeResult::kGone:
+        Forget(id, instance);
+        break;
     }
-    Forget(id, instance);
   }
   listener->OnHoldEnded(MakeError(absl::StatusCode::kUnavailable, reason::kDraining, "the gateway is stopping"));
   return nullptr;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
@@ -65,15 +66,19 @@ class HoldKeeper {
   //   - ABORTED: TAKEN_OVER by another stream or a caller's Register, DEREGISTERED by a caller;
   //   - UNAVAILABLE (DRAINING) after Stop().
   // Anything that may pass is tried again for as long as it takes.
+  //
+  // An instance that is held already is taken where its service is among `may_take`, if that is given; otherwise this
+  // is null, and the listener is told nothing.
   std::unique_ptr<Hold> Take(HoldPlan plan, consul::Health health, absl::Duration linger,
-                             const std::shared_ptr<HoldListener>& listener);
+                             const std::shared_ptr<HoldListener>& listener,
+                             const std::vector<std::string>* may_take = nullptr);
 
   // The service of the instance with this id, where it is held.
   std::optional<std::string> HeldService(const std::string& id);
 
   // A caller's Register or Deregister of an id, which ends its hold where that succeeds (and for Deregister also where
-  // nothing was there). As Backend's, except that `done` may come later than the timeout by that of a call that is
-  // under way for the same id.
+  // nothing was there). As Backend's, except that `done` may come later than the timeout by that of the calls that are
+  // under way for the same id, and be RESOURCE_EXHAUSTED where those are many.
   void Register(const consul::Registration& registration, const consul::WriteOptions& options,
                 consul::Backend::DoneCallback done);
   void Deregister(const std::string& id, const consul::WriteOptions& options, consul::Backend::DoneCallback done);

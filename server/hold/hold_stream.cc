@@ -77,19 +77,22 @@ void HoldStream::OnFirst(const v1::HoldRegistrationRequest& request) {
   health_ = *health;
   linger_ = *linger;
   id_ = plan_.registration.id;
-  if (guard_ != nullptr) return AskForPermission();
-  Claim();
-  if (hold_ != nullptr) outbox_->Start(std::make_unique<States>(this), absl::ZeroDuration());
+  if (guard_ == nullptr) {
+    Claim();
+    if (hold_ != nullptr) outbox_->Start(std::make_unique<States>(this), absl::ZeroDuration());
+    return;
+  }
+  plan_.token = identity_->token();
+  // The answer comes on another thread, and is acted upon when the outbox asks.
+  outbox_->Start(std::make_unique<States>(this), absl::ZeroDuration());
+  AskForPermission();
 }
 
 void HoldStream::AskForPermission() {
-  plan_.token = identity_->token();
-  std::vector<std::string> services = {plan_.registration.service};
+  services_ = {plan_.registration.service};
   const std::optional<std::string> held = keeper_->HeldService(id_);
-  if (held.has_value() && *held != services.front()) services.push_back(*held);
-  // The answer comes on another thread, and is acted upon when the outbox asks.
-  outbox_->Start(std::make_unique<States>(this), absl::ZeroDuration());
-  guard_->MayWrite(identity_, services, [weak = weak_from_this()](absl::Status permission) {
+  if (held.has_value() && *held != services_.front()) services_.push_back(*held);
+  guard_->MayWrite(identity_, services_, [weak = weak_from_this()](absl::Status permission) {
     if (auto self = weak.lock()) self->OnPermission(std::move(permission));
   });
 }
@@ -100,7 +103,15 @@ void HoldStream::OnPermission(absl::Status permission) {
   outbox_->WakeSoon();
 }
 
-void HoldStream::Claim() { hold_ = keeper_->Take(std::move(plan_), health_, linger_, shared_from_this()); }
+void HoldStream::Claim() {
+  if (guard_ == nullptr) {
+    hold_ = keeper_->Take(std::move(plan_), health_, linger_, shared_from_this());
+    return;
+  }
+  hold_ = keeper_->Take(plan_, health_, linger_, shared_from_this(), &services_);
+  // Somebody has come in between, with an instance that was not asked about.
+  if (hold_ == nullptr && !outbox_->ended()) AskForPermission();
+}
 
 void HoldStream::OnLater(const v1::HoldRegistrationRequest& request) {
   if (request.has_registration()) {

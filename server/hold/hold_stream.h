@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -76,6 +77,8 @@ class HoldStream final : public HoldListener, public std::enable_shared_from_thi
   std::string id_;
   // What the first message asked for.
   HoldPlan plan_;
+  // That the caller was asked about being let write.
+  std::vector<std::string> services_;
   consul::Health health_ = consul::Health::kPassing;
   absl::Duration linger_;
   // Its claim; stays once it is set.

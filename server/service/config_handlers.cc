@@ -147,6 +147,7 @@ void ConfigHandlers::ListConfig(const v1::ListConfigRequest& request, const Call
     plan->min_index = std::max(plan->min_index, position->index);
   }
 
+  plan->page = {list.after, static_cast<size_t>(list.page_size)};
   consul::Target target;
   target.kind = consul::TargetKind::kPrefix;
   target.name = request.prefix();

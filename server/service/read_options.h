@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "consul/backend.h"
 #include "meshgate/v1/common.pb.h"
+#include "server/auth/guard.h"
 #include "server/service/call.h"
 
 namespace meshgate::server {
@@ -29,6 +30,8 @@ struct ReadPlan {
   std::optional<absl::Duration> max_age;
   // For all of the call.
   absl::Duration timeout;
+  // Of a cached list, with a guard: what is asked about and given, at least.
+  auth::Guard::Page page;
   // Of the caller; null where nobody is asked for permission.
   auth::SharedIdentity identity;
 };

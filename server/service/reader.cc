@@ -113,6 +113,39 @@ v1::ReadInfo::Source SourceOf(const consul::CachedState& cached) {
   return cached.stale ? v1::ReadInfo::SOURCE_LAST_KNOWN_GOOD : v1::ReadInfo::SOURCE_CACHE;
 }
 
+ReadResult ResultOf(const consul::CachedState& cached) {
+  ReadResult result;
+  result.state = cached.state;
+  result.info.set_source(SourceOf(cached));
+  result.info.set_index(cached.index);
+  ToApi(cached.age, result.info.mutable_age());
+  return result;
+}
+
+consul::CachedReadOptions CachedOptions(const ReadPlan& plan) {
+  consul::CachedReadOptions options;
+  options.min_index = plan.min_index;
+  options.max_age = plan.max_age;
+  options.timeout = plan.timeout;
+  return options;
+}
+
+void ReadAdmitted(const ReadSources& sources, const consul::Target& target, const ReadPlan& plan, ReadDone done) {
+  sources.hub->Read(target, CachedOptions(plan),
+                    [guard = sources.guard, target, plan,
+                     done = std::move(done)](absl::StatusOr<consul::CachedState> cached) mutable {
+                      if (!cached.ok()) return done(auth::ForCallers(cached.status()));
+                      ReadResult result = ResultOf(*cached);
+                      guard->Filter(plan.identity, target, *cached, plan.page,
+                                    [result = std::move(result),
+                                     done = std::move(done)](absl::StatusOr<consul::SharedState> state) mutable {
+                                      if (!state.ok()) return done(state.status());
+                                      result.state = *std::move(state);
+                                      done(std::move(result));
+                                    });
+                    });
+}
+
 }  // namespace
 
 void Read(const ReadSources& sources, consul::Target target, const ReadPlan& plan, ReadDone done) {
@@ -121,34 +154,19 @@ void Read(const ReadSources& sources, consul::Target target, const ReadPlan& pla
     return;
   }
   target.datacenter = plan.datacenter;
-  consul::CachedReadOptions options;
-  options.min_index = plan.min_index;
-  options.max_age = plan.max_age;
-  options.timeout = plan.timeout;
-  sources.hub->Read(target, options,
-                    [guard = sources.guard, identity = plan.identity, target,
-                     done = std::move(done)](absl::StatusOr<consul::CachedState> cached) mutable {
-                      if (!cached.ok()) {
-                        done(cached.status());
-                        return;
-                      }
-                      ReadResult result;
-                      result.info.set_source(SourceOf(*cached));
-                      result.info.set_index(cached->index);
-                      ToApi(cached->age, result.info.mutable_age());
-                      if (guard == nullptr) {
-                        result.state = std::move(cached->state);
-                        done(std::move(result));
-                        return;
-                      }
-                      guard->Filter(identity, target, std::move(cached->state),
-                                    [result = std::move(result),
-                                     done = std::move(done)](absl::StatusOr<consul::SharedState> state) mutable {
-                                      if (!state.ok()) return done(state.status());
-                                      result.state = *std::move(state);
-                                      done(std::move(result));
-                                    });
-                    });
+  if (sources.guard == nullptr) {
+    sources.hub->Read(target, CachedOptions(plan),
+                      [done = std::move(done)](absl::StatusOr<consul::CachedState> cached) mutable {
+                        if (!cached.ok()) return done(cached.status());
+                        done(ResultOf(*cached));
+                      });
+    return;
+  }
+  sources.guard->Admit(plan.identity, target,
+                       [sources, target, plan, done = std::move(done)](absl::Status admitted) mutable {
+                         if (!admitted.ok()) return done(std::move(admitted));
+                         ReadAdmitted(sources, target, plan, std::move(done));
+                       });
 }
 
 void ReadNear(const ReadSources& sources, consul::Target service, const std::string& near, const ReadPlan& plan,

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "consul/base/errors.h"
 #include "consul/validate.h"
@@ -77,13 +78,18 @@ void RegistryHandlers::Register(const v1::RegisterRequest& request, const Caller
   absl::StatusOr<consul::WriteOptions> options = PlanWrite(caller);
   if (!options.ok()) return reply(options.status());
 
-  holds_->Register(*registration, *options,
-                   [id = registration->id, reply = std::move(reply)](absl::Status registered) mutable {
-                     if (!registered.ok()) return reply(std::move(registered));
-                     v1::RegisterResponse response;
-                     response.set_id(std::move(id));
-                     reply(std::move(response));
-                   });
+  auto write = [holds = holds_, registration = *registration, options = *options,
+                reply = std::move(reply)](absl::Status permitted) mutable {
+    if (!permitted.ok()) return reply(std::move(permitted));
+    holds->Register(registration, options,
+                    [id = registration.id, reply = std::move(reply)](absl::Status registered) mutable {
+                      if (!registered.ok()) return reply(std::move(registered));
+                      v1::RegisterResponse response;
+                      response.set_id(std::move(id));
+                      reply(std::move(response));
+                    });
+  };
+  WhenPermitted(registration->id, registration->service, caller, std::move(write));
 }
 
 void RegistryHandlers::Deregister(const v1::DeregisterRequest& request, const Caller& caller,
@@ -92,10 +98,25 @@ void RegistryHandlers::Deregister(const v1::DeregisterRequest& request, const Ca
   absl::StatusOr<consul::WriteOptions> options = PlanWrite(caller);
   if (!options.ok()) return reply(options.status());
 
-  holds_->Deregister(request.id(), *options, [reply = std::move(reply)](absl::Status deregistered) mutable {
-    if (!deregistered.ok()) return reply(std::move(deregistered));
-    reply(v1::DeregisterResponse());
-  });
+  auto write = [holds = holds_, id = request.id(), options = *options,
+                reply = std::move(reply)](absl::Status permitted) mutable {
+    if (!permitted.ok()) return reply(std::move(permitted));
+    holds->Deregister(id, options, [reply = std::move(reply)](absl::Status deregistered) mutable {
+      if (!deregistered.ok()) return reply(std::move(deregistered));
+      reply(v1::DeregisterResponse());
+    });
+  };
+  WhenPermitted(request.id(), "", caller, std::move(write));
+}
+
+void RegistryHandlers::WhenPermitted(const std::string& id, const std::string& service, const Caller& caller,
+                                     absl::AnyInvocable<void(absl::Status)> write) {
+  const std::optional<std::string> held = sources_.guard == nullptr ? std::nullopt : holds_->HeldService(id);
+  if (!held.has_value()) return write(absl::OkStatus());
+  std::vector<std::string> services;
+  if (!service.empty() && service != *held) services.push_back(service);
+  services.push_back(*held);
+  sources_.guard->MayWrite(caller.identity, services, std::move(write));
 }
 
 void RegistryHandlers::Heartbeat(const v1::HeartbeatRequest& request, const Caller& caller,

@@ -2,7 +2,10 @@
 #define MESHGATE_SERVER_SERVICE_REGISTRY_HANDLERS_H_
 
 #include <memory>
+#include <string>
 
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "consul/backend.h"
 #include "consul/watch/hub.h"
 #include "meshgate/v1/registry_service.pb.h"
@@ -34,6 +37,10 @@ class RegistryHandlers {
                     const std::shared_ptr<Outbox>& outbox);
 
  private:
+  // Calls `write` with OK, or how it is refused. What is held waits for writes to it, so whoever may not has none wait.
+  void WhenPermitted(const std::string& id, const std::string& service, const Caller& caller,
+                     absl::AnyInvocable<void(absl::Status)> write);
+
   const ReadSources sources_;
   HoldKeeper* const holds_;
 };

@@ -59,14 +59,24 @@ class AuthHarness : public ::testing::Test {
 
   // A stream of the caller with this token.
   testing::TakingStream& Open(const std::string& token, const consul::Target& target,
-                              std::optional<consul::ResumeToken> resume = std::nullopt) {
+                              std::optional<consul::ResumeToken> resume = std::nullopt, const consul::View& view = {},
+                              absl::Duration progress = absl::ZeroDuration()) {
+    if (known_before_ && unknown_.count(token) == 0) Admit(token, target);
     streams_.push_back(std::make_unique<testing::TakingStream>(&executor_, &scheduler_, &watch_reporter_));
     testing::TakingStream& stream = *streams_.back();
     stream.outbox()->Start(
-        guard_.Subscribe(guard_.Identify({{"x-consul-token", token}}), target, {}, resume, stream.outbox().get()),
-        absl::ZeroDuration());
+        guard_.Subscribe(guard_.Identify({{"x-consul-token", token}}), target, view, resume, stream.outbox().get()),
+        progress);
     Run();
     return stream;
+  }
+
+  // As another stream shortly before would have had it: what is asked from now on is about messages.
+  void Admit(const std::string& token, const consul::Target& target) {
+    if (backend_.pending(Method::kAuthorize) > 0) return;
+    guard_.Admit(guard_.Identify({{"x-consul-token", token}}), target, [](const absl::Status&) {});
+    if (backend_.AnswerAuthorize({true})) ++admitted_;
+    Run();
   }
 
   // Answers the oldest query of the hub's.
@@ -74,6 +84,20 @@ class AuthHarness : public ::testing::Test {
     // The hub asks at a rate.
     if (backend_.pending(method) == 0) Advance(absl::Seconds(1));
     ASSERT_TRUE(backend_.AnswerEntries(method, std::move(entries), index));
+    Run();
+  }
+
+  static consul::Instance On(const std::string& node, const std::string& id, uint64_t index = 5) {
+    consul::Instance one;
+    one.node = node;
+    one.id = id;
+    one.service = "web";
+    one.create_index = one.modify_index = index;
+    return one;
+  }
+  void PublishService(std::vector<consul::Instance> instances, uint64_t index) {
+    if (backend_.pending(Method::kReadService) == 0) Advance(absl::Seconds(1));
+    ASSERT_TRUE(backend_.AnswerService(std::move(instances), index));
     Run();
   }
 
@@ -126,7 +150,7 @@ class AuthHarness : public ::testing::Test {
   }
 
   int asked() const {
-    int count = 0;
+    int count = -admitted_;
     for (const auto& call : backend_.calls()) count += call.method == Method::kAuthorize ? 1 : 0;
     return count;
   }
@@ -166,6 +190,8 @@ class AuthHarness : public ::testing::Test {
   std::vector<std::unique_ptr<testing::TakingStream>> streams_;
   std::set<std::pair<std::string, std::string>> allowed_;
   std::set<std::string> unknown_;
+  bool known_before_ = true;
+  int admitted_ = 0;
 };
 
 }  // namespace meshgate::server::auth

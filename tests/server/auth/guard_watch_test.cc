@@ -172,7 +172,6 @@ TEST_F(GuardWatchTest, AChangeAsksAboutWhatChanged) {
   Answer();
   entries[50] = Entry(entries[50].key, "w", 6);
   Publish(Method::kReadPrefix, entries, 6);
-  const auto last = backend_.calls().back();
   for (const auto& call : backend_.pending()) {
     if (call.method != Method::kAuthorize) continue;
     ASSERT_EQ(call.permissions.size(), 1u);
@@ -280,16 +279,7 @@ TEST_F(GuardWatchTest, InstancesOnHiddenNodesAreLeftOut) {
   auto& some = Open("some", web);
   auto& nodes = Open("nodes", web);
   auto& service = Open("service", web);
-  const auto instance = [](const std::string& node, const std::string& id) {
-    consul::Instance one;
-    one.node = node;
-    one.id = id;
-    one.service = "web";
-    one.create_index = one.modify_index = 5;
-    return one;
-  };
-  ASSERT_TRUE(backend_.AnswerService({instance("n1", "seen"), instance("n2", "hidden")}, 5));
-  Run();
+  PublishService({On("n1", "seen"), On("n2", "hidden")}, 5);
   Answer();
   for (const auto* denied : {&nodes, &service}) {
     EXPECT_THAT(denied->messages(), IsEmpty());
