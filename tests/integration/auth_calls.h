@@ -18,6 +18,17 @@ class AuthCalls : public AuthFixture {
   // May do something else.
   static constexpr char kElse[] = R"(key_prefix "else/" { policy = "write" } service "else" { policy = "write" })";
 
+  // Tokens 1 and 3 may do everything, 2 something else; the key has `value`, and there is an instance.
+  void MakeCallers(const std::string& value) {
+    MakePolicy("allowed", kAllowed);
+    MakePolicy("else", kElse);
+    MakeToken(Secret(1), "allowed");
+    MakeToken(Secret(2), "else");
+    MakeToken(Secret(3), "allowed");
+    Put("app/k", value);
+    RegisterAtConsul("web", "web-1");
+  }
+
   struct Case {
     std::string name;
     std::function<grpc::Status(const std::string& token)> call;

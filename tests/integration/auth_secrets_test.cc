@@ -32,13 +32,7 @@ class AuthSecretsTest : public AuthCalls {
 // A token or a value in a log, a metric or an error is one in a hundred other places.
 TEST_F(AuthSecretsTest, NothingSaysATokenOrAValue) {
   constexpr char kValue[] = "canary-of-the-secrets";
-  MakePolicy("allowed", kAllowed);
-  MakePolicy("else", kElse);
-  MakeToken(Secret(1), "allowed");
-  MakeToken(Secret(2), "else");
-  MakeToken(Secret(3), "allowed");
-  Put("app/k", kValue);
-  RegisterAtConsul("web", "web-1");
+  MakeCallers(kValue);
   std::string said;
   const std::string malformed = "canary malformed";
   for (const std::string& token : {std::string(), std::string(kUnknown), Secret(1), Secret(2), malformed}) {

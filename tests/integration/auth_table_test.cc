@@ -12,13 +12,7 @@ class AuthTableTest : public AuthCalls {};
 // what they may; and no byte of what it is about may reach who was refused.
 TEST_F(AuthTableTest, EveryCallEndsAsConsulWouldHaveIt) {
   constexpr char kValue[] = "canary-of-the-table";
-  MakePolicy("allowed", kAllowed);
-  MakePolicy("else", kElse);
-  MakeToken(Secret(1), "allowed");
-  MakeToken(Secret(2), "else");
-  MakeToken(Secret(3), "allowed");
-  Put("app/k", kValue);
-  RegisterAtConsul("web", "web-1");
+  MakeCallers(kValue);
 
   const auto expect_all = [&](const std::string& token, grpc::StatusCode want, const std::string& who) {
     for (const Case& one : Calls("written")) {
