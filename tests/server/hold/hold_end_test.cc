@@ -1,11 +1,6 @@
 // How holds end: by their callers, by those who come after, by writes past them, by the keeper.
-#include <algorithm>
-#include <memory>
 #include <optional>
-#include <string>
-#include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "tests/server/hold/hold_keeper_fixture.h"
 
 namespace meshgate::server {

@@ -1,7 +1,4 @@
 #include <algorithm>
-#include <memory>
-#include <optional>
-#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
