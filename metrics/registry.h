@@ -11,6 +11,7 @@
 #include "metrics/auth_reporter.h"
 #include "metrics/connection_reporter.h"
 #include "metrics/hold_reporter.h"
+#include "metrics/limit_reporter.h"
 #include "metrics/tls_reporter.h"
 
 namespace meshgate::metrics {
@@ -66,6 +67,7 @@ class Registry {
   // Its series exist from the first call on, which is for start-up: without access control there is nothing to count.
   AuthReporter* auth_reporter();
   ConnectionReporter* connection_reporter();
+  LimitReporter* limit_reporter();
   // Of a listener that speaks TLS, "grpc" or "http". Its series exist from the first call on, which is for start-up:
   // one without TLS has no certificate that could expire.
   TlsReporter* tls_reporter(std::string_view listener);

@@ -22,6 +22,7 @@
 #include "server/hold/hold_keeper.h"
 #include "server/http/admin.h"
 #include "server/http/http_server.h"
+#include "server/limits/limits.h"
 #include "server/log.h"
 #include "server/service/config_handlers.h"
 #include "server/service/registry_handlers.h"
@@ -105,6 +106,11 @@ auth::GuardOptions GuardOptionsOf(const Options& options) {
   return guard;
 }
 
+limits::LimitsOptions LimitsOf(const Options& o) {
+  return {{o.limit_caller_streams, o.limit_caller_targets, o.limit_caller_requests},
+          {o.limit_streams, o.limit_targets, o.limit_requests}};
+}
+
 }  // namespace
 
 // In the order of their making; destroyed the other way round. Each refers only to parts above it.
@@ -129,6 +135,7 @@ struct Gateway::Parts {
   std::unique_ptr<consul::Hub> hub;
   // With --auth=consul only.
   std::unique_ptr<auth::Guard> guard;
+  std::unique_ptr<limits::Limits> limits;
   std::unique_ptr<HealthMonitor> monitor;
   std::unique_ptr<HoldKeeper> holds;
   StreamSet streams;
@@ -189,12 +196,14 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
     p->guard = std::make_unique<auth::Guard>(p->hub.get(), p->backend.get(), &p->scheduler, p->metrics.auth_reporter(),
                                              GuardOptionsOf(options));
   }
+  p->limits = std::make_unique<limits::Limits>(&p->scheduler, p->metrics.limit_reporter(), LimitsOf(options));
   p->config_handlers = std::make_unique<ConfigHandlers>(p->backend.get(), p->hub.get(), p->guard.get());
   p->holds = std::make_unique<HoldKeeper>(p->backend.get(), &p->scheduler, p->metrics.hold_reporter());
   p->registry_handlers =
       std::make_unique<RegistryHandlers>(p->backend.get(), p->hub.get(), p->holds.get(), p->guard.get());
   p->methods = std::make_unique<wire::MethodTable>(
-      wire::NativeEnvironment{&p->scheduler, p->metrics.watch_reporter(), &p->streams, &p->calls, p->guard.get()},
+      wire::NativeEnvironment{&p->scheduler, p->metrics.watch_reporter(), &p->streams, &p->calls, p->guard.get(),
+                              p->limits.get()},
       p->metrics.rpc_reporter());
   wire::AddConfigMethods(p->config_handlers.get(), p->methods.get());
   wire::AddRegistryMethods(p->registry_handlers.get(), p->holds.get(), p->methods.get());
@@ -219,6 +228,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
       {v1::RegistryService::service_full_name(), std::make_unique<v1::RegistryService::CallbackService>()});
   wire::GrpcServerOptions grpc_options = GrpcOptionsOf(options, p->metrics.connection_reporter());
   grpc_options.front.connection.tls = *grpc_tls;
+  grpc_options.limits = p->limits.get();
   auto grpc = wire::GrpcServer::Start(grpc_options, p->methods.get(), std::move(services), &p->scheduler,
                                       p->metrics.watch_reporter(), &p->calls);
   if (!grpc.ok()) return grpc.status();

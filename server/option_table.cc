@@ -20,6 +20,10 @@ namespace {
 using Setter = std::function<std::string(const std::string&, Options*)>;
 constexpr char kOk[] = "";
 
+constexpr int kMostStreams = 10'000'000;
+// More than a machine makes.
+constexpr int kMostRequests = 10'000'000;
+
 Setter Text(std::string Options::*member) {
   return [member](const std::string& text, Options* o) -> std::string {
     if (absl::StripAsciiWhitespace(text).empty()) return "a name or path that is not empty";
@@ -220,6 +224,25 @@ std::vector<OptionSpec> MakeTable() {
        "last "
        "known.",
        text(d.auth_grace), nullptr, false, Duration(&Options::auth_grace, absl::ZeroDuration(), absl::Hours(24))},
+
+      {"Limits", "limit_caller_streams", "N",
+       "Streams that one caller may have open; 0: any number. A caller is a token that Consul knows, or else the name "
+       "in a verified certificate, or else an address (of IPv6 a /64 network).",
+       absl::StrCat(d.limit_caller_streams), nullptr, false, Number(&Options::limit_caller_streams, 0, kMostStreams)},
+      {"Limits", "limit_caller_targets", "N",
+       "Different keys, prefixes and services that the streams of one caller may watch; 0: any number.",
+       absl::StrCat(d.limit_caller_targets), nullptr, false, Number(&Options::limit_caller_targets, 0, kMostStreams)},
+      {"Limits", "limit_caller_requests", "N",
+       "Calls that one caller may make a second, all of them at once if it likes; 0: any number.",
+       absl::StrCat(d.limit_caller_requests), nullptr, false,
+       Number(&Options::limit_caller_requests, 0, kMostRequests)},
+      {"Limits", "limit_streams", "N", "Streams that all callers together may have open; 0: any number.",
+       absl::StrCat(d.limit_streams), nullptr, false, Number(&Options::limit_streams, 0, kMostStreams)},
+      {"Limits", "limit_targets", "N",
+       "Different keys, prefixes and services that the streams of all callers together may watch; 0: any number.",
+       absl::StrCat(d.limit_targets), nullptr, false, Number(&Options::limit_targets, 0, kMostStreams)},
+      {"Limits", "limit_requests", "N", "Calls that all callers together may make a second; 0: any number.",
+       absl::StrCat(d.limit_requests), nullptr, false, Number(&Options::limit_requests, 0, kMostRequests)},
 
       {"Consul", "consul_address", "URL[,URL...]",
        "Consul's HTTP API, best the agent of the same host. Of several, the first one that works is used until it is "

@@ -46,6 +46,15 @@ struct Options {
   // Readers notice an outage of Consul by `stale` within seconds; most restarts and elections are over by then.
   absl::Duration auth_grace = absl::Seconds(60);
 
+  // What callers may use, each and together; 0: no limit. A stream costs 2 to 20 KiB, a target what it holds and a
+  // share of a query. A process that watches a thousand keys for each of ten users stays far below.
+  int limit_caller_streams = 100'000;
+  int limit_caller_targets = 20'000;
+  int limit_caller_requests = 0;
+  int limit_streams = 250'000;
+  int limit_targets = 100'000;
+  int limit_requests = 0;
+
   // One or, with commas, several.
   std::string consul_address = "http://127.0.0.1:8500";
   // From CONSUL_HTTP_TOKEN alone: a secret has no place on a command line. consul_token_file wins over it.

@@ -16,6 +16,8 @@ constexpr size_t kMaxTogether = 64;
 // Tokens that are asked about at a time: a share of the connections that don't wait.
 constexpr int kAskedAtOnce = 8;
 constexpr absl::Duration kRetryAfter = absl::Seconds(1);
+// Longer than idle streams go without being asked about, however many there are.
+constexpr absl::Duration kKnownFor = absl::Minutes(10);
 
 }  // namespace
 
@@ -160,6 +162,7 @@ void Authorizer::Remember(const Identity& identity, const std::string& datacente
   MutexLock lock(mu_);
   OfToken& token = remembered_[identity.id()];
   if (asked <= token.unknown) return;
+  token.known = std::max(token.known, asked);
   const size_t before = token.answers.size();
   for (size_t i = 0; i < questions.size(); ++i) {
     Remembered& known = token.answers[keys[i]];
@@ -182,11 +185,14 @@ void Authorizer::OnUnknownLocked(const Identity& identity, absl::Time asked) {
 
 void Authorizer::ForgetSome() {
   const absl::Time oldest = scheduler_->Now() - options_.grace;
+  const absl::Time oldest_known = scheduler_->Now() - kKnownFor;
   for (auto& [id, token] : remembered_) {
     remembered_answers_ -= absl::erase_if(token.answers, [&](const auto& one) { return one.second.asked < oldest; });
   }
-  absl::erase_if(remembered_,
-                 [&](const auto& one) { return one.second.answers.empty() && one.second.unknown < oldest; });
+  absl::erase_if(remembered_, [&](const auto& one) {
+    const OfToken& token = one.second;
+    return token.answers.empty() && token.unknown < oldest && token.known < oldest_known;
+  });
   if (remembered_answers_ <= options_.max_remembered) return;
   // Nobody loses by how much others ask.
   const auto most = std::max_element(remembered_.begin(), remembered_.end(), [](const auto& a, const auto& b) {
@@ -194,6 +200,14 @@ void Authorizer::ForgetSome() {
   });
   size_t number = 0;
   remembered_answers_ -= absl::erase_if(most->second.answers, [&](const auto&) { return ++number % 2 == 0; });
+}
+
+bool Authorizer::Knows(const Identity& identity) {
+  if (identity.token().empty()) return false;
+  MutexLock lock(mu_);
+  const auto token = remembered_.find(identity.id());
+  if (token == remembered_.end()) return false;
+  return token->second.known > token->second.unknown && token->second.known >= scheduler_->Now() - kKnownFor;
 }
 
 std::optional<std::vector<bool>> Authorizer::Recall(const Identity& identity, const std::string& datacenter,

@@ -71,6 +71,9 @@ class Authorizer {
   std::optional<bool> LastKnown(const SharedIdentity& identity, const std::string& datacenter,
                                 const Question& question);
 
+  // Whether Consul has known the token within the last ten minutes, as far as is remembered. Asks nothing.
+  bool Knows(const Identity& identity);
+
   metrics::AuthReporter* reporter() const { return reporter_; }
   Scheduler* scheduler() const { return scheduler_; }
 
@@ -96,6 +99,8 @@ class Authorizer {
   };
   struct OfToken {
     absl::flat_hash_map<Hash128, Remembered> answers;
+    // When Consul was last asked and did.
+    absl::Time known = absl::InfinitePast();
     // When Consul was last asked and did not know it: what it said of it before is void.
     absl::Time unknown = absl::InfinitePast();
   };

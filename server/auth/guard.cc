@@ -190,13 +190,17 @@ std::shared_ptr<Pair> Guard::PairOf(const SharedIdentity& identity, const consul
 void Guard::Leave(const PairKey& key, const std::shared_ptr<Pair>& pair, const Pair::Stream* stream) {
   MutexLock lock(mu_);
   if (!pair->Leave(stream)) return;
+  if (const auto due = due_of_.find(pair.get()); due != due_of_.end()) {
+    due_.erase(due->second);
+    due_of_.erase(due);
+  }
   const auto found = pairs_.find(key);
   if (found != pairs_.end() && found->second == pair) pairs_.erase(found);
 }
 
 void Guard::RecheckLaterLocked(const std::shared_ptr<Pair>& pair) {
   const double jitter = std::uniform_real_distribution<double>(0.9, 1.1)(random_);
-  due_.emplace(scheduler_->Now() + jitter * options_.recheck, pair);
+  due_of_[pair.get()] = due_.emplace(scheduler_->Now() + jitter * options_.recheck, pair);
   ArmLocked();
 }
 
@@ -214,9 +218,10 @@ void Guard::OnTimer() {
     const absl::Time until = scheduler_->Now();
     while (!due_.empty() && due_.begin()->first <= until &&
            now.size() < static_cast<size_t>(options_.rechecks_per_second)) {
-      std::shared_ptr<Pair> pair = due_.begin()->second.lock();
+      std::shared_ptr<Pair> pair = std::move(due_.begin()->second);
       due_.erase(due_.begin());
-      if (pair != nullptr && pair->ended().ok()) now.push_back(std::move(pair));
+      due_of_.erase(pair.get());
+      if (pair->ended().ok()) now.push_back(std::move(pair));
     }
     for (const auto& pair : now) RecheckLaterLocked(pair);
     ArmLocked();

@@ -51,6 +51,9 @@ class Guard {
   // neither is a caller without a token. Null: what no token can be.
   SharedIdentity Identify(const std::vector<std::pair<std::string, std::string>>& metadata) const;
 
+  // Whether Consul has known the caller's token lately.
+  bool Knows(const Identity& identity) { return authorizer_.Knows(identity); }
+
   // As Hub::Subscribe(), which is called, in Next(), once Consul has said that the token may read of the target, or, of
   // a prefix, that it is there: strangers start no query. A resume token counts where nothing narrows down what is
   // shown of a service. Its Next() gives what the caller may read alone, and ends the stream with UNAUTHENTICATED
@@ -90,6 +93,7 @@ class Guard {
   class Guarded;
   struct Filtering;
   using PairKey = std::tuple<Hash128, consul::Target, consul::View>;
+  using Due = std::multimap<absl::Time, std::shared_ptr<Pair>>;
 
   void StartFiltering(std::unique_ptr<Filtering> filtering);
   void FilterMore(std::unique_ptr<Filtering> filtering);
@@ -107,7 +111,9 @@ class Guard {
 
   Mutex mu_;
   absl::flat_hash_map<PairKey, std::shared_ptr<Pair>> pairs_ ABSL_GUARDED_BY(mu_);
-  std::multimap<absl::Time, std::weak_ptr<Pair>> due_ ABSL_GUARDED_BY(mu_);
+  // Those that have streams, by when they are asked about again.
+  Due due_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<const Pair*, Due::iterator> due_of_ ABSL_GUARDED_BY(mu_);
   Scheduler::TimerId timer_ ABSL_GUARDED_BY(mu_) = 0;
   std::minstd_rand random_ ABSL_GUARDED_BY(mu_);
 };

@@ -218,6 +218,10 @@ void ConfigHandlers::WatchConfig(const v1::WatchConfigRequest& request, const Ca
     outbox->End(watch.status());
     return;
   }
+  if (absl::Status taken = caller.TakeTarget(watch->target); !taken.ok()) {
+    outbox->End(std::move(taken));
+    return;
+  }
   outbox->Start(Subscribe(sources_, caller.identity, watch->target, consul::View(), watch->resume, outbox.get()),
                 watch->progress_interval);
 }

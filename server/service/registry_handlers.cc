@@ -181,6 +181,10 @@ void RegistryHandlers::WatchService(const v1::WatchServiceRequest& request, cons
     outbox->End(watch.status());
     return;
   }
+  if (absl::Status taken = caller.TakeTarget(watch->query.target); !taken.ok()) {
+    outbox->End(std::move(taken));
+    return;
+  }
   outbox->Start(
       Subscribe(sources_, caller.identity, watch->query.target, watch->query.view, watch->resume, outbox.get()),
       watch->progress_interval);
