@@ -46,6 +46,8 @@ struct AddProbe {
     for (const auto& [name, value] : probe.headers) headers[View(name)] = json::array{View(value)};
     if (!headers.empty()) check["Header"] = std::move(headers);
     if (probe.tls_skip_verify) check["TLSSkipVerify"] = true;
+    // An instance must not send the agent elsewhere. Known to agents from 1.9.17, 1.10.10, 1.11.5 and 1.12 on.
+    check["DisableRedirects"] = true;
   }
   void operator()(const TcpProbe& probe) const { check["TCP"] = View(probe.address); }
   void operator()(const GrpcProbe& probe) const {
