@@ -29,8 +29,8 @@ std::string ClientHello() {
   return hello;
 }
 
-// A record with the beginning of a message of a handshake (RFC 8446, 4) that says it has 128 KiB, more than servers
-// take for a ClientHello, or half of the 16 KiB that they do take.
+// A record of 8 KiB with the beginning of a ClientHello (RFC 8446, 4) that says it is so long, for which a server may
+// make room. OpenSSL takes 128 KiB at most.
 std::string Announced(size_t length) {
   std::string record = {0x16, 0x03, 0x01, 0x20, 0x00, 0x01};
   record += {static_cast<char>(length >> 16), static_cast<char>(length >> 8), static_cast<char>(length)};
