@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <random>
 #include <thread>
 #include <utility>
 
@@ -98,6 +99,10 @@ tls::Files GrpcTlsFiles(const Options& o) {
 
 tls::Files HttpTlsFiles(const Options& o) {
   return {o.http_tls_cert_file, o.http_tls_key_file, o.http_tls_client_ca_file};
+}
+
+consul::CheckAllowList CheckAllowOf(const Options& options) {
+  return options.check_allow.value_or(consul::CheckAllowList());
 }
 
 auth::GuardOptions GuardOptionsOf(const Options& options) {
@@ -198,7 +203,8 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   }
   p->limits = std::make_unique<limits::Limits>(&p->scheduler, p->metrics.limit_reporter(), LimitsOf(options));
   p->config_handlers = std::make_unique<ConfigHandlers>(p->backend.get(), p->hub.get(), p->guard.get());
-  p->holds = std::make_unique<HoldKeeper>(p->backend.get(), &p->scheduler, p->metrics.hold_reporter());
+  p->holds = std::make_unique<HoldKeeper>(p->backend.get(), &p->scheduler, p->metrics.hold_reporter(),
+                                          std::random_device()(), CheckAllowOf(options));
   p->registry_handlers =
       std::make_unique<RegistryHandlers>(p->backend.get(), p->hub.get(), p->holds.get(), p->guard.get());
   p->methods = std::make_unique<wire::MethodTable>(

@@ -123,6 +123,21 @@ std::string SetAuth(const std::string& text, Options* o) {
   return kOk;
 }
 
+std::string SetCheckAllow(const std::string& text, Options* o) {
+  std::vector<std::string> entries;
+  for (const absl::string_view part : absl::StrSplit(text, ',')) {
+    entries.emplace_back(absl::StripAsciiWhitespace(part));
+  }
+  if (entries == std::vector<std::string>{"none"}) entries.clear();
+  absl::StatusOr<consul::CheckAllowList> list = consul::CheckAllowList::Parse(entries);
+  if (!list.ok()) {
+    return "none, or addresses, ranges without bits behind the prefix, host names and *.DOMAIN, several with commas, "
+           "such as 10.1.0.0/16,web.example,*.svc.example";
+  }
+  o->check_allow = *std::move(list);
+  return kOk;
+}
+
 // One address of Consul with its scheme; nullopt where it is none.
 std::optional<std::string> ConsulUrl(absl::string_view text) {
   absl::string_view rest = absl::StripAsciiWhitespace(text);
@@ -267,6 +282,11 @@ std::vector<OptionSpec> MakeTable() {
        "How long Consul may hold a blocking query. Short ones free their connections sooner, long ones ask less often.",
        text(d.consul_wait), nullptr, false, Duration(&Options::consul_wait, absl::Seconds(1), absl::Minutes(10))},
 
+      {"Behaviour", "check_allow", "none|ADDRESS[,...]",
+       "Where checks of registrations may lead, beside the instance's own IP address: addresses, ranges (10.1.0.0/16), "
+       "host names and *.DOMAIN. Loopback, link-local and metadata addresses only where they are listed by themselves.",
+       "127.0.0.0/8,::1,localhost while every address listened at, and Consul's, is of this host; beyond it none",
+       nullptr, true, SetCheckAllow},
       {"Behaviour", "watch_linger", "DURATION",
        "How long a target stays watched after its last reader has gone, in case one comes back.", text(d.watch_linger),
        nullptr, false, Duration(&Options::watch_linger, absl::ZeroDuration(), absl::Hours(24))},

@@ -14,6 +14,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "server/option_table.h"
 #include "server/yaml_options.h"
 
@@ -155,6 +157,22 @@ void CheckAuth(Settings* settings) {
   o.auth = AuthMode::kNone;
 }
 
+// Whoever is on this host may look at its ports anyway; whoever is not must not have them looked at.
+void SetDefaultCheckAllow(Settings* settings) {
+  Options& o = settings->options;
+  if (settings->given("check_allow")) return;
+  std::vector<std::string> addresses = o.grpc_listen;
+  addresses.push_back(o.http_listen);
+  if (o.backend == BackendKind::kConsul) {
+    for (absl::string_view url : absl::StrSplit(o.consul_address, ',')) {
+      if (!absl::ConsumePrefix(&url, "https://")) absl::ConsumePrefix(&url, "http://");
+      addresses.emplace_back(url);
+    }
+  }
+  o.check_allow = std::all_of(addresses.begin(), addresses.end(), IsLoopback) ? consul::CheckAllowList::OfThisHost()
+                                                                              : consul::CheckAllowList();
+}
+
 std::vector<std::string> Wrap(const std::string& text, size_t width) {
   std::vector<std::string> lines(1);
   for (size_t at = 0; at < text.size();) {
@@ -228,6 +246,7 @@ absl::StatusOr<CommandLine> ParseOptions(const std::vector<std::string>& args, c
   if (settings.options.backend == BackendKind::kConsul) ApplyConsulVariables(environment, &settings);
   CheckTogether(&settings);
   CheckAuth(&settings);
+  SetDefaultCheckAllow(&settings);
   if (absl::Status status = settings.status(); !status.ok()) return status;
   line.options = std::move(settings.options);
   if (line.options.data_dir.empty()) line.options.data_dir = DefaultDataDir(environment);
@@ -236,7 +255,8 @@ absl::StatusOr<CommandLine> ParseOptions(const std::vector<std::string>& args, c
 
 std::vector<std::string> UnknownVariables(const std::vector<std::string>& names) {
   // Beside the options: what deploy/run.sh, meshgatectl and tests/run.sh read or set.
-  std::set<std::string> known = {"MESHGATE_CONFIG", "MESHGATE_FIRST_STEPS", "MESHGATE_ENDPOINT", "MESHGATE_SANITIZERS"};
+  std::set<std::string> known = {"MESHGATE_CONFIG", "MESHGATE_FIRST_STEPS", "MESHGATE_ENDPOINT",
+                                 "MESHGATE_TOKEN",  "MESHGATE_TOKEN_FILE",  "MESHGATE_SANITIZERS"};
   for (const OptionSpec& spec : OptionTable()) known.insert(EnvironmentName(spec.name));
   std::vector<std::string> unknown;
   for (const std::string& name : names) {

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "consul/check_allow_list.h"
 #include "server/log.h"
 
 namespace meshgate::server {
@@ -68,6 +69,10 @@ struct Options {
   // Shorter than Consul's own 5 minutes: over HTTP/1.1 a query that nobody needs any more holds its connection until
   // its wait ends.
   absl::Duration consul_wait = absl::Seconds(30);
+
+  // ParseOptions() sets it where it is not given: this host's own addresses while nobody but this host is listened to
+  // and Consul is there too, otherwise nothing.
+  std::optional<consul::CheckAllowList> check_allow;
 
   absl::Duration watch_linger = absl::Seconds(30);
   // A reader that does not take messages for a minute keeps its stream. A whole process that has stopped does not

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "consul/backend.h"
 #include "consul/base/scheduler.h"
+#include "consul/check_allow_list.h"
 #include "consul/embedded/prober.h"
 
 namespace meshgate::consul {
@@ -29,6 +30,9 @@ struct EmbeddedOptions {
   Scheduler* scheduler = nullptr;
   // Makes the HTTP, TCP and gRPC checks: MakeProber() of consul/embedded/probers.h.
   std::unique_ptr<embedded::Prober> prober;
+  // Where the checks of what is registered may lead, also of what was registered before it was narrowed: others are
+  // critical. Whoever takes registrations from callers refuses them before (CheckAllowList::Validate()).
+  CheckAllowList check_allow = CheckAllowList::OfThisHost();
   // What instances are said to run on. Empty: the host's name.
   std::string node_name;
   // The address of instances that have none.

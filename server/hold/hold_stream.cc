@@ -68,6 +68,9 @@ void HoldStream::OnFirst(const v1::HoldRegistrationRequest& request) {
   if (!request.has_registration()) return outbox_->End(InvalidField("registration", "required in the first message"));
   absl::StatusOr<consul::Registration> registration = ParseRegistration(request.registration());
   if (!registration.ok()) return outbox_->End(InParentField("registration", registration.status()));
+  if (absl::Status s = keeper_->check_allow().Validate(*registration); !s.ok()) {
+    return outbox_->End(InParentField("registration", std::move(s)));
+  }
   const absl::StatusOr<consul::Health> health = ParseHealth("status", request.status(), consul::Health::kPassing);
   if (!health.ok()) return outbox_->End(health.status());
   const absl::StatusOr<absl::Duration> linger = ParseLinger(request.linger());

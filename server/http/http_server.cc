@@ -26,6 +26,7 @@
 #include "server/http/error.h"
 #include "server/http/http_stream.h"
 #include "server/http/names.h"
+#include "server/http/origin_form.h"
 #include "server/log.h"
 #include "server/tls/failure.h"
 #include "server/tls/identity.h"

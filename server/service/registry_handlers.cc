@@ -75,6 +75,7 @@ void RegistryHandlers::Register(const v1::RegisterRequest& request, const Caller
                                 Reply<v1::RegisterResponse> reply) {
   absl::StatusOr<consul::Registration> registration = ParseRegistration(request);
   if (!registration.ok()) return reply(registration.status());
+  if (absl::Status s = holds_->check_allow().Validate(*registration); !s.ok()) return reply(std::move(s));
   absl::StatusOr<consul::WriteOptions> options = PlanWrite(caller);
   if (!options.ok()) return reply(options.status());
 

@@ -20,8 +20,8 @@ namespace meshgate::server {
 // The proto's comments are the contract. Thread-safe; never blocks. Requests are used inside the call only.
 class RegistryHandlers {
  public:
-  // All outlive the handlers and every call. Writes that may meet a held instance go through `holds`. Without a guard
-  // nobody is asked for permission; with one each caller has an identity.
+  // All outlive the handlers and every call. Writes that may meet a held instance go through `holds`, which also says
+  // where checks may lead. Without a guard nobody is asked for permission; with one each caller has an identity.
   RegistryHandlers(consul::Backend* backend, consul::Hub* hub, HoldKeeper* holds, auth::Guard* guard = nullptr)
       : sources_{backend, hub, guard}, holds_(holds) {}
 

@@ -47,6 +47,13 @@ std::string File(const std::string& text) {
   return path;
 }
 
+// Whether an instance without an address may have this probed.
+bool Allows(const Options& options, const std::string& address) {
+  consul::CheckDefinition check;
+  check.probe = consul::TcpProbe{address};
+  return options.check_allow.has_value() && !options.check_allow->Refusal("", check).has_value();
+}
+
 // Would break if the process did not run as documented without any setting.
 TEST(OptionsTest, Defaults) {
   const Options o = Must({}, {{"HOME", "/home/m"}});
@@ -112,6 +119,35 @@ TEST(OptionsTest, WhoMayCallIsSaidWhereOthersReachTheGateway) {
   EXPECT_THAT(ErrorOf({"--auth=yes"}), HasSubstr("none, consul"));
 }
 
+// Would break if whoever reaches the gateway from elsewhere could have ports looked at that are open to its host, or to
+// Consul's, alone; or if somebody who tries it out could not register what runs beside it.
+TEST(OptionsTest, ChecksLeadToTheLoopbackWhereEverybodyIsOnTheHost) {
+  const std::vector<std::vector<std::string>> here = {
+      {}, {"--backend=consul"}, {"--backend=consul", "--consul_address=[::1]:8500,https://localhost"}};
+  for (const std::vector<std::string>& args : here) {
+    const Options o = Must(args);
+    EXPECT_TRUE(Allows(o, "127.0.0.1:80"));
+    EXPECT_TRUE(Allows(o, "[::1]:80"));
+    EXPECT_TRUE(Allows(o, "localhost:80"));
+    EXPECT_FALSE(Allows(o, "10.0.0.1:80"));
+  }
+  const std::vector<std::vector<std::string>> elsewhere = {
+      {"--grpc_listen=0.0.0.0:1", "--auth=none"},
+      {"--http_listen=[::]:1", "--auth=none"},
+      {"--backend=consul", "--consul_address=http://127.0.0.1:8500,http://10.0.0.1:8500"},
+      {"--check_allow=none"},
+      {"--check_allow=10.0.0.0/24"}};
+  for (const std::vector<std::string>& args : elsewhere) {
+    EXPECT_FALSE(Allows(Must(args), "127.0.0.1:80"));
+    EXPECT_FALSE(Allows(Must(args), "localhost:80"));
+  }
+  EXPECT_TRUE(Allows(Must({"--check_allow=10.0.0.0/24"}), "10.0.0.1:80"));
+  EXPECT_TRUE(Allows(Must({"--config=" + File("check:\n  allow: [10.0.0.0/24, '*.example']\n")}), "web.example:80"));
+  for (const char* wrong : {"10.0.0.1/24", "http://10.0.0.1", "none,10.0.0.1,", "10.0.0.1:80"}) {
+    EXPECT_THAT(ErrorOf({std::string("--check_allow=") + wrong}), HasSubstr("flag --check_allow: ")) << wrong;
+  }
+}
+
 // Would break if an option could not be set from one of the three places.
 TEST(OptionsTest, EveryOptionFromEverySource) {
   const std::map<std::string, std::string> values = {{"backend", "consul"},
@@ -131,6 +167,7 @@ TEST(OptionsTest, EveryOptionFromEverySource) {
                                                      {"consul_tls_verify", "false"},
                                                      {"consul_max_connections", "9"},
                                                      {"consul_wait", "1m30s"},
+                                                     {"check_allow", "192.0.2.0/24,web.example"},
                                                      {"watch_linger", "7s"},
                                                      {"drain_timeout", "9s"},
                                                      {"drain_delay", "1s"},
@@ -155,6 +192,9 @@ TEST(OptionsTest, EveryOptionFromEverySource) {
     EXPECT_FALSE(o.consul_tls_verify);
     EXPECT_EQ(o.consul_max_connections, 9);
     EXPECT_EQ(o.consul_wait, absl::Seconds(90));
+    EXPECT_TRUE(Allows(o, "192.0.2.9:80"));
+    EXPECT_TRUE(Allows(o, "web.example:80"));
+    EXPECT_FALSE(Allows(o, "127.0.0.1:80"));
     EXPECT_EQ(o.watch_linger, absl::Seconds(7));
     EXPECT_EQ(o.drain_timeout, absl::Seconds(9));
     EXPECT_EQ(o.drain_delay, absl::Seconds(1));
