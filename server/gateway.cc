@@ -14,6 +14,7 @@
 #include "meshgate/v1/config_service.grpc.pb.h"
 #include "meshgate/v1/registry_service.grpc.pb.h"
 #include "metrics/registry.h"
+#include "server/auth/consul_authorizer.h"
 #include "server/auth/guard.h"
 #include "server/call_tracker.h"
 #include "server/consul_events.h"
@@ -99,10 +100,10 @@ tls::Files HttpTlsFiles(const Options& o) {
   return {o.http_tls_cert_file, o.http_tls_key_file, o.http_tls_client_ca_file};
 }
 
-auth::GuardOptions GuardOptionsOf(const Options& options) {
-  auth::GuardOptions guard;
-  guard.authorizer.grace = options.auth_grace;
-  return guard;
+auth::ConsulAuthorizerOptions AuthorizerOptionsOf(const Options& options) {
+  auth::ConsulAuthorizerOptions authorizer;
+  authorizer.grace = options.auth_grace;
+  return authorizer;
 }
 
 }  // namespace
@@ -186,8 +187,10 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
 
   const AuthMode auth_mode = options.auth.value_or(AuthMode::kNone);
   if (auth_mode == AuthMode::kConsul) {
-    p->guard = std::make_unique<auth::Guard>(p->hub.get(), p->backend.get(), &p->scheduler, p->metrics.auth_reporter(),
-                                             GuardOptionsOf(options));
+    auto authorizer = std::make_unique<auth::ConsulAuthorizer>(
+        p->backend.get(), &p->scheduler, p->metrics.auth_reporter(), AuthorizerOptionsOf(options));
+    p->guard =
+        std::make_unique<auth::Guard>(p->hub.get(), &p->scheduler, std::move(authorizer), auth::GuardOptions());
   }
   p->config_handlers = std::make_unique<ConfigHandlers>(p->backend.get(), p->hub.get(), p->guard.get());
   p->holds = std::make_unique<HoldKeeper>(p->backend.get(), &p->scheduler, p->metrics.hold_reporter());
