@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "consul/base/utf8.h"
 #include "consul/validate.h"
@@ -44,6 +45,24 @@ bool IsPlainText(std::string_view text) {
   return true;
 }
 
+// The line on which it begins, or 0. Not by YAML::LoadAll(), which finds documents without end where the first one
+// begins with a comma.
+int SecondDocument(const std::string& text) {
+  bool begun = false, ended = false;
+  int number = 0;
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    ++number;
+    const absl::string_view bare = absl::StripAsciiWhitespace(line);
+    if (bare.empty() || bare.front() == '#') continue;
+    const absl::string_view marker = line.substr(0, 3);
+    const bool marks = line.size() <= 3 || absl::ascii_isspace(line[3]);
+    if (ended || (begun && marks && marker == "---")) return number;
+    ended = marks && marker == "...";
+    begun = begun || bare.front() != '%';
+  }
+  return 0;
+}
+
 std::string Clipped(const std::string& text) {
   constexpr size_t kMost = 100;
   return text.size() <= kMost ? text : absl::StrCat(text.substr(0, kMost), "...");
@@ -57,11 +76,9 @@ class AllowListReader {
 
   absl::StatusOr<AllowList> Read(const std::string& text) {
     try {
-      const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-      if (documents.size() > 1) {
-        Mistake(documents[1], "", "a second document (---), which nobody would read");
-      } else {
-        ReadRoot(documents.empty() ? YAML::Node() : documents.front());
+      ReadRoot(YAML::Load(text));
+      if (const int line = SecondDocument(text); line > 0) {
+        mistakes_.push_back(absl::StrCat(file_, ":", line, ": a second document (---), which nobody would read"));
       }
     } catch (const YAML::ParserException& e) {
       // Of a name that is not in quotes.

@@ -100,6 +100,7 @@ TEST(AllowListTest, TheNearestEntryCounts) {
                                "batch.example.or", "batch.example.org/x", "SPIFFE://example.org/ns/prod/sa/web"}) {
     EXPECT_EQ(list.Find(stranger), nullptr) << stranger;
   }
+  EXPECT_EQ(Must("# Who.\n---\nidentities: {a: {}}\n...\n\n# End.\n").size(), 1u);
   const AllowList open = Must("identities: {a: {}, '*': {read: {keys: [k]}}}");
   EXPECT_TRUE(open.Find("anybody")->read_keys.Has("k"));
   EXPECT_FALSE(open.Find("a")->read_keys.Has("k")) << "its own entry counts, though it allows nothing";
@@ -151,6 +152,10 @@ TEST(AllowListTest, MistakesAreToldWithTheirLine) {
       {"identities: {'spiffe://a/b*': {}}", "a * stands at the end alone, after a slash"},
       {"identities: {spiffe://a/b/: {}}", "ends with a slash, which no SPIFFE ID does"},
       {"identities: {a: {}}\n---\nidentities: {b: {}}", "a second document (---)"},
+      {"identities: {a: {}}\n...\nidentities: {b: {}}", "list.yaml:3: a second document (---)"},
+      {"---\nidentities: {a: {}}\n---", "list.yaml:3: a second document (---)"},
+      // Which YAML::LoadAll() reads for ever.
+      {",identities: {a: {}}", "list.yaml:1: "},
       {"identities: {a: {}", "list.yaml:"},
       {"identities: {a: {<<: {read: {keys: [k]}}}}", "a: <<: is no permission"},
   };
