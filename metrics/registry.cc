@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "consul/base/mutex.h"
+#include "metrics/allow_list_metrics.h"
 #include "metrics/caller_metrics.h"
 #include "metrics/consul_metrics.h"
 #include "metrics/families.h"
@@ -114,6 +115,7 @@ struct Registry::Impl {
   TlsMetrics tls{&registry};
   std::unique_ptr<StateStoreMetrics> state_store;
   std::unique_ptr<AuthMetrics> auth;
+  std::unique_ptr<AllowListMetrics> allow_list;
 };
 
 Registry::Registry(std::string_view version, std::string_view backend) : impl_(std::make_unique<Impl>()) {
@@ -136,6 +138,10 @@ RpcReporter* Registry::rpc_reporter() { return &impl_->rpc; }
 AuthReporter* Registry::auth_reporter() {
   if (impl_->auth == nullptr) impl_->auth = std::make_unique<AuthMetrics>(impl_->registry);
   return impl_->auth.get();
+}
+AllowListReporter* Registry::allow_list_reporter() {
+  if (impl_->allow_list == nullptr) impl_->allow_list = std::make_unique<AllowListMetrics>(impl_->registry);
+  return impl_->allow_list.get();
 }
 HoldReporter* Registry::hold_reporter() { return &impl_->hold; }
 LimitReporter* Registry::limit_reporter() { return &impl_->limits; }

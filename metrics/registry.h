@@ -8,6 +8,7 @@
 
 #include "absl/time/time.h"
 #include "consul/reporter.h"
+#include "metrics/allow_list_reporter.h"
 #include "metrics/auth_reporter.h"
 #include "metrics/connection_reporter.h"
 #include "metrics/hold_reporter.h"
@@ -66,6 +67,8 @@ class Registry {
   HoldReporter* hold_reporter();
   // Its series exist from the first call on, which is for start-up: without access control there is nothing to count.
   AuthReporter* auth_reporter();
+  // The same, of a process that has a list of its own.
+  AllowListReporter* allow_list_reporter();
   ConnectionReporter* connection_reporter();
   LimitReporter* limit_reporter();
   // Of a listener that speaks TLS, "grpc" or "http". Its series exist from the first call on, which is for start-up:

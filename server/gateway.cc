@@ -11,11 +11,15 @@
 #include "absl/time/clock.h"
 #include "consul/base/errors.h"
 #include "consul/base/thread_pool_scheduler.h"
+#include "consul/instance_directory.h"
 #include "consul/watch/hub.h"
 #include "meshgate/v1/config_service.grpc.pb.h"
 #include "meshgate/v1/registry_service.grpc.pb.h"
 #include "metrics/registry.h"
+#include "server/auth/allow_list_file.h"
+#include "server/auth/consul_authorizer.h"
 #include "server/auth/guard.h"
+#include "server/auth/list_authorizer.h"
 #include "server/call_tracker.h"
 #include "server/consul_events.h"
 #include "server/file_limit.h"
@@ -105,12 +109,6 @@ consul::CheckAllowList CheckAllowOf(const Options& options) {
   return options.check_allow.value_or(consul::CheckAllowList());
 }
 
-auth::GuardOptions GuardOptionsOf(const Options& options) {
-  auth::GuardOptions guard;
-  guard.authorizer.grace = options.auth_grace;
-  return guard;
-}
-
 limits::LimitsOptions LimitsOf(const Options& o) {
   return {{o.limit_caller_streams, o.limit_caller_targets, o.limit_caller_requests},
           {o.limit_streams, o.limit_targets, o.limit_requests}};
@@ -127,6 +125,8 @@ struct Gateway::Parts {
   // Null for a listener without TLS.
   absl::StatusOr<std::shared_ptr<tls::Endpoint>> OpenTls(const char* listener, const tls::Files& files,
                                                          const char* protocol, tls::HandshakeBudget* handshakes);
+  // Null: nobody is asked.
+  absl::StatusOr<std::unique_ptr<auth::Authorizer>> MakeAuthorizer();
 
   const Options options;
   metrics::Registry metrics;
@@ -138,7 +138,9 @@ struct Gateway::Parts {
   // With Consul only: the embedded store keeps its own data.
   std::unique_ptr<consul::StateStore> state_store;
   std::unique_ptr<consul::Hub> hub;
-  // With --auth=consul only.
+  // With --auth=mtls only.
+  std::shared_ptr<auth::AllowListFile> allow_list;
+  // Null with --auth=none.
   std::unique_ptr<auth::Guard> guard;
   std::unique_ptr<limits::Limits> limits;
   std::unique_ptr<HealthMonitor> monitor;
@@ -173,6 +175,28 @@ absl::StatusOr<std::shared_ptr<tls::Endpoint>> Gateway::Parts::OpenTls(const cha
   return tls::Endpoint::Open({{files, listener, protocol}}, handshakes, &scheduler, metrics.tls_reporter(listener));
 }
 
+absl::StatusOr<std::unique_ptr<auth::Authorizer>> Gateway::Parts::MakeAuthorizer() {
+  switch (options.auth.value_or(AuthMode::kNone)) {
+    case AuthMode::kNone:
+      break;
+    case AuthMode::kConsul: {
+      auth::ConsulAuthorizerOptions consul;
+      consul.grace = options.auth_grace;
+      return std::make_unique<auth::ConsulAuthorizer>(backend.get(), &scheduler, metrics.auth_reporter(), consul);
+    }
+    case AuthMode::kMtls: {
+      // Every backend is one; what a test puts in its place may not be.
+      auto* const directory = dynamic_cast<consul::InstanceDirectory*>(backend.get());
+      if (directory == nullptr) return absl::InternalError("the backend does not tell whose an instance is");
+      auto list = auth::AllowListFile::Open(options.auth_mtls_file, &scheduler, metrics.allow_list_reporter());
+      if (!list.ok()) return list.status();
+      allow_list = *std::move(list);
+      return std::make_unique<auth::ListAuthorizer>(allow_list, directory, &scheduler, metrics.auth_reporter());
+    }
+  }
+  return nullptr;
+}
+
 absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, const BackendFactory& make_backend) {
   auto parts = std::make_unique<Parts>(options);
   Parts* p = parts.get();
@@ -196,11 +220,12 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   p->monitor = std::make_unique<HealthMonitor>(p->backend.get(), &p->scheduler, p->metrics.store_reporter());
   p->consul_events.SetListener([p] { p->monitor->AskNow(); });
 
-  const AuthMode auth_mode = options.auth.value_or(AuthMode::kNone);
-  if (auth_mode == AuthMode::kConsul) {
-    p->guard = std::make_unique<auth::Guard>(p->hub.get(), p->backend.get(), &p->scheduler, p->metrics.auth_reporter(),
-                                             GuardOptionsOf(options));
+  auto authorizer = p->MakeAuthorizer();
+  if (!authorizer.ok()) return authorizer.status();
+  if (*authorizer != nullptr) {
+    p->guard = std::make_unique<auth::Guard>(p->hub.get(), &p->scheduler, *std::move(authorizer), auth::GuardOptions());
   }
+  if (p->allow_list != nullptr) p->allow_list->SetListener([p] { p->guard->RecheckAll(); });
   p->limits = std::make_unique<limits::Limits>(&p->scheduler, p->metrics.limit_reporter(), LimitsOf(options));
   p->config_handlers = std::make_unique<ConfigHandlers>(p->backend.get(), p->hub.get(), p->guard.get());
   p->holds = std::make_unique<HoldKeeper>(p->backend.get(), &p->scheduler, p->metrics.hold_reporter(),
@@ -242,7 +267,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   p->monitor->Start();
 
   for (const std::string& address : gateway->grpc_addresses()) {
-    WarnOfOpenPort(address, auth_mode, GrpcTlsFiles(options));
+    WarnOfOpenPort(address, options.auth.value_or(AuthMode::kNone), GrpcTlsFiles(options));
   }
   // Nothing that it serves is anybody's.
   WarnOfOpenPort(gateway->http_address(), AuthMode::kNone, HttpTlsFiles(options));

@@ -116,8 +116,10 @@ std::string SetAuth(const std::string& text, Options* o) {
     mode = AuthMode::kNone;
   } else if (text == "consul") {
     mode = AuthMode::kConsul;
+  } else if (text == "mtls") {
+    mode = AuthMode::kMtls;
   } else {
-    return "one of none, consul";
+    return "one of none, consul, mtls";
   }
   o->auth = mode;
   return kOk;
@@ -230,15 +232,21 @@ std::vector<OptionSpec> MakeTable() {
        "PEM certificates of authorities: clients must show a certificate that one of them has signed (mutual TLS).", "",
        nullptr, false, Text(&Options::http_tls_client_ca_file)},
 
-      {"Listening", "auth", "none|consul",
+      {"Listening", "auth", "none|consul|mtls",
        "Who may call, and what: none asks nobody; consul takes each caller's ACL token, from x-consul-token in the "
-       "call's metadata, and asks Consul what it may do.",
+       "call's metadata, and asks Consul what it may do; mtls takes each caller's certificate "
+       "(--grpc_tls_client_ca_file), and looks in --auth_mtls_file for what it may do.",
        "none while every address listened at is of this host; beyond it has to be given", nullptr, false, SetAuth},
       {"Listening", "auth_grace", "DURATION",
        "With --auth=consul: while Consul is away, what callers were allowed to read so shortly before is served as "
        "last "
        "known.",
        text(d.auth_grace), nullptr, false, Duration(&Options::auth_grace, absl::ZeroDuration(), absl::Hours(24))},
+
+      {"Listening", "auth_mtls_file", "FILE",
+       "With --auth=mtls: YAML list of who may read, write and register what, by the SPIFFE ID or else the common name "
+       "of the client's certificate. Looked at each second, and used when it has changed.",
+       "", nullptr, false, Text(&Options::auth_mtls_file)},
 
       {"Limits", "limit_caller_streams", "N",
        "Streams that one caller may have open; 0: any number. A caller is a token that Consul knows, or else the name "

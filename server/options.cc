@@ -143,6 +143,15 @@ void CheckAuth(Settings* settings) {
   if (o.auth == AuthMode::kConsul && o.backend != BackendKind::kConsul) {
     settings->Error("auth=consul needs backend=consul: the embedded store has no access control");
   }
+  if (o.auth == AuthMode::kMtls && o.auth_mtls_file.empty()) {
+    settings->Error("auth=mtls needs auth_mtls_file: the list of who may do what");
+  }
+  if (o.auth == AuthMode::kMtls && o.grpc_tls_client_ca_file.empty()) {
+    settings->Error("auth=mtls needs grpc_tls_client_ca_file: who calls is what the client's certificate says");
+  }
+  if (o.auth != AuthMode::kMtls && !o.auth_mtls_file.empty()) {
+    settings->Error("auth_mtls_file is set, and auth=mtls is not: nobody would look at the list");
+  }
   if (o.auth.has_value() || settings->given("auth")) return;
   std::vector<std::string> open = o.grpc_listen;
   open.push_back(o.http_listen);
@@ -151,7 +160,8 @@ void CheckAuth(Settings* settings) {
     settings->Error(
         absl::StrCat("auth: ", open.front(),
                      " is open to other hosts, so say who may call: set auth=consul (callers bring Consul's "
-                     "ACL tokens) or auth=none (everybody who reaches the port)"));
+                     "ACL tokens), auth=mtls (callers show certificates) or auth=none (everybody who reaches the "
+                     "port)"));
     return;
   }
   o.auth = AuthMode::kNone;

@@ -16,8 +16,9 @@ namespace meshgate::server {
 
 enum class BackendKind { kEmbedded, kConsul };
 
-// Who callers are, and who says what they may do: nobody asks; Consul, by the ACL token that each one brings.
-enum class AuthMode { kNone, kConsul };
+// Who callers are, and who says what they may do: nobody asks; Consul, by the ACL token that each one brings; a list of
+// the gateway's own, by the certificate that each one shows.
+enum class AuthMode { kNone, kConsul, kMtls };
 
 // Settings of one process. What each one means is said once, in the table of options.cc that --help and the README's
 // table are made from.
@@ -46,6 +47,7 @@ struct Options {
   std::optional<AuthMode> auth;
   // Readers notice an outage of Consul by `stale` within seconds; most restarts and elections are over by then.
   absl::Duration auth_grace = absl::Seconds(60);
+  std::string auth_mtls_file;
 
   // What callers may use, each and together; 0: no limit. A stream costs 2 to 20 KiB, a target what it holds and a
   // share of a query. A process that watches a thousand keys for each of ten users stays far below.

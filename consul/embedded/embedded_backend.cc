@@ -337,6 +337,19 @@ CallHandle EmbeddedBackend::Heartbeat(const std::string& id, Health health, cons
       });
 }
 
+CallHandle EmbeddedBackend::FindService(const std::string& id, const ReadOptions& /*options*/,
+                                        Callback<std::string> done) {
+  return engine_->Check([engine = engine_.get(), id, done = std::move(done)](absl::Status status) mutable {
+    if (!status.ok()) return done(std::move(status));
+    const SharedRecord record = engine->WithState([&](const State& state) { return state.catalog.Find(id); });
+    if (record == nullptr) {
+      return done(
+          MakeError(absl::StatusCode::kNotFound, reason::kInstanceNotFound, "no instance with this id is registered"));
+    }
+    done(record->registration->service);
+  });
+}
+
 CallHandle EmbeddedBackend::Authorize(const std::vector<Permission>& permissions, const ReadOptions&,
                                       Callback<std::vector<bool>> done) {
   return engine_->Check([count = permissions.size(), done = std::move(done)](absl::Status status) mutable {

@@ -11,6 +11,7 @@
 #include "consul/base/scheduler.h"
 #include "consul/check_allow_list.h"
 #include "consul/embedded/prober.h"
+#include "consul/instance_directory.h"
 
 namespace meshgate::consul {
 
@@ -62,7 +63,7 @@ struct EmbeddedOptions {
 // Instances survive a restart with the last status of their checks. HTTP, TCP and gRPC checks are then made at once,
 // TTLs begin anew. `deregister_critical_after` is acted on when it has passed, without Consul's reaper in between.
 // A heartbeat that reports what is known already costs no write.
-class EmbeddedBackend final : public Backend {
+class EmbeddedBackend final : public Backend, public InstanceDirectory {
  public:
   // Opens the store and reads all of it. INVALID_ARGUMENT: an option is missing. FAILED_PRECONDITION: another process
   // uses the directory, or the file is another program's or a newer version's. DATA_LOSS: the file is damaged.
@@ -101,6 +102,7 @@ class EmbeddedBackend final : public Backend {
   CallHandle Deregister(const std::string& id, const WriteOptions& options, DoneCallback done) override;
   CallHandle Heartbeat(const std::string& id, Health health, const std::string& note, const WriteOptions& options,
                        DoneCallback done) override;
+  CallHandle FindService(const std::string& id, const ReadOptions& options, Callback<std::string> done) override;
   // After a write has failed for the disk's sake, this one tries the disk again and fails as long as it does.
   CallHandle CheckHealth(absl::Duration timeout, Callback<BackendHealth> done) override;
 

@@ -70,6 +70,17 @@ CallHandle ConsulBackend::Deregister(const std::string& id, const WriteOptions& 
   return call;
 }
 
+CallHandle ConsulBackend::FindService(const std::string& id, const ReadOptions& options, Callback<std::string> done) {
+  const ActiveCallHandle call = calls_.Begin(options.timeout, options.token);
+  calls_.Send(call, Endpoint::kAgentService, Look(id), [done = std::move(done)](Response response, absl::Time) mutable {
+    if (absl::Status status = StatusOf({Endpoint::kAgentService}, response); !status.ok()) {
+      return done(std::move(status));
+    }
+    done(ParseAgentService(std::move(response.body)));
+  });
+  return call;
+}
+
 CallHandle ConsulBackend::Heartbeat(const std::string& id, Health health, const std::string& note,
                                     const WriteOptions& options, DoneCallback done) {
   const ActiveCallHandle call = calls_.Begin(options.timeout, options.token);

@@ -36,10 +36,7 @@ struct Caller {
   }
 
   // What is asked of Consul for this caller: with its own token, or with the gateway's where callers have none.
-  consul::CallToken token() const {
-    if (identity == nullptr) return std::nullopt;
-    return identity->token();
-  }
+  consul::CallToken token() const { return identity == nullptr ? std::nullopt : identity->token(); }
 };
 
 // Answers a unary call. Called exactly once, from any thread, possibly inside the handler.

@@ -6,6 +6,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "consul/backend.h"
 #include "consul/watch/hub.h"
 #include "meshgate/v1/registry_service.pb.h"
@@ -37,8 +38,9 @@ class RegistryHandlers {
                     const std::shared_ptr<Outbox>& outbox);
 
  private:
-  // Calls `write` with OK, or how it is refused. What is held waits for writes to it, so whoever may not has none wait.
-  void WhenPermitted(const std::string& id, const std::string& service, const Caller& caller,
+  // Calls `write` with OK, or how it is refused. What is held waits for writes to it, so whoever may not has none wait;
+  // what is not is left to Consul, where that decides. `service` may be empty: that of the instance alone counts.
+  void WhenPermitted(const std::string& id, const std::string& service, const Caller& caller, absl::Duration timeout,
                      absl::AnyInvocable<void(absl::Status)> write);
 
   const ReadSources sources_;

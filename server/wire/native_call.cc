@@ -17,7 +17,7 @@ Caller CallerOf(const Stream& stream, absl::Time now, const auth::Guard* guard) 
                                   [](const auto& header) { return header.first == CallScope::kRequestId; });
   if (given != metadata.end()) caller.request_id = given->second;
   caller.time_left = stream.deadline() - now;
-  if (guard != nullptr) caller.identity = guard->Identify(metadata);
+  if (guard != nullptr) caller.identity = guard->Identify(metadata, caller.tls_identity);
   return caller;
 }
 
@@ -36,8 +36,7 @@ absl::Status NativeCall::Admit() {
     if (!taken.ok()) return taken;
   }
   if (guard_ == nullptr || scope_.caller().identity != nullptr) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kUnauthenticated, reason::kTokenUnknown,
-                   "the token holds characters that no token has, or too many");
+  return guard_->Unidentified();
 }
 
 absl::Status NativeCall::AdmitStream() {

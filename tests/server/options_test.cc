@@ -116,7 +116,33 @@ TEST(OptionsTest, WhoMayCallIsSaidWhereOthersReachTheGateway) {
     named.push_back("--backend=consul");
     EXPECT_EQ(Must(named).auth, AuthMode::kConsul);
   }
-  EXPECT_THAT(ErrorOf({"--auth=yes"}), HasSubstr("none, consul"));
+  EXPECT_THAT(ErrorOf({"--auth=yes"}), HasSubstr("none, consul, mtls"));
+}
+
+// Would break if a gateway started that cannot know who calls, or with a list that nobody looks at.
+TEST(OptionsTest, AuthByCertificatesNeedsThemAndAList) {
+  const std::vector<std::string> tls = {"--grpc_tls_cert_file=c", "--grpc_tls_key_file=k"};
+  std::vector<std::string> args = tls;
+  args.push_back("--auth=mtls");
+  EXPECT_THAT(ErrorOf(args), HasSubstr("auth=mtls needs auth_mtls_file"));
+  EXPECT_THAT(ErrorOf(args), HasSubstr("auth=mtls needs grpc_tls_client_ca_file"));
+  args.push_back("--auth_mtls_file=callers.yaml");
+  EXPECT_THAT(ErrorOf(args), HasSubstr("auth=mtls needs grpc_tls_client_ca_file"));
+  args.push_back("--grpc_tls_client_ca_file=ca");
+  args.push_back("--grpc_listen=0.0.0.0:1");
+  const Options o = Must(args);
+  EXPECT_EQ(o.auth, AuthMode::kMtls);
+  EXPECT_EQ(o.auth_mtls_file, "callers.yaml");
+  EXPECT_EQ(o.backend, BackendKind::kEmbedded) << "the list is for every backend";
+  EXPECT_EQ(Must({"--config=" + File("auth: {mode: mtls, mtls_file: l}\n"
+                                     "grpc: {tls_cert_file: c, tls_key_file: k, tls_client_ca_file: a}\n")})
+                .auth_mtls_file,
+            "l");
+  for (const char* mode : {"--auth=none", "--auth=consul"}) {
+    EXPECT_THAT(ErrorOf({mode, "--backend=consul", "--auth_mtls_file=l"}),
+                HasSubstr("auth_mtls_file is set, and auth=mtls is not"));
+  }
+  EXPECT_THAT(ErrorOf({"--auth_mtls_file=l"}), HasSubstr("auth_mtls_file is set, and auth=mtls is not"));
 }
 
 // Would break if whoever reaches the gateway from elsewhere could have ports looked at that are open to its host, or to
