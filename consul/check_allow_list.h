@@ -38,7 +38,7 @@ class CheckAllowList {
   static CheckAllowList OfThisHost();
 
   // Addresses, ranges ("10.0.0.0/8"), names ("web.example") and names below one ("*.example"). INVALID_ARGUMENT names
-  // the entry that is none of them.
+  // the entry that is none of them, or is below "consul", where those who may register write the records.
   static absl::StatusOr<CheckAllowList> Parse(const std::vector<std::string>& entries);
 
   // OK, or INVALID_ARGUMENT (CHECK_NOT_ALLOWED) that names the first check's field. `registration` is as

@@ -73,6 +73,8 @@ TEST(CheckAllowListTest, SpecialAddressesAreNobodysOwn) {
                               "100.100.100.200",
                               "192.0.0.192",
                               "fd00:ec2::254",
+                              "fd00:42::42",
+                              "fd00:c1::a9fe:a9fe",
                               "0.0.0.0",
                               "0.1.2.3",
                               "::",
@@ -128,10 +130,29 @@ TEST(CheckAllowListTest, Ranges) {
 
 // An entry that is not understood must not be left out, nor taken for another.
 TEST(CheckAllowListTest, BadEntries) {
-  for (const char* entry : {"",           " ",         "10.0.0.0/33",      "10.0.0.0/",    "10.0.0.0/-1", "10.0.0.0/+8",
-                            "10.0.0.1/8", "::/129",    "::ffff:0.0.0.0/8", "10.0.0.0/8/8", "127.1",       "*",
-                            "*.",         "*example",  "a*.example",       "web:80",       "http://web",  "[::1]",
-                            "web/8",      "none of it"}) {
+  for (const char* entry : {"",
+                            " ",
+                            "10.0.0.0/33",
+                            "10.0.0.0/",
+                            "10.0.0.0/-1",
+                            "10.0.0.0/+8",
+                            "10.0.0.1/8",
+                            "::/129",
+                            "::ffff:0.0.0.0/8",
+                            "10.0.0.0/8/8",
+                            "127.1",
+                            "*",
+                            "*.",
+                            "*example",
+                            "a*.example",
+                            "web:80",
+                            "http://web",
+                            "[::1]",
+                            "web/8",
+                            "none of it",
+                            "*.consul",
+                            "a.service.consul.",
+                            "x.Consul"}) {
     EXPECT_EQ(CheckAllowList::Parse({"10.0.0.0/8", entry}).status().code(), absl::StatusCode::kInvalidArgument)
         << entry;
   }

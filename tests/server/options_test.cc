@@ -134,6 +134,9 @@ TEST(OptionsTest, ChecksLeadToTheLoopbackWhereEverybodyIsOnTheHost) {
   const std::vector<std::vector<std::string>> elsewhere = {
       {"--grpc_listen=0.0.0.0:1", "--auth=none"},
       {"--http_listen=[::]:1", "--auth=none"},
+      {"--grpc_listen=unix:/run/meshgate.sock"},
+      {"--grpc_listen=127.0.0.1:1,unix:/run/meshgate.sock", "--auth=none"},
+      {"--backend=consul", "--auth=consul"},
       {"--backend=consul", "--consul_address=http://127.0.0.1:8500,http://10.0.0.1:8500"},
       {"--check_allow=none"},
       {"--check_allow=10.0.0.0/24"}};
@@ -143,9 +146,25 @@ TEST(OptionsTest, ChecksLeadToTheLoopbackWhereEverybodyIsOnTheHost) {
   }
   EXPECT_TRUE(Allows(Must({"--check_allow=10.0.0.0/24"}), "10.0.0.1:80"));
   EXPECT_TRUE(Allows(Must({"--config=" + File("check:\n  allow: [10.0.0.0/24, '*.example']\n")}), "web.example:80"));
-  for (const char* wrong : {"10.0.0.1/24", "http://10.0.0.1", "none,10.0.0.1,", "10.0.0.1:80"}) {
+  for (const char* wrong : {"10.0.0.1/24", "http://10.0.0.1", "none,10.0.0.1,", "10.0.0.1:80", "*.consul"}) {
     EXPECT_THAT(ErrorOf({std::string("--check_allow=") + wrong}), HasSubstr("flag --check_allow: ")) << wrong;
   }
+}
+
+// Would break if what is said about a mistake, which is kept in a log, had the token in it that somebody gave by
+// mistake.
+TEST(OptionsTest, TokensAreNotRepeated) {
+  for (const std::vector<std::string>& args : std::vector<std::vector<std::string>>{{"--consul_token=canary"},
+                                                                                    {"--consul_token", "canary"},
+                                                                                    {"--token=canary"},
+                                                                                    {"--consul-token-file=canary"},
+                                                                                    {"-token=canary"},
+                                                                                    {"--consul_tokn=canary"},
+                                                                                    {"canary"}}) {
+    EXPECT_THAT(ErrorOf(args), Not(HasSubstr("canary")));
+  }
+  EXPECT_THAT(ErrorOf({"--consul_token=canary"}), HasSubstr("give --consul_token_file or $CONSUL_HTTP_TOKEN"));
+  EXPECT_THAT(ErrorOf({"--consul_tokn=canary"}), HasSubstr("'--consul_tokn'"));
 }
 
 // Would break if an option could not be set from one of the three places.
