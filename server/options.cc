@@ -271,9 +271,9 @@ absl::StatusOr<CommandLine> ParseOptions(const std::vector<std::string>& args, c
 }
 
 std::vector<std::string> UnknownVariables(const std::vector<std::string>& names) {
-  // Beside the options: what deploy/run.sh, meshgatectl and tests/run.sh read or set.
-  std::set<std::string> known = {"MESHGATE_CONFIG", "MESHGATE_FIRST_STEPS", "MESHGATE_ENDPOINT",
-                                 "MESHGATE_TOKEN",  "MESHGATE_TOKEN_FILE",  "MESHGATE_SANITIZERS"};
+  // Beside the options: what deploy/run.sh, meshgatectl and tests/run.sh read or set. Not meshgatectl's tokens, which
+  // may have been meant for the gateway.
+  std::set<std::string> known = {"MESHGATE_CONFIG", "MESHGATE_FIRST_STEPS", "MESHGATE_ENDPOINT", "MESHGATE_SANITIZERS"};
   for (const OptionSpec& spec : OptionTable()) known.insert(EnvironmentName(spec.name));
   std::vector<std::string> unknown;
   for (const std::string& name : names) {

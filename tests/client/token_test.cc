@@ -143,6 +143,10 @@ TEST_F(TokenCallTest, CredentialsThatDoNotEncrypt) {
   v1::RegisterRequest registration;
   registration.mutable_instance()->set_service("web");
   EXPECT_EQ(Hold(&client, registration, {}).Run(&listener, nullptr).code(), absl::StatusCode::kUnauthenticated);
+  grpc::ClientContext context;
+  ASSERT_TRUE(client.Prepare(&context).ok());
+  v1::GetConfigResponse response;
+  EXPECT_EQ(client.config()->GetConfig(&context, {}, &response).error_code(), grpc::StatusCode::UNAUTHENTICATED);
   EXPECT_EQ(gateway_.calls(), 0);
   options_.insecure_token = true;
   EXPECT_TRUE(Client(options_).GetConfig({}).ok());
@@ -216,6 +220,34 @@ TEST_F(TokenCallTest, HoldsBringIt) {
   registration.mutable_instance()->set_service("web");
   EXPECT_EQ(Hold(&client, registration, {}).Run(&listener, nullptr).code(), absl::StatusCode::kUnauthenticated);
   EXPECT_EQ(gateway_.token(), "token-of-hold");
+}
+
+// Would break if an instance were lost when the token that holds it is replaced and revoked.
+TEST_F(TokenCallTest, HoldsComeBackWithAnotherToken) {
+  options_.token = TokenFile(file_);
+  Client client(options_);
+  const grpc::Status refused = GatewayError(grpc::StatusCode::UNAUTHENTICATED, "TOKEN_UNKNOWN", "unknown token");
+  v1::HoldRegistrationResponse state;
+  state.set_registered(true);
+  gateway_.registry().holds = {{{state}, refused, false}, {{state}, refused, false}};
+  class Rotating final : public Hold::Listener {
+   public:
+    explicit Rotating(std::string file) : file_(std::move(file)) {}
+    void OnState(const v1::HoldRegistrationResponse&) override {
+      if (++states_ == 1) std::ofstream(file_) << "token-22";
+    }
+    int states_ = 0;
+
+   private:
+    const std::string file_;
+  } listener(file_);
+  v1::RegisterRequest registration;
+  registration.mutable_instance()->set_service("web");
+  HoldOptions options;
+  options.backoff.initial = absl::Milliseconds(1);
+  EXPECT_EQ(Hold(&client, registration, options).Run(&listener, nullptr).code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_EQ(listener.states_, 2);
+  EXPECT_EQ(gateway_.token(), "token-22");
 }
 
 class CtlTokenTest : public TokenCallTest {

@@ -370,8 +370,8 @@ TEST(OptionsTest, HelpAndVersion) {
 // Would break if a misspelt variable were ignored in silence, or one of ours were called unknown.
 TEST(OptionsTest, UnknownVariables) {
   EXPECT_THAT(UnknownVariables({"PATH", "MESHGATE_GRPC_LISTEN", "MESHGATE_GRPC_LISTN", "MESHGATE_CONFIG",
-                                "MESHGATE_ENDPOINT", "MESHGATE_"}),
-              ElementsAre("MESHGATE_GRPC_LISTN", "MESHGATE_"));
+                                "MESHGATE_ENDPOINT", "MESHGATE_", "MESHGATE_TOKEN", "MESHGATE_TOKEN_FILE"}),
+              ElementsAre("MESHGATE_GRPC_LISTN", "MESHGATE_", "MESHGATE_TOKEN", "MESHGATE_TOKEN_FILE"));
 }
 
 // Would break if half of what TLS needs gave a port in plain text, or an operator were not told which half is missing.
