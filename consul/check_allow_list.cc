@@ -7,6 +7,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "consul/base/errors.h"
 #include "consul/base/strings.h"
 #include "consul/probe_host.h"
@@ -85,6 +86,7 @@ CheckAllowList CheckAllowList::OfThisHost() { return Parse({"127.0.0.0/8", "::1"
 
 absl::StatusOr<CheckAllowList> CheckAllowList::Parse(const std::vector<std::string>& entries) {
   CheckAllowList list;
+  list.text_ = absl::StrJoin(entries, ",");
   for (const std::string& entry : entries) {
     if (IsOfConsul(entry)) {
       return absl::InvalidArgumentError(absl::StrCat("\"", absl::CEscape(entry),

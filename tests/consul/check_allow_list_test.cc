@@ -113,6 +113,13 @@ TEST(CheckAllowListTest, NamesHaveToBeListed) {
   }
 }
 
+// An operator must see in the log what is in force, as it was given.
+TEST(CheckAllowListTest, IsShown) {
+  EXPECT_EQ(CheckAllowList().ToString(), "none");
+  EXPECT_EQ(CheckAllowList::OfThisHost().ToString(), "127.0.0.0/8,::1,localhost");
+  EXPECT_EQ(Listing({"10.0.0.0/8", "*.Example"}).ToString(), "10.0.0.0/8,*.Example");
+}
+
 // Ranges must end where they end.
 TEST(CheckAllowListTest, Ranges) {
   const CheckAllowList list = Listing({"10.1.2.0/23", "2001:db8:8000::/33", "192.0.2.1", "172.16.0.0/12"});
