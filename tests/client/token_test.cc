@@ -132,7 +132,7 @@ TEST_F(TokenCallTest, CredentialsThatDoNotEncrypt) {
   options_.endpoint = "dns:" + gateway_.endpoint();
   options_.credentials = grpc::InsecureChannelCredentials();
   Client client(options_);
-  EXPECT_EQ(client.GetConfig({}).status().code(), absl::StatusCode::kUnauthenticated);
+  ASSERT_EQ(client.GetConfig({}).status().code(), absl::StatusCode::kUnauthenticated);
   v1::WatchConfigRequest watch;
   watch.set_key("a");
   class Silent final : public ConfigWatch::Listener, public Hold::Listener {
