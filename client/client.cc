@@ -48,9 +48,15 @@ absl::StatusOr<std::string> Client::Token() const {
   return options_.token->Token();
 }
 
+void Client::Attach(const std::string& token, grpc::ClientContext* context) const {
+  // Credentials may be of any kind; those that do not encrypt are known to gRPC alone.
+  const bool may_be_read = options_.insecure_token || StaysOnHost(options_.endpoint);
+  AttachToken(token, may_be_read ? Wire::kAny : Wire::kEncrypted, context);
+}
+
 absl::Status Client::Prepare(grpc::ClientContext* context) const {
   absl::StatusOr<std::string> token = Token();
-  if (token.ok()) AttachToken(*token, context);
+  if (token.ok()) Attach(*token, context);
   return token.status();
 }
 

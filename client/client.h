@@ -36,8 +36,9 @@ struct ClientOptions {
   // Who calls, for a gateway that asks Consul (--auth=consul): TokenFile() or StaticToken() of client/token.h; null:
   // nobody in particular.
   std::shared_ptr<TokenSource> token;
-  // Sends the token also in plain text to another host, where the network can read it. Without this, and without
-  // `credentials`, calls there fail with FAILED_PRECONDITION and are not sent.
+  // Sends the token also in plain text to another host, where the network can read it. Without this calls there fail
+  // and are not sent: with FAILED_PRECONDITION where there are no `credentials`, and with UNAUTHENTICATED where gRPC
+  // finds that those do not encrypt.
   bool insecure_token = false;
   // Of a unary call, unless the call says otherwise.
   absl::Duration timeout = absl::Seconds(10);
@@ -81,11 +82,13 @@ class Client {
   v1::ConfigService::StubInterface* config() const { return config_.get(); }
   v1::RegistryService::StubInterface* registry() const { return registry_.get(); }
 
-  // Adds what ClientOptions says to a call before it is made. After an error it must not be made.
+  // Adds what ClientOptions says to a call before it is made; the token takes the place of other call credentials.
+  // After an error it must not be made.
   absl::Status Prepare(grpc::ClientContext* context) const;
 
-  // What Prepare() adds now; empty: nothing.
+  // The two halves of Prepare(): what it adds now, empty for nothing, and adding it.
   absl::StatusOr<std::string> Token() const;
+  void Attach(const std::string& token, grpc::ClientContext* context) const;
 
   // The next call connects at once, however long gRPC would wait after the last failure: for callers that pace their
   // tries themselves.

@@ -29,7 +29,7 @@ bool MayComeBack(const absl::Status& status) {
 class Hold::Stream final : public grpc::ClientBidiReactor<v1::HoldRegistrationRequest, v1::HoldRegistrationResponse> {
  public:
   Stream(Client* client, const std::string& token, v1::HoldRegistrationRequest first) : next_(std::move(first)) {
-    AttachToken(token, &context_);
+    client->Attach(token, &context_);
     client->registry()->async()->HoldRegistration(&context_, this);
     AddHold();
     StartRead(&response_);

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <tuple>
@@ -18,12 +19,32 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "grpcpp/client_context.h"
+#include "grpcpp/security/credentials.h"
 
 namespace meshgate::client {
 namespace {
 
 constexpr char kMetadata[] = "x-consul-token";
-constexpr size_t kMaxTokenBytes = 4096;
+// The gateway takes no more.
+constexpr size_t kMaxTokenBytes = 256;
+constexpr size_t kMaxFileBytes = 8192;
+
+class TokenPlugin final : public grpc::MetadataCredentialsPlugin {
+ public:
+  explicit TokenPlugin(std::string token) : token_(std::move(token)) {}
+
+  bool IsBlocking() const override { return false; }
+  const char* GetType() const override { return kMetadata; }
+  grpc::Status GetMetadata(grpc::string_ref, grpc::string_ref, const grpc::AuthContext&,
+                           std::multimap<grpc::string, grpc::string>* metadata) override {
+    metadata->emplace(kMetadata, token_);
+    return grpc::Status::OK;
+  }
+  grpc::string DebugString() override { return kMetadata; }
+
+ private:
+  const std::string token_;
+};
 
 class Static final : public TokenSource {
  public:
@@ -67,17 +88,32 @@ class File final : public TokenSource {
     return Version(file.st_dev, file.st_ino, file.st_size, file.st_mtim.tv_sec, file.st_mtim.tv_nsec);
   }
 
+  absl::Status CannotRead(int error) const {
+    if (error == ENOENT && !absl::StrContains(path_, "/")) {
+      return absl::FailedPreconditionError(
+          "there is no file of the name that is given for the token's; it is not repeated here, as it may be a token: "
+          "give a path such as ./NAME");
+    }
+    return absl::FailedPreconditionError(absl::StrCat("cannot read the token in ", path_, ": ", strerror(error)));
+  }
+
   absl::StatusOr<std::string> Read() const {
+    struct stat file;
+    if (stat(path_.c_str(), &file) != 0) return CannotRead(errno);
+    if (!S_ISREG(file.st_mode)) {
+      return absl::FailedPreconditionError(absl::StrCat("cannot read the token in ", path_, ": not a regular file"));
+    }
     errno = 0;
     std::ifstream in(path_, std::ios::binary);
     // With room for white space, and no more of a file that is something else.
-    std::string text(2 * kMaxTokenBytes, '\0');
+    std::string text(kMaxFileBytes + 1, '\0');
     in.read(text.data(), static_cast<std::streamsize>(text.size()));
-    // A folder opens, and does not read.
-    if (!in.is_open() || in.bad() || (in.gcount() == 0 && errno != 0)) {
-      return absl::FailedPreconditionError(absl::StrCat("cannot read the token in ", path_, ": ", strerror(errno)));
-    }
+    if (!in.is_open() || in.bad() || (in.gcount() == 0 && errno != 0)) return CannotRead(errno);
     text.resize(static_cast<size_t>(in.gcount()));
+    if (text.size() > kMaxFileBytes) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(path_, " holds more than ", kMaxFileBytes, " bytes, which is no token"));
+    }
     std::string token(absl::StripAsciiWhitespace(text));
     if (absl::Status status = CheckToken(token, path_); !status.ok()) return status;
     return token;
@@ -116,8 +152,10 @@ bool StaysOnHost(const std::string& endpoint) {
   return inet_pton(AF_INET, std::string(host).c_str(), &v4) == 1 && ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
 }
 
-void AttachToken(const std::string& token, grpc::ClientContext* context) {
-  if (!token.empty()) context->AddMetadata(kMetadata, token);
+void AttachToken(const std::string& token, Wire wire, grpc::ClientContext* context) {
+  if (token.empty()) return;
+  if (wire == Wire::kAny) return context->AddMetadata(kMetadata, token);
+  context->set_credentials(grpc::MetadataCredentialsFromPlugin(std::make_unique<TokenPlugin>(token)));
 }
 
 }  // namespace meshgate::client

@@ -20,7 +20,9 @@ namespace meshgate::client {
 class TokenSource {
  public:
   virtual ~TokenSource() = default;
-  // Empty: no token. An error fails the call, and never holds a token.
+  // Must not block: whoever makes the call waits. The same token until there is another one to call with: a stream that
+  // was refused is opened again where this has changed. Empty: no token. An error fails the call, and never holds a
+  // token.
   virtual absl::StatusOr<std::string> Token() = 0;
 };
 
@@ -29,18 +31,20 @@ std::shared_ptr<TokenSource> StaticToken(std::string token);
 
 // What the file holds, without white space at its ends, read again when the file has changed. Once there has been a
 // token it stays while the file cannot be read or holds none, so that it may be replaced in any way; before that, calls
-// fail with FAILED_PRECONDITION that names the file.
+// fail with FAILED_PRECONDITION that names the file. It has to be a regular one: a pipe might block.
 std::shared_ptr<TokenSource> TokenFile(std::string path);
 
-// OK, or FAILED_PRECONDITION: not 1 to 4,096 printable characters of ASCII without spaces. `source` begins the message.
+// OK, or FAILED_PRECONDITION: not 1 to 256 printable characters of ASCII without spaces. `source` begins the message.
 absl::Status CheckToken(const std::string& token, const std::string& source);
 
 // Whether what is sent to `endpoint` (ClientOptions::endpoint) certainly stays on this host: a socket, localhost or a
 // loopback address.
 bool StaysOnHost(const std::string& endpoint);
 
-// Sends `token`, if it is not empty, with a call that has not been made yet.
-void AttachToken(const std::string& token, grpc::ClientContext* context);
+// Sends `token`, if it is not empty, with a call that has not been made yet. kEncrypted: gRPC fails the call with
+// UNAUTHENTICATED, and sends nothing of it, where the connection is not encrypted.
+enum class Wire { kAny, kEncrypted };
+void AttachToken(const std::string& token, Wire wire, grpc::ClientContext* context);
 
 }  // namespace meshgate::client
 

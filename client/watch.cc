@@ -38,7 +38,7 @@ typename Watch<Traits>::Ending Watch<Traits>::RunStream(Listener* listener, Canc
     ending.status = token.status();
     return ending;
   }
-  AttachToken(*token, &context);
+  client_->Attach(*token, &context);
   ending.token = *std::move(token);
   Cancellation::Scope scope(cancellation, &context);
   state_.BeginStream(!request.resume_token().empty());

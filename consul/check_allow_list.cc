@@ -7,6 +7,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "consul/base/errors.h"
 #include "consul/base/strings.h"
 #include "consul/probe_host.h"
@@ -37,8 +38,10 @@ const std::vector<Special>& Specials() {
         {"192.0.0.192", kMetadata},      // Oracle Cloud.
         {"fd00:ec2::254", kMetadata},    // AWS; beside it, fd00:ec2::23 for containers.
         {"fd00:ec2::23", kMetadata},
-        {"fd20:ce::254", kMetadata},  // Google Cloud.
-        {"0.0.0.0/8", kNobody},       // Connects to the loopback.
+        {"fd20:ce::254", kMetadata},        // Google Cloud.
+        {"fd00:42::42", kMetadata},         // Scaleway.
+        {"fd00:c1::a9fe:a9fe", kMetadata},  // Oracle Cloud.
+        {"0.0.0.0/8", kNobody},             // Connects to the loopback.
         {"::", kNobody},
         {"224.0.0.0/3", kNobody},
         {"ff00::/8", kNobody},
@@ -68,6 +71,9 @@ std::string Normal(std::string_view name) {
   return absl::AsciiStrToLower(ToAbsl(name));
 }
 
+// Whoever may register with Consul writes its names, and so would list himself.
+bool IsOfConsul(std::string_view name) { return absl::EndsWith(Normal(name), ".consul"); }
+
 // The field of a check that names where it leads.
 const char* FieldOf(const CheckDefinition& check) {
   if (std::holds_alternative<HttpProbe>(check.probe)) return "http.url";
@@ -80,7 +86,13 @@ CheckAllowList CheckAllowList::OfThisHost() { return Parse({"127.0.0.0/8", "::1"
 
 absl::StatusOr<CheckAllowList> CheckAllowList::Parse(const std::vector<std::string>& entries) {
   CheckAllowList list;
+  list.text_ = absl::StrJoin(entries, ",");
   for (const std::string& entry : entries) {
+    if (IsOfConsul(entry)) {
+      return absl::InvalidArgumentError(absl::StrCat("\"", absl::CEscape(entry),
+                                                     "\" is a name of Consul's, which leads wherever those who may "
+                                                     "register say: list the addresses"));
+    }
     if (const std::optional<IpRange> range = IpRange::Parse(entry)) {
       list.ranges_.push_back(*range);
     } else if (absl::StartsWith(entry, "*.") && IsHostName(std::string_view(entry).substr(2))) {

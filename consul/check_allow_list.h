@@ -38,8 +38,11 @@ class CheckAllowList {
   static CheckAllowList OfThisHost();
 
   // Addresses, ranges ("10.0.0.0/8"), names ("web.example") and names below one ("*.example"). INVALID_ARGUMENT names
-  // the entry that is none of them.
+  // the entry that is none of them, or is below "consul", where those who may register write the records.
   static absl::StatusOr<CheckAllowList> Parse(const std::vector<std::string>& entries);
+
+  // What was parsed, with commas; "none" where that is nothing.
+  std::string ToString() const { return text_.empty() ? "none" : text_; }
 
   // OK, or INVALID_ARGUMENT (CHECK_NOT_ALLOWED) that names the first check's field. `registration` is as
   // ValidateRegistration() found it good.
@@ -55,6 +58,7 @@ class CheckAllowList {
   bool Lists(const IpAddress& address) const;
   bool ListsName(std::string_view name) const;
 
+  std::string text_;
   std::vector<IpRange> ranges_;
   // In small letters, without a final dot.
   std::vector<std::string> names_;

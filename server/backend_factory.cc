@@ -1,15 +1,21 @@
 #include "server/backend_factory.h"
 
 #include <fstream>
+#include <memory>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "consul/embedded/embedded_backend.h"
 #include "consul/embedded/probers.h"
 #include "consul/http/consul_backend.h"
+#include "server/call_log.h"
+#include "server/log.h"
 
 namespace meshgate::server {
 namespace {
@@ -46,6 +52,15 @@ absl::Status CheckTlsFiles(const Options& options) {
   return absl::OkStatus();
 }
 
+// All instances may be of the same kind.
+void WarnOfCheck(LineLimiter* limiter, std::string_view id, std::string_view message) {
+  const LineLimiter::Verdict verdict = limiter->Ask("check", 0, absl::Now());
+  if (!verdict.write) return;
+  std::vector<LogField> fields = {{"key", id}};
+  if (verdict.left_out > 0) fields.push_back({"left_out", verdict.left_out});
+  Log(LogLevel::kWarn, message, fields);
+}
+
 absl::StatusOr<std::unique_ptr<consul::Backend>> MakeConsul(const Options& options, Scheduler* scheduler,
                                                             consul::BackendReporter* reporter) {
   auto token = ReadToken(options);
@@ -59,6 +74,11 @@ absl::StatusOr<std::unique_ptr<consul::Backend>> MakeConsul(const Options& optio
   o.key_file = options.consul_key_file;
   o.verify_tls = options.consul_tls_verify;
   o.max_connections = options.consul_max_connections;
+  o.on_redirects_followed = [limiter = std::make_shared<LineLimiter>()](std::string_view id) {
+    WarnOfCheck(limiter.get(), id,
+                "this Consul agent follows redirects of HTTP checks, by which an instance can send it anywhere: update "
+                "it to 1.9.17, 1.10.10, 1.11.5, 1.12 or later");
+  };
   auto backend = consul::http::ConsulBackend::Create(o, scheduler, reporter);
   if (!backend.ok()) return backend.status();
   return *std::move(backend);
@@ -70,6 +90,11 @@ absl::StatusOr<std::unique_ptr<consul::Backend>> MakeEmbedded(const Options& opt
   o.scheduler = scheduler;
   o.check_allow = options.check_allow.value_or(consul::CheckAllowList());
   o.prober = consul::MakeProber(o.check_allow);
+  o.on_refused_check = [limiter = std::make_shared<LineLimiter>()](std::string_view id, std::string_view why) {
+    WarnOfCheck(limiter.get(), id,
+                absl::StrCat("a check of a registered instance is critical, and not made: ",
+                             absl::string_view(why.data(), why.size())));
+  };
   auto backend = consul::EmbeddedBackend::Open(std::move(o));
   if (!backend.ok()) return backend.status();
   return *std::move(backend);
@@ -79,6 +104,8 @@ absl::StatusOr<std::unique_ptr<consul::Backend>> MakeEmbedded(const Options& opt
 
 absl::StatusOr<std::unique_ptr<consul::Backend>> MakeBackend(const Options& options, Scheduler* scheduler,
                                                              consul::BackendReporter* reporter) {
+  Log(LogLevel::kInfo, "checks of registrations may lead to the instances' own addresses, and to what is listed",
+      {{"check_allow", options.check_allow.value_or(consul::CheckAllowList()).ToString()}});
   return options.backend == BackendKind::kConsul ? MakeConsul(options, scheduler, reporter)
                                                  : MakeEmbedded(options, scheduler);
 }

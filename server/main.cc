@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
@@ -160,7 +161,9 @@ int Main(int argc, char** argv) {
   RaiseFileLimit();
   SetUpLog(line->options.log_level, line->options.log_format);
   for (const std::string& name : UnknownVariables(VariableNames())) {
-    Log(LogLevel::kWarn, absl::StrCat(name, " is set, but no option has this variable; see --help"));
+    Log(LogLevel::kWarn,
+        absl::StrCat(name, " is set, but no option has this variable; see --help",
+                     absl::StrContains(name, "TOKEN") ? " (the gateway's token comes from --consul_token_file)" : ""));
   }
   const int exit_code = Run(line->options);
   FlushLog(kLastFlush);

@@ -133,8 +133,10 @@ std::string SetCheckAllow(const std::string& text, Options* o) {
   if (entries == std::vector<std::string>{"none"}) entries.clear();
   absl::StatusOr<consul::CheckAllowList> list = consul::CheckAllowList::Parse(entries);
   if (!list.ok()) {
-    return "none, or addresses, ranges without bits behind the prefix, host names and *.DOMAIN, several with commas, "
-           "such as 10.1.0.0/16,web.example,*.svc.example";
+    return absl::StrCat(
+        "none, or addresses, ranges without bits behind the prefix, host names and *.DOMAIN, several with commas, such "
+        "as 10.1.0.0/16,web.example,*.svc.example: ",
+        list.status().message());
   }
   o->check_allow = *std::move(list);
   return kOk;
@@ -292,8 +294,10 @@ std::vector<OptionSpec> MakeTable() {
 
       {"Behaviour", "check_allow", "none|ADDRESS[,...]",
        "Where checks of registrations may lead, beside the instance's own IP address: addresses, ranges (10.1.0.0/16), "
-       "host names and *.DOMAIN. Loopback, link-local and metadata addresses only where they are listed by themselves.",
-       "127.0.0.0/8,::1,localhost while every address listened at, and Consul's, is of this host; beyond it none",
+       "host names and *.DOMAIN, which whoever writes their records is trusted with. Loopback, link-local and metadata "
+       "addresses only where they are listed by themselves.",
+       "127.0.0.0/8,::1,localhost with --auth=none while every address listened at, and Consul's, is a loopback one; "
+       "else none",
        nullptr, true, SetCheckAllow},
       {"Behaviour", "watch_linger", "DURATION",
        "How long a target stays watched after its last reader has gone, in case one comes back.", text(d.watch_linger),

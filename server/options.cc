@@ -37,6 +37,18 @@ std::string Shown(const std::string& value) {
   return absl::StrCat("\"", absl::CEscape(value.substr(0, kMost)), value.size() > kMost ? "..." : "", "\"");
 }
 
+// What Boost says, without what follows '=' in an option that it does not know: that may be a secret.
+std::string What(const po::error& error) {
+  const auto* unknown = dynamic_cast<const po::unknown_option*>(&error);
+  if (unknown == nullptr) return error.what();
+  const std::string name = unknown->get_option_name();
+  const std::string option = name.substr(0, name.find('='));
+  if (!absl::StrContains(option, "token")) return absl::StrCat("unrecognised option '", option, "'");
+  return absl::StrCat("there is no ", option,
+                      ": a token does not belong where everybody on the host can see it; give --consul_token_file or "
+                      "$CONSUL_HTTP_TOKEN");
+}
+
 struct Flags {
   CommandLine::Action action = CommandLine::Action::kRun;
   std::string config;
@@ -69,7 +81,7 @@ absl::StatusOr<Flags> ParseFlags(const std::vector<std::string>& args) {
   } catch (const po::too_many_positional_options_error&) {
     return absl::InvalidArgumentError("command line: only --option=value is understood; see --help");
   } catch (const po::error& e) {
-    return absl::InvalidArgumentError(absl::StrCat("command line: ", e.what(), "; see --help"));
+    return absl::InvalidArgumentError(absl::StrCat("command line: ", What(e), "; see --help"));
   }
   return flags;
 }
@@ -167,10 +179,13 @@ void CheckAuth(Settings* settings) {
   o.auth = AuthMode::kNone;
 }
 
-// Whoever is on this host may look at its ports anyway; whoever is not must not have them looked at.
+// Whoever is on this host may look at its ports anyway; whoever is not must not have them looked at. A socket may be
+// bound into a container, whose loopback is another one, and callers who are told apart are not all trusted alike.
 void SetDefaultCheckAllow(Settings* settings) {
   Options& o = settings->options;
   if (settings->given("check_allow")) return;
+  o.check_allow = consul::CheckAllowList();
+  if (o.auth != AuthMode::kNone) return;
   std::vector<std::string> addresses = o.grpc_listen;
   addresses.push_back(o.http_listen);
   if (o.backend == BackendKind::kConsul) {
@@ -179,8 +194,10 @@ void SetDefaultCheckAllow(Settings* settings) {
       addresses.emplace_back(url);
     }
   }
-  o.check_allow = std::all_of(addresses.begin(), addresses.end(), IsLoopback) ? consul::CheckAllowList::OfThisHost()
-                                                                              : consul::CheckAllowList();
+  const bool here = std::all_of(addresses.begin(), addresses.end(), [](const std::string& address) {
+    return IsLoopback(address) && !absl::StartsWith(address, "unix:");
+  });
+  if (here) o.check_allow = consul::CheckAllowList::OfThisHost();
 }
 
 std::vector<std::string> Wrap(const std::string& text, size_t width) {
@@ -264,9 +281,9 @@ absl::StatusOr<CommandLine> ParseOptions(const std::vector<std::string>& args, c
 }
 
 std::vector<std::string> UnknownVariables(const std::vector<std::string>& names) {
-  // Beside the options: what deploy/run.sh, meshgatectl and tests/run.sh read or set.
-  std::set<std::string> known = {"MESHGATE_CONFIG", "MESHGATE_FIRST_STEPS", "MESHGATE_ENDPOINT",
-                                 "MESHGATE_TOKEN",  "MESHGATE_TOKEN_FILE",  "MESHGATE_SANITIZERS"};
+  // Beside the options: what deploy/run.sh, meshgatectl and tests/run.sh read or set. Not meshgatectl's tokens, which
+  // may have been meant for the gateway.
+  std::set<std::string> known = {"MESHGATE_CONFIG", "MESHGATE_FIRST_STEPS", "MESHGATE_ENDPOINT", "MESHGATE_SANITIZERS"};
   for (const OptionSpec& spec : OptionTable()) known.insert(EnvironmentName(spec.name));
   std::vector<std::string> unknown;
   for (const std::string& name : names) {

@@ -4,6 +4,7 @@
 #include <set>
 #include <sstream>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/ctl/command_spec.h"
@@ -47,6 +48,7 @@ po::options_description GlobalOptions() {
       ("token-file", po::value<std::string>()->value_name("FILE"),                                           //
        "Consul's ACL token to call with, looked at again for each call (default: that of $MESHGATE_TOKEN_FILE, "
        "$MESHGATE_TOKEN, $CONSUL_HTTP_TOKEN_FILE or $CONSUL_HTTP_TOKEN, else none)")                          //
+      ("no-token", "call without a token, whatever the environment has; so does an empty $MESHGATE_TOKEN")    //
       ("insecure-token", "send a token in plain text to another host, too, where the network can read it")    //
       ("timeout,t", po::value<std::string>()->value_name("TIME"), "for each call, e.g. 500ms (default 10s)")  //
       ("output,o", po::value<std::string>()->value_name("text|json"),                                         //
@@ -98,14 +100,24 @@ std::string What(const po::error& error) {
   const auto* unknown = dynamic_cast<const po::unknown_option*>(&error);
   if (unknown == nullptr) return error.what();
   const std::string option = unknown->get_option_name();
-  return absl::StrCat("unrecognised option '", option.substr(0, option.find('=')), "'");
+  // Of "-xVALUE" the letter.
+  const size_t end = absl::StartsWith(option, "--") ? option.find('=') : 2;
+  return absl::StrCat("unrecognised option '", option.substr(0, end), "'");
+}
+
+// What stands where a command should. Only what looks like one is repeated: it may be the value of an option before it.
+absl::Status NoSuchCommand(const std::string& word) {
+  const bool shown = !word.empty() && word.size() <= 20 &&
+                     std::all_of(word.begin(), word.end(), [](char c) { return absl::ascii_islower(c) || c == '-'; });
+  return UsageError("", shown ? absl::StrCat("no command is called '", word, "'") : "no command is called so");
 }
 
 // Whether somebody tries to give the token itself, which everybody on the host would see.
 bool GivesToken(const std::vector<std::string>& args) {
   for (const std::string& arg : args) {
     if (arg == "--") return false;
-    if (arg == "--token" || absl::StartsWith(arg, "--token=")) return true;
+    if (arg == "--token-file" || absl::StartsWith(arg, "--token-file=")) continue;
+    if (absl::StartsWith(arg, "--token") || absl::StartsWith(arg, "-token")) return true;
   }
   return false;
 }
@@ -121,6 +133,19 @@ size_t CommandPosition(const std::vector<std::string>& args) {
     at += kTakeNext.count(arg) > 0 ? 2 : 1;
   }
   return std::min(at, args.size());
+}
+
+// An option before the command that nobody knows says more than that no command follows.
+absl::Status CheckGlobals(const std::vector<std::string>& args) {
+  po::options_description known = GlobalOptions();
+  known.add_options()("version", "");
+  try {
+    const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+    po::command_line_parser(args).options(known).style(style).run();
+  } catch (const po::error& error) {
+    return absl::InvalidArgumentError(What(error));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status FillTls(const po::variables_map& options, Invocation* out) {
@@ -158,6 +183,10 @@ absl::Status FillGlobals(const po::variables_map& options, const std::string& de
   out->token_file = StringOf(options, "token-file");
   // An unset variable of a shell must not have the call made as somebody else.
   if (Has(options, "token-file") && out->token_file.empty()) return absl::InvalidArgumentError("--token-file is empty");
+  out->no_token = Has(options, "no-token");
+  if (out->no_token && !out->token_file.empty()) {
+    return absl::InvalidArgumentError("--no-token and --token-file: give one of them");
+  }
   out->insecure_token = Has(options, "insecure-token");
   return FillTls(options, out);
 }
@@ -234,26 +263,20 @@ absl::StatusOr<Invocation> ParseArguments(const std::vector<std::string>& args, 
       return Print(absl::StrCat("meshgatectl " MESHGATE_VERSION " (gRPC ", grpc::Version(), ")\n"));
     }
   }
-  if (at == args.size()) {
-    // An option that nobody knows says more than the missing command.
-    po::options_description known = GlobalOptions();
-    known.add_options()("version", "");
-    try {
-      const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-      po::command_line_parser(args).options(known).style(style).run();
-    } catch (const po::error& error) {
-      return UsageError("", What(error));
-    }
-    return UsageError("", "no command given");
-  }
-  if (args[at] == "help") {
+  if (at < args.size() && args[at] == "help") {
     if (at + 1 == args.size()) return Print(GeneralHelp());
     const CommandSpec* command = FindCommand(args[at + 1]);
-    if (command == nullptr) return UsageError("", absl::StrCat("no command is called '", args[at + 1], "'"));
+    if (command == nullptr) return NoSuchCommand(args[at + 1]);
     return Print(CommandHelp(*command));
   }
-  const CommandSpec* command = FindCommand(args[at]);
-  if (command == nullptr) return UsageError("", absl::StrCat("no command is called '", args[at], "'"));
+  const CommandSpec* command = at < args.size() ? FindCommand(args[at]) : nullptr;
+  if (command == nullptr) {
+    if (absl::Status options = CheckGlobals({args.begin(), args.begin() + static_cast<std::ptrdiff_t>(at)});
+        !options.ok()) {
+      return UsageError("", std::string(options.message()));
+    }
+    return at < args.size() ? NoSuchCommand(args[at]) : UsageError("", "no command given");
+  }
   std::vector<std::string> rest = args;
   rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(at));
   return ParseCommand(*command, rest, default_endpoint);

@@ -83,6 +83,8 @@ struct Invocation {
   std::string tls_server_name;
   // Empty: not given.
   std::string token_file;
+  // Call as nobody in particular, whatever the environment has.
+  bool no_token = false;
   // Send a token in plain text, to another host, too.
   bool insecure_token = false;
   absl::Duration timeout;

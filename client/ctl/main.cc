@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 #include <iostream>
+#include <optional>
+#include <string>
 #include <thread>
 
 #include "client/ctl/app.h"
@@ -31,11 +33,11 @@ int main(int argc, char** argv) {
   // gRPC's own log repeats on standard error what the one line of an error says.
   setenv("GRPC_VERBOSITY", "NONE", 0);
   std::ios::sync_with_stdio(false);
-  const auto variable = [](const char* name) -> std::string {
+  const auto variable = [](const char* name) -> std::optional<std::string> {
     const char* value = std::getenv(name);
-    return value == nullptr ? "" : value;
+    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
   };
-  const std::string endpoint = variable("MESHGATE_ENDPOINT");
+  const std::string endpoint = variable("MESHGATE_ENDPOINT").value_or("");
   const meshgate::ctl::Environment environment{&std::cin,    &std::cout,
                                                &std::cerr,   endpoint.empty() ? "127.0.0.1:50051" : endpoint,
                                                cancellation, isatty(STDOUT_FILENO) == 1,

@@ -16,10 +16,14 @@ struct Choice {
 
 Choice Choose(const Invocation& invocation, const Variables& variables) {
   if (!invocation.token_file.empty()) return {"--token-file", invocation.token_file, ""};
+  const auto value = [&](const char* name) { return variables(name).value_or(""); };
+  const std::optional<std::string> ours = variables("MESHGATE_TOKEN");
   for (const auto& [file, token] :
        {std::pair("MESHGATE_TOKEN_FILE", "MESHGATE_TOKEN"), std::pair("CONSUL_HTTP_TOKEN_FILE", "CONSUL_HTTP_TOKEN")}) {
-    if (std::string path = variables(file); !path.empty()) return {absl::StrCat("$", file), std::move(path), ""};
-    if (std::string text = variables(token); !text.empty()) return {absl::StrCat("$", token), "", std::move(text)};
+    if (std::string path = value(file); !path.empty()) return {absl::StrCat("$", file), std::move(path), ""};
+    if (std::string text = value(token); !text.empty()) return {absl::StrCat("$", token), "", std::move(text)};
+    // Said to be none, whatever a shell has set for Consul.
+    if (ours.has_value()) return {};
   }
   return {};
 }
@@ -28,13 +32,15 @@ Choice Choose(const Invocation& invocation, const Variables& variables) {
 
 absl::StatusOr<std::shared_ptr<client::TokenSource>> ChooseToken(const Invocation& invocation,
                                                                  const Variables& variables) {
-  if (variables == nullptr && invocation.token_file.empty()) return nullptr;
+  if (invocation.no_token || (variables == nullptr && invocation.token_file.empty())) return nullptr;
   Choice choice = Choose(invocation, variables);
   if (choice.name.empty()) return nullptr;
   if (!invocation.tls.has_value() && !invocation.insecure_token && !client::StaysOnHost(invocation.endpoint)) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the token of ", choice.name, " is not sent to ", invocation.endpoint,
-        " in plain text, where the network can read it: give --tls or --ca-file, or --insecure-token if it may"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the token of ", choice.name, " is not sent to ", invocation.endpoint,
+                     " in plain text, where the network can read it: give --no-token (or set MESHGATE_TOKEN to "
+                     "nothing) to call without "
+                     "one, --tls or --ca-file to have it encrypted, or --insecure-token if it may be read"));
   }
   if (choice.file.empty()) {
     if (absl::Status status = client::CheckToken(choice.token, choice.name); !status.ok()) return status;

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -12,12 +13,13 @@
 
 namespace meshgate::ctl {
 
-// A variable of the environment, empty where it is not set.
-using Variables = std::function<std::string(const char* name)>;
+// A variable of the environment; nullopt where it is not set.
+using Variables = std::function<std::optional<std::string>(const char* name)>;
 
-// The first of --token-file, MESHGATE_TOKEN_FILE, MESHGATE_TOKEN, CONSUL_HTTP_TOKEN_FILE and CONSUL_HTTP_TOKEN that is
-// given; null where none is. An error says what to do: the token cannot be had, or would go to another host in plain
-// text.
+// The first of --no-token, --token-file, MESHGATE_TOKEN_FILE, MESHGATE_TOKEN, CONSUL_HTTP_TOKEN_FILE and
+// CONSUL_HTTP_TOKEN that is given; null where none is, with --no-token, and where MESHGATE_TOKEN is set and empty.
+// Other empty variables are as good as none. An error says what to do: the token cannot be had, or would go to another
+// host in plain text.
 absl::StatusOr<std::shared_ptr<client::TokenSource>> ChooseToken(const Invocation& invocation,
                                                                  const Variables& variables);
 

@@ -1,6 +1,7 @@
 #include "consul/embedded/check_runner.h"
 
 #include <algorithm>
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -19,11 +20,17 @@ absl::Duration RandomBelow(absl::Duration bound) {
 }  // namespace
 
 struct CheckRunner::Check {
-  Check(Tasks* tasks, CheckRef r, Health h) : ref(std::move(r)), health(h), alarm(tasks), reaper(tasks) {}
+  Check(Tasks* tasks, const CheckAllowList& allow, CheckRef r, Health h)
+      : ref(std::move(r)),
+        refusal(allow.Refusal(ref.registration->address, definition())),
+        health(h),
+        alarm(tasks),
+        reaper(tasks) {}
 
   const CheckDefinition& definition() const { return ref.registration->checks[ref.position]; }
 
   const CheckRef ref;
+  const std::optional<std::string> refusal;
   // Guarded by the runner's mutex, up to the alarms.
   bool stopped = false;
   Health health;
@@ -41,8 +48,8 @@ void CheckRunner::Start(const SharedRecord& record) {
   const Registration& registration = *record->registration;
   Checks checks;
   for (size_t i = 0; i < registration.checks.size(); ++i) {
-    checks.push_back(
-        std::make_shared<Check>(tasks_, CheckRef{record->registration, static_cast<int>(i)}, record->checks[i].health));
+    checks.push_back(std::make_shared<Check>(tasks_, check_allow_, CheckRef{record->registration, static_cast<int>(i)},
+                                             record->checks[i].health));
     if (const auto* ttl = std::get_if<TtlProbe>(&registration.checks[i].probe)) {
       checks.back()->ttl_end = tasks_->scheduler()->Now() + ttl->ttl;
     }
@@ -58,6 +65,7 @@ void CheckRunner::Start(const SharedRecord& record) {
   Close(old);
   for (const SharedCheck& check : checks) {
     const CheckDefinition& definition = check->definition();
+    if (check->refusal.has_value()) sink_->OnRefused(check->ref, *check->refusal);
     if (const auto* ttl = std::get_if<TtlProbe>(&definition.probe)) {
       check->alarm.Set(ttl->ttl, [this, check] { CheckTtl(check); });
     } else {
@@ -165,9 +173,7 @@ void CheckRunner::Probe(const SharedCheck& check) {
     if (check->stopped) return;
   }
   const CheckDefinition& definition = check->definition();
-  if (auto refusal = check_allow_.Refusal(check->ref.registration->address, definition)) {
-    return OnProbed(check, {Health::kCritical, *std::move(refusal)});
-  }
+  if (check->refusal.has_value()) return OnProbed(check, {Health::kCritical, *check->refusal});
   const absl::Duration timeout = definition.timeout > absl::ZeroDuration() ? definition.timeout : kDefaultTimeout;
   prober_->Probe(definition, timeout, [this, check](ProbeResult result) { OnProbed(check, std::move(result)); });
 }
@@ -185,7 +191,7 @@ void CheckRunner::OnProbed(const SharedCheck& check, ProbeResult result) {
 }
 
 void CheckRunner::WatchCritical(const SharedCheck& check, absl::Duration after, uint64_t since) {
-  if (check->definition().deregister_critical_after == absl::ZeroDuration()) return;
+  if (check->definition().deregister_critical_after == absl::ZeroDuration() || check->refusal.has_value()) return;
   check->reaper.Set(after, [this, check, since] {
     {
       MutexLock lock(mu_);

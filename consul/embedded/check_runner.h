@@ -39,9 +39,12 @@ class CheckRunner {
     // `done` runs once: after Update() where the status was recorded, and when it was lost too. Not inside the call.
     virtual void OnStatus(const CheckRef& check, Health health, std::string output, Done done) = 0;
     virtual void OnCriticalTooLong(const CheckRef& check) = 0;
+    // Told by Start(): the check is not made, for this reason.
+    virtual void OnRefused(const CheckRef& check, const std::string& why) = 0;
   };
 
-  // The pointers outlive this. Checks that `check_allow` refuses are critical, without being made.
+  // The pointers outlive this. Checks that `check_allow` refuses are critical, without being made;
+  // for them no instance is critical too long, as it is the operator who has narrowed the list.
   CheckRunner(Tasks* tasks, Prober* prober, Sink* sink, CheckAllowList check_allow)
       : tasks_(tasks), prober_(prober), sink_(sink), check_allow_(std::move(check_allow)) {}
 

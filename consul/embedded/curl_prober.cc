@@ -84,14 +84,21 @@ struct CurlProber::Transfer {
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     const bool cut = code == CURLE_WRITE_ERROR && output.size() == kMaxOutput;
     if (code != CURLE_OK && !cut && refused) {
-      return {Health::kCritical, "the name leads to an address that --check_allow does not list"};
+      return {Health::kCritical,
+              "leads to an address that has to be listed by itself in the gateway's --check_allow, and is not"};
     }
     if (code != CURLE_OK && !cut) return {Health::kCritical, error[0] != 0 ? error : curl_easy_strerror(code)};
-    if (!is_http) return {Health::kPassing, "connected"};
+    if (!is_http) return {Health::kPassing, tells_address ? Address() : "connected"};
     Health health = Health::kCritical;
     if (status >= 200 && status <= 299) health = Health::kPassing;
     if (status == 429) health = Health::kWarning;
     return {health, absl::StrCat("HTTP ", status, " ", output)};
+  }
+
+  std::string Address() const {
+    const char* ip = nullptr;
+    curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &ip);
+    return ip == nullptr ? "" : ip;
   }
 
   static curl_socket_t OnOpenSocket(void* self, curlsocktype, curl_sockaddr* address) {
@@ -117,6 +124,7 @@ struct CurlProber::Transfer {
   CURL* const easy;
   curl_slist* headers = nullptr;
   bool is_http = false;
+  bool tells_address = false;
   bool refused = false;
   std::string output;
   char error[CURL_ERROR_SIZE] = {};
@@ -213,6 +221,18 @@ void CurlProber::Probe(const CheckDefinition& check, absl::Duration timeout, Cal
   } else if (const auto* tcp = std::get_if<TcpProbe>(&check.probe)) {
     transfer->SetUp(*tcp);
   }
+  Start(std::move(transfer));
+}
+
+void CurlProber::Connect(const std::string& host_port, absl::Duration timeout, Callback done) {
+  auto transfer = std::make_unique<Transfer>(std::move(done), check_allow_);
+  transfer->SetUp(timeout);
+  transfer->SetUp(TcpProbe{host_port});
+  transfer->tells_address = true;
+  Start(std::move(transfer));
+}
+
+void CurlProber::Start(std::unique_ptr<Transfer> transfer) {
   transfer = loop_->Add(std::move(transfer));
   if (transfer) transfer->done(Stopped());
 }

@@ -2,6 +2,7 @@
 #define MESHGATE_CONSUL_EMBEDDED_CURL_PROBER_H_
 
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -25,8 +26,14 @@ class CurlProber final : public Prober {
   void Probe(const CheckDefinition& check, absl::Duration timeout, Callback done) override;
   void Shutdown() override;
 
+  // Finds out where a name leads that another prober is to connect to: as Probe() of TCP, and what passes has the IP
+  // address that was connected to as its output.
+  void Connect(const std::string& host_port, absl::Duration timeout, Callback done);
+
  private:
   struct Transfer;
+  void Start(std::unique_ptr<Transfer> transfer);
+
   class Loop;
 
   const CheckAllowList check_allow_;

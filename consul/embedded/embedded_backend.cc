@@ -148,7 +148,8 @@ absl::StatusOr<std::unique_ptr<EmbeddedBackend>> EmbeddedBackend::Open(EmbeddedO
   auto state = (*store)->Load();
   if (!state.ok()) return state.status();
   auto engine = std::make_shared<Engine>(options.scheduler, std::move(options.prober), *std::move(store),
-                                         *std::move(state), options.max_queued_bytes, std::move(options.check_allow));
+                                         *std::move(state), options.max_queued_bytes, std::move(options.check_allow),
+                                         std::move(options.on_refused_check));
   engine->Start();
   auto node = std::make_shared<const embedded::NodeInfo>(
       embedded::NodeInfo{options.node_name.empty() ? HostName() : options.node_name, options.node_address,

@@ -2,6 +2,7 @@
 #define MESHGATE_CONSUL_EMBEDDED_EMBEDDED_BACKEND_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -34,6 +35,9 @@ struct EmbeddedOptions {
   // Where the checks of what is registered may lead, also of what was registered before it was narrowed: others are
   // critical. Whoever takes registrations from callers refuses them before (CheckAllowList::Validate()).
   CheckAllowList check_allow = CheckAllowList::OfThisHost();
+  // Told of each such check, with its instance's id, when it is taken up: by Open() or after it is registered. Must be
+  // quick.
+  std::function<void(std::string_view id, std::string_view why)> on_refused_check;
   // What instances are said to run on. Empty: the host's name.
   std::string node_name;
   // The address of instances that have none.

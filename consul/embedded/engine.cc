@@ -43,8 +43,9 @@ class Engine::ReadCall final : public Call, public Waiter, public std::enable_sh
 };
 
 Engine::Engine(Scheduler* scheduler, std::unique_ptr<Prober> prober, std::unique_ptr<Store> store, State state,
-               size_t max_queued_bytes, CheckAllowList check_allow)
-    : tasks_(scheduler),
+               size_t max_queued_bytes, CheckAllowList check_allow, RefusedCheckCallback on_refused_check)
+    : on_refused_check_(std::move(on_refused_check)),
+      tasks_(scheduler),
       store_(std::move(store)),
       prober_(std::move(prober)),
       checks_(&tasks_, prober_.get(), this, std::move(check_allow)),
@@ -112,6 +113,10 @@ void Engine::OnCriticalTooLong(const CheckRef& check) {
         return absl::OkStatus();
       },
       [](absl::Status) {});
+}
+
+void Engine::OnRefused(const CheckRef& check, const std::string& why) {
+  if (on_refused_check_) on_refused_check_(check.registration->id, why);
 }
 
 void Engine::Begin(const std::shared_ptr<ReadCall>& call) {

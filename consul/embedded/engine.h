@@ -2,8 +2,10 @@
 #define MESHGATE_CONSUL_EMBEDDED_ENGINE_H_
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -31,10 +33,12 @@ class Engine final : public CheckRunner::Sink, public std::enable_shared_from_th
  public:
   // Runs once, on the scheduler: with OK where the query has its answer, which is then read from the state.
   using Finish = absl::AnyInvocable<void(absl::Status)>;
+  // As EmbeddedOptions::on_refused_check.
+  using RefusedCheckCallback = std::function<void(std::string_view id, std::string_view why)>;
 
   // `scheduler` outlives this.
   Engine(Scheduler* scheduler, std::unique_ptr<Prober> prober, std::unique_ptr<Store> store, State state,
-         size_t max_queued_bytes, CheckAllowList check_allow);
+         size_t max_queued_bytes, CheckAllowList check_allow, RefusedCheckCallback on_refused_check);
 
   // Starts the writer and the checks of what is registered already.
   void Start();
@@ -73,6 +77,7 @@ class Engine final : public CheckRunner::Sink, public std::enable_shared_from_th
 
   void OnStatus(const CheckRef& check, Health health, std::string output, Done done) override;
   void OnCriticalTooLong(const CheckRef& check) override;
+  void OnRefused(const CheckRef& check, const std::string& why) override;
 
  private:
   class ReadCall;
@@ -91,6 +96,7 @@ class Engine final : public CheckRunner::Sink, public std::enable_shared_from_th
   void Publish(const std::vector<Mutation>& mutations);
   void UpdateChecks(const std::vector<Mutation>& mutations);
 
+  const RefusedCheckCallback on_refused_check_;
   Tasks tasks_;
   const std::unique_ptr<Store> store_;
   const std::unique_ptr<Prober> prober_;

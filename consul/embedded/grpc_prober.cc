@@ -24,16 +24,25 @@ struct GrpcProber::Probing {
 
 namespace {
 
-std::shared_ptr<grpc::Channel> Connect(const std::string& address, bool use_tls) {
+// `authority`: host:port. `ip`: where that is; empty: the host is an address itself.
+std::shared_ptr<grpc::Channel> Connect(const std::string& ip, const std::string& authority, bool use_tls) {
   grpc::ChannelArguments arguments;
+  // Said, so that no host is taken for a scheme: "unix:80".
+  std::string target = "dns:///" + authority;
+  if (!ip.empty()) {
+    const size_t colon = authority.rfind(':');
+    const bool v6 = ip.find(':') != std::string::npos;
+    target = absl::StrCat(v6 ? "ipv6:[" : "ipv4:", ip, v6 ? "]" : "", authority.substr(colon));
+    arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, authority);
+    arguments.SetSslTargetNameOverride(authority.substr(0, colon));
+  }
   // Of its own, so that a probe neither waits for the backoff of an earlier one nor reuses its connection.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
   arguments.SetUserAgentPrefix("meshgate-health-check");
-  // Said, so that no host is taken for a scheme: "unix:80".
-  return grpc::CreateCustomChannel("dns:///" + address,
-                                   use_tls ? grpc::SslCredentials({}) : grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(target, use_tls ? grpc::SslCredentials({}) : grpc::InsecureChannelCredentials(),
+                                   arguments);
 }
 
 ProbeResult ResultOf(const grpc::Status& status, const health_v1::HealthCheckResponse& response) {
@@ -53,13 +62,17 @@ GrpcProber::GrpcProber() : reaper_([this] { Reap(); }) { pthread_setname_np(reap
 GrpcProber::~GrpcProber() { Shutdown(); }
 
 void GrpcProber::Probe(const CheckDefinition& check, absl::Duration timeout, Callback done) {
+  ProbeAt("", check, timeout, std::move(done));
+}
+
+void GrpcProber::ProbeAt(const std::string& ip, const CheckDefinition& check, absl::Duration timeout, Callback done) {
   const auto* probe = std::get_if<GrpcProbe>(&check.probe);
   if (probe == nullptr) return done({Health::kCritical, "not a gRPC check"});
   auto owned = std::make_unique<Probing>();
   Probing* probing = owned.get();
   const size_t slash = probe->target.find('/');
   if (slash != std::string::npos) probing->request.set_service(probe->target.substr(slash + 1));
-  probing->stub = health_v1::Health::NewStub(Connect(probe->target.substr(0, slash), probe->use_tls));
+  probing->stub = health_v1::Health::NewStub(Connect(ip, probe->target.substr(0, slash), probe->use_tls));
   probing->context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(timeout));
   {
     MutexLock lock(mu_);

@@ -2,6 +2,7 @@
 #define MESHGATE_CONSUL_EMBEDDED_GRPC_PROBER_H_
 
 #include <memory>
+#include <string>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -20,6 +21,9 @@ class GrpcProber final : public Prober {
   ~GrpcProber() override;
 
   void Probe(const CheckDefinition& check, absl::Duration timeout, Callback done) override;
+  // The same at `ip`, one of those that the target's name leads to: gRPC would look the name up again. The server is
+  // still asked for, and verified, by its name.
+  void ProbeAt(const std::string& ip, const CheckDefinition& check, absl::Duration timeout, Callback done);
   void Shutdown() override;
 
  private:

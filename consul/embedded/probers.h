@@ -8,7 +8,8 @@
 
 namespace meshgate::consul {
 
-// Makes all kinds of probes: HTTP and TCP on a thread of its own, gRPC on gRPC's. For EmbeddedOptions, with its list.
+// Makes all kinds of probes: HTTP and TCP on a thread of its own, gRPC on gRPC's. For EmbeddedOptions, with its list:
+// no kind connects to where a name must not lead (CheckAllowList::MayLeadTo()).
 std::unique_ptr<embedded::Prober> MakeProber(CheckAllowList check_allow);
 
 }  // namespace meshgate::consul

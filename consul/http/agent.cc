@@ -1,6 +1,8 @@
 // What ConsulBackend asks of the agent: instances and their checks.
+#include <algorithm>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -38,6 +40,11 @@ Request RegisterRequest(std::string body) {
   return request;
 }
 
+bool HasHttpCheck(const Registration& registration) {
+  return std::any_of(registration.checks.begin(), registration.checks.end(),
+                     [](const CheckDefinition& check) { return std::holds_alternative<HttpProbe>(check.probe); });
+}
+
 // An agent that is too old. Agents may differ, so none is taken for old because another was.
 bool RefusesToDisableRedirects(const absl::Status& status) {
   return absl::IsInvalidArgument(status) && absl::StrContains(status.message(), "unknown field \"DisableRedirects\"");
@@ -47,11 +54,17 @@ bool RefusesToDisableRedirects(const absl::Status& status) {
 
 CallHandle ConsulBackend::Register(const Registration& registration, const WriteOptions& options, DoneCallback done) {
   const ActiveCallHandle call = calls_.Begin(options.timeout, options.token);
-  SendWrite(call, Endpoint::kAgentService, RegisterRequest(RegistrationBody(registration)),
-            [this, call, older = RegistrationBody(registration, /*disable_redirects=*/false),
-             done = std::move(done)](absl::Status status) mutable {
+  Request request = RegisterRequest(RegistrationBody(registration));
+  if (!HasHttpCheck(registration)) {
+    SendWrite(call, Endpoint::kAgentService, std::move(request), std::move(done));
+    return call;
+  }
+  SendWrite(call, Endpoint::kAgentService, std::move(request),
+            [this, call, registration, done = std::move(done)](absl::Status status) mutable {
               if (!RefusesToDisableRedirects(status)) return done(std::move(status));
-              SendWrite(call, Endpoint::kAgentService, RegisterRequest(std::move(older)), std::move(done));
+              if (on_redirects_followed_) on_redirects_followed_(registration.id);
+              SendWrite(call, Endpoint::kAgentService,
+                        RegisterRequest(RegistrationBody(registration, /*disable_redirects=*/false)), std::move(done));
             });
   return call;
 }

@@ -94,11 +94,13 @@ absl::StatusOr<std::unique_ptr<ConsulBackend>> ConsulBackend::Create(const Consu
   loop.cert_file = options.cert_file;
   loop.key_file = options.key_file;
   loop.verify_tls = options.verify_tls;
-  return std::unique_ptr<ConsulBackend>(new ConsulBackend(std::move(loop), scheduler, reporter));
+  return std::unique_ptr<ConsulBackend>(
+      new ConsulBackend(std::move(loop), options.on_redirects_followed, scheduler, reporter));
 }
 
-ConsulBackend::ConsulBackend(CurlLoopOptions options, Scheduler* scheduler, BackendReporter* reporter)
-    : calls_(std::move(options), scheduler, reporter) {}
+ConsulBackend::ConsulBackend(CurlLoopOptions options, std::function<void(std::string_view)> on_redirects_followed,
+                             Scheduler* scheduler, BackendReporter* reporter)
+    : on_redirects_followed_(std::move(on_redirects_followed)), calls_(std::move(options), scheduler, reporter) {}
 
 ConsulBackend::~ConsulBackend() = default;
 

@@ -2,9 +2,11 @@
 #define MESHGATE_CONSUL_HTTP_CONSUL_BACKEND_H_
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -34,6 +36,9 @@ struct ConsulBackendOptions {
   int max_connections = 160;
   absl::Duration connect_timeout = absl::Seconds(5);
   size_t max_answer_bytes = size_t{512} << 20;
+  // Called where an agent is too old to be told that HTTP checks must not follow redirects, with the instance's id,
+  // before it is registered without. From the backend's thread: must be quick.
+  std::function<void(std::string_view id)> on_redirects_followed;
 };
 
 // A Backend over the HTTP API of one Consul agent or server: 1.8 and later.
@@ -98,7 +103,8 @@ class ConsulBackend final : public Backend, public InstanceDirectory {
   CallHandle CheckHealth(absl::Duration timeout, Callback<BackendHealth> done) override;
 
  private:
-  ConsulBackend(CurlLoopOptions options, Scheduler* scheduler, BackendReporter* reporter);
+  ConsulBackend(CurlLoopOptions options, std::function<void(std::string_view)> on_redirects_followed,
+                Scheduler* scheduler, BackendReporter* reporter);
 
   // One GET of `target`, with what `options` add to it, parsed by `parse` (StatusOr<T>(std::string body)). An answer
   // without entries, a 404, is an empty T.
@@ -129,6 +135,7 @@ class ConsulBackend final : public Backend, public InstanceDirectory {
   void UpdateChecks(const ActiveCallHandle& call, std::vector<std::string> check_ids, const std::string& body,
                     DoneCallback done);
 
+  const std::function<void(std::string_view)> on_redirects_followed_;
   Calls calls_;
 };
 

@@ -50,9 +50,10 @@ class FakeGateway {
     bool hold = false;
   };
 
-  FakeGateway() {
+  explicit FakeGateway(
+      const std::shared_ptr<grpc::ServerCredentials>& credentials = grpc::InsecureServerCredentials()) {
     grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.AddListeningPort("127.0.0.1:0", credentials, &port_);
     builder.RegisterService(&config_);
     builder.RegisterService(&registry_);
     server_ = builder.BuildAndStart();
@@ -62,6 +63,8 @@ class FakeGateway {
 
   // The token of the latest call that names one of GetConfig, WatchConfig and HoldRegistration; empty: none.
   std::string token() { return tokens_.latest(); }
+  // Calls of these so far.
+  int calls() { return tokens_.calls(); }
 
   std::string endpoint() const { return "127.0.0.1:" + std::to_string(port_); }
 
@@ -70,16 +73,22 @@ class FakeGateway {
     void Note(const grpc::ServerContext& context) {
       const auto found = context.client_metadata().find("x-consul-token");
       std::lock_guard<std::mutex> lock(mu_);
+      ++calls_;
       latest_ = found == context.client_metadata().end() ? "" : std::string(found->second.data(), found->second.size());
     }
     std::string latest() {
       std::lock_guard<std::mutex> lock(mu_);
       return latest_;
     }
+    int calls() {
+      std::lock_guard<std::mutex> lock(mu_);
+      return calls_;
+    }
 
    private:
     std::mutex mu_;
     std::string latest_;
+    int calls_ = 0;
   };
 
   template <typename Request, typename Response>

@@ -73,6 +73,8 @@ TEST(CheckAllowListTest, SpecialAddressesAreNobodysOwn) {
                               "100.100.100.200",
                               "192.0.0.192",
                               "fd00:ec2::254",
+                              "fd00:42::42",
+                              "fd00:c1::a9fe:a9fe",
                               "0.0.0.0",
                               "0.1.2.3",
                               "::",
@@ -111,6 +113,13 @@ TEST(CheckAllowListTest, NamesHaveToBeListed) {
   }
 }
 
+// An operator must see in the log what is in force, as it was given.
+TEST(CheckAllowListTest, IsShown) {
+  EXPECT_EQ(CheckAllowList().ToString(), "none");
+  EXPECT_EQ(CheckAllowList::OfThisHost().ToString(), "127.0.0.0/8,::1,localhost");
+  EXPECT_EQ(Listing({"10.0.0.0/8", "*.Example"}).ToString(), "10.0.0.0/8,*.Example");
+}
+
 // Ranges must end where they end.
 TEST(CheckAllowListTest, Ranges) {
   const CheckAllowList list = Listing({"10.1.2.0/23", "2001:db8:8000::/33", "192.0.2.1", "172.16.0.0/12"});
@@ -128,10 +137,29 @@ TEST(CheckAllowListTest, Ranges) {
 
 // An entry that is not understood must not be left out, nor taken for another.
 TEST(CheckAllowListTest, BadEntries) {
-  for (const char* entry : {"",           " ",         "10.0.0.0/33",      "10.0.0.0/",    "10.0.0.0/-1", "10.0.0.0/+8",
-                            "10.0.0.1/8", "::/129",    "::ffff:0.0.0.0/8", "10.0.0.0/8/8", "127.1",       "*",
-                            "*.",         "*example",  "a*.example",       "web:80",       "http://web",  "[::1]",
-                            "web/8",      "none of it"}) {
+  for (const char* entry : {"",
+                            " ",
+                            "10.0.0.0/33",
+                            "10.0.0.0/",
+                            "10.0.0.0/-1",
+                            "10.0.0.0/+8",
+                            "10.0.0.1/8",
+                            "::/129",
+                            "::ffff:0.0.0.0/8",
+                            "10.0.0.0/8/8",
+                            "127.1",
+                            "*",
+                            "*.",
+                            "*example",
+                            "a*.example",
+                            "web:80",
+                            "http://web",
+                            "[::1]",
+                            "web/8",
+                            "none of it",
+                            "*.consul",
+                            "a.service.consul.",
+                            "x.Consul"}) {
     EXPECT_EQ(CheckAllowList::Parse({"10.0.0.0/8", entry}).status().code(), absl::StatusCode::kInvalidArgument)
         << entry;
   }

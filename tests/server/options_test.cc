@@ -160,6 +160,9 @@ TEST(OptionsTest, ChecksLeadToTheLoopbackWhereEverybodyIsOnTheHost) {
   const std::vector<std::vector<std::string>> elsewhere = {
       {"--grpc_listen=0.0.0.0:1", "--auth=none"},
       {"--http_listen=[::]:1", "--auth=none"},
+      {"--grpc_listen=unix:/run/meshgate.sock"},
+      {"--grpc_listen=127.0.0.1:1,unix:/run/meshgate.sock", "--auth=none"},
+      {"--backend=consul", "--auth=consul"},
       {"--backend=consul", "--consul_address=http://127.0.0.1:8500,http://10.0.0.1:8500"},
       {"--check_allow=none"},
       {"--check_allow=10.0.0.0/24"}};
@@ -169,9 +172,25 @@ TEST(OptionsTest, ChecksLeadToTheLoopbackWhereEverybodyIsOnTheHost) {
   }
   EXPECT_TRUE(Allows(Must({"--check_allow=10.0.0.0/24"}), "10.0.0.1:80"));
   EXPECT_TRUE(Allows(Must({"--config=" + File("check:\n  allow: [10.0.0.0/24, '*.example']\n")}), "web.example:80"));
-  for (const char* wrong : {"10.0.0.1/24", "http://10.0.0.1", "none,10.0.0.1,", "10.0.0.1:80"}) {
+  for (const char* wrong : {"10.0.0.1/24", "http://10.0.0.1", "none,10.0.0.1,", "10.0.0.1:80", "*.consul"}) {
     EXPECT_THAT(ErrorOf({std::string("--check_allow=") + wrong}), HasSubstr("flag --check_allow: ")) << wrong;
   }
+}
+
+// Would break if what is said about a mistake, which is kept in a log, had the token in it that somebody gave by
+// mistake.
+TEST(OptionsTest, TokensAreNotRepeated) {
+  for (const std::vector<std::string>& args : std::vector<std::vector<std::string>>{{"--consul_token=canary"},
+                                                                                    {"--consul_token", "canary"},
+                                                                                    {"--token=canary"},
+                                                                                    {"--consul-token-file=canary"},
+                                                                                    {"-token=canary"},
+                                                                                    {"--consul_tokn=canary"},
+                                                                                    {"canary"}}) {
+    EXPECT_THAT(ErrorOf(args), Not(HasSubstr("canary")));
+  }
+  EXPECT_THAT(ErrorOf({"--consul_token=canary"}), HasSubstr("give --consul_token_file or $CONSUL_HTTP_TOKEN"));
+  EXPECT_THAT(ErrorOf({"--consul_tokn=canary"}), HasSubstr("'--consul_tokn'"));
 }
 
 // Would break if an option could not be set from one of the three places.
@@ -377,8 +396,8 @@ TEST(OptionsTest, HelpAndVersion) {
 // Would break if a misspelt variable were ignored in silence, or one of ours were called unknown.
 TEST(OptionsTest, UnknownVariables) {
   EXPECT_THAT(UnknownVariables({"PATH", "MESHGATE_GRPC_LISTEN", "MESHGATE_GRPC_LISTN", "MESHGATE_CONFIG",
-                                "MESHGATE_ENDPOINT", "MESHGATE_"}),
-              ElementsAre("MESHGATE_GRPC_LISTN", "MESHGATE_"));
+                                "MESHGATE_ENDPOINT", "MESHGATE_", "MESHGATE_TOKEN", "MESHGATE_TOKEN_FILE"}),
+              ElementsAre("MESHGATE_GRPC_LISTN", "MESHGATE_", "MESHGATE_TOKEN", "MESHGATE_TOKEN_FILE"));
 }
 
 // Would break if half of what TLS needs gave a port in plain text, or an operator were not told which half is missing.
