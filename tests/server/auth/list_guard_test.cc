@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 
 #include <fstream>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -10,12 +9,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
-#include "consul/instance_directory.h"
 #include "consul/watch/hub.h"
 #include "meshgate/v1/config_service.pb.h"
 #include "server/auth/allow_list_file.h"
 #include "server/auth/guard.h"
 #include "server/auth/list_authorizer.h"
+#include "tests/server/auth/fake_directory.h"
 #include "tests/testing/fake_backend.h"
 #include "tests/testing/manual_executor.h"
 #include "tests/testing/manual_scheduler.h"
@@ -28,27 +27,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using Method = testing::FakeBackend::Method;
-
-// Answers at once, on the scheduler.
-class FakeDirectory final : public consul::InstanceDirectory {
- public:
-  explicit FakeDirectory(Scheduler* scheduler) : scheduler_(scheduler) {}
-  consul::CallHandle FindService(const std::string& id, const consul::ReadOptions& options,
-                                 consul::Backend::Callback<std::string> done) override {
-    EXPECT_FALSE(options.token.has_value()) << "with another token than the gateway's own";
-    asked.push_back(id);
-    absl::StatusOr<std::string> answer = services[id];
-    if (!error.ok()) answer = error;
-    scheduler_->Post([answer, done = std::move(done)]() mutable { done(std::move(answer)); });
-    return nullptr;
-  }
-  std::map<std::string, std::string> services;
-  absl::Status error;
-  std::vector<std::string> asked;
-
- private:
-  Scheduler* const scheduler_;
-};
 
 class ListGuardTest : public ::testing::Test {
  protected:
