@@ -44,7 +44,10 @@ class HoldListTest : public HoldHarness {
     guard_ = std::make_unique<auth::Guard>(
         &hub_, &scheduler_, std::make_unique<auth::ListAuthorizer>(*list, &directory_, &scheduler_, &checks_),
         auth::GuardOptions(), /*seed=*/1);
-    (*list)->SetListener([this] { guard_->RecheckAll(); });
+    (*list)->SetListener([this](const auth::AllowList& before, const auth::AllowList& now) {
+      guard_->RecheckAll(
+          [&](const auth::Identity& identity) { return !auth::SameRules(before, now, identity.name()); });
+    });
     list_ = *std::move(list);
     handlers_ = std::make_unique<RegistryHandlers>(&backend_, &hub_, &keeper_, guard_.get());
   }
