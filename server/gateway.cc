@@ -225,7 +225,12 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   if (*authorizer != nullptr) {
     p->guard = std::make_unique<auth::Guard>(p->hub.get(), &p->scheduler, *std::move(authorizer), auth::GuardOptions());
   }
-  if (p->allow_list != nullptr) p->allow_list->SetListener([p] { p->guard->RecheckAll(); });
+  if (p->allow_list != nullptr) {
+    p->allow_list->SetListener([p](const auth::AllowList& before, const auth::AllowList& now) {
+      p->guard->RecheckAll(
+          [&](const auth::Identity& identity) { return !auth::SameRules(before, now, identity.name()); });
+    });
+  }
   p->limits = std::make_unique<limits::Limits>(&p->scheduler, p->metrics.limit_reporter(), LimitsOf(options));
   p->config_handlers = std::make_unique<ConfigHandlers>(p->backend.get(), p->hub.get(), p->guard.get());
   p->holds = std::make_unique<HoldKeeper>(p->backend.get(), &p->scheduler, p->metrics.hold_reporter(),

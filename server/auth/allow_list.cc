@@ -32,15 +32,35 @@ bool NameSet::HasSomeBelow(std::string_view prefix) const {
   return false;
 }
 
-const Rules* AllowList::Find(std::string_view identity) const {
-  const auto named = named_.find(identity);
-  if (named != named_.end()) return &named->second;
+const std::pair<const std::string, Rules>* AllowList::NearestAbove(std::string_view identity) const {
   for (size_t slash = identity.rfind('/'); slash != std::string_view::npos && slash > 0;
        slash = identity.rfind('/', slash - 1)) {
     const auto below = below_.find(identity.substr(0, slash + 1));
-    if (below != below_.end()) return &below->second;
+    if (below != below_.end()) return &*below;
   }
+  return nullptr;
+}
+
+const Rules* AllowList::Find(std::string_view identity) const {
+  const auto named = named_.find(identity);
+  if (named != named_.end()) return &named->second;
+  const auto* const above = NearestAbove(identity);
+  if (above != nullptr) return &above->second;
   return everybody_else_.has_value() ? &*everybody_else_ : nullptr;
+}
+
+bool SameRules(const AllowList& a, const AllowList& b, std::string_view identity) {
+  const Rules* const of_a = a.Find(identity);
+  const Rules* const of_b = b.Find(identity);
+  return of_a == nullptr || of_b == nullptr ? of_a == of_b : *of_a == *of_b;
+}
+
+std::string AllowList::EntryOf(std::string_view identity) const {
+  const auto named = named_.find(identity);
+  if (named != named_.end()) return named->first;
+  const auto* const above = NearestAbove(identity);
+  if (above != nullptr) return above->first + "*";
+  return everybody_else_.has_value() ? "*" : "";
 }
 
 }  // namespace meshgate::server::auth

@@ -27,6 +27,10 @@ class NameSet {
   bool HasAllBelow(std::string_view prefix) const;
   bool HasSomeBelow(std::string_view prefix) const;
 
+  friend bool operator==(const NameSet& a, const NameSet& b) {
+    return a.names_ == b.names_ && a.prefixes_ == b.prefixes_;
+  }
+
  private:
   std::set<std::string, std::less<>> names_;
   std::set<std::string, std::less<>> prefixes_;
@@ -39,6 +43,11 @@ struct Rules {
   NameSet read_services;
   NameSet write_keys;
   NameSet register_services;
+
+  friend bool operator==(const Rules& a, const Rules& b) {
+    return a.read_keys == b.read_keys && a.read_services == b.read_services && a.write_keys == b.write_keys &&
+           a.register_services == b.register_services;
+  }
 };
 
 // Who may do what, by the name in a client's certificate. Immutable once it is made.
@@ -65,17 +74,25 @@ class AllowList {
 
   // Null: nobody has listed it. Lives as long as the list.
   const Rules* Find(std::string_view identity) const;
+  // The entry that Find() goes by, as it is written in the list; empty: there is none.
+  std::string EntryOf(std::string_view identity) const;
   // Entries.
   size_t size() const { return named_.size() + below_.size() + (everybody_else_.has_value() ? 1 : 0); }
 
  private:
   friend class AllowListReader;
 
+  // Null, or one of `below_`.
+  const std::pair<const std::string, Rules>* NearestAbove(std::string_view identity) const;
+
   std::map<std::string, Rules, std::less<>> named_;
   // By what they begin with, the slash included.
   std::map<std::string, Rules, std::less<>> below_;
   std::optional<Rules> everybody_else_;
 };
+
+// Whether both have the same rules for it, or neither has any.
+bool SameRules(const AllowList& a, const AllowList& b, std::string_view identity);
 
 }  // namespace meshgate::server::auth
 

@@ -48,7 +48,7 @@ std::shared_ptr<const AllowList> AllowListFile::current() const {
   return current_;
 }
 
-void AllowListFile::SetListener(std::function<void()> on_change) {
+void AllowListFile::SetListener(Listener on_change) {
   MutexLock lock(mu_);
   on_change_ = std::move(on_change);
 }
@@ -74,16 +74,19 @@ void AllowListFile::Reload() {
   watch_.OnUsed();
   const size_t identities = list->size();
   reporter_->OnList(identities);
-  std::function<void()> on_change;
+  const auto now = std::make_shared<const AllowList>(*std::move(list));
+  std::shared_ptr<const AllowList> before;
+  Listener on_change;
   {
     MutexLock lock(mu_);
-    current_ = std::make_shared<const AllowList>(*std::move(list));
+    before = std::exchange(current_, now);
     on_change = on_change_;
   }
-  // From here on whoever looks at the metric knows that the old list counts for nothing.
+  if (on_change) on_change(*before, *now);
+  // From here on whoever looks at the metric knows that the old list counts for nothing: not in answers that are under
+  // way either.
   reporter_->OnReload(true);
   Log(LogLevel::kInfo, "the new allow-list is in use", {{"identities", static_cast<int64_t>(identities)}});
-  if (on_change) on_change();
 }
 
 }  // namespace meshgate::server::auth

@@ -27,7 +27,8 @@ class AllowListFile : public std::enable_shared_from_this<AllowListFile> {
   std::shared_ptr<const AllowList> current() const;
 
   // Called after another list came into use, on the scheduler; for as long as this or the scheduler lives.
-  void SetListener(std::function<void()> on_change);
+  using Listener = std::function<void(const AllowList& before, const AllowList& now)>;
+  void SetListener(Listener on_change);
 
  private:
   AllowListFile(const std::string& file, Scheduler* scheduler, metrics::AllowListReporter* reporter);
@@ -44,7 +45,7 @@ class AllowListFile : public std::enable_shared_from_this<AllowListFile> {
 
   mutable Mutex mu_;
   std::shared_ptr<const AllowList> current_ ABSL_GUARDED_BY(mu_);
-  std::function<void()> on_change_ ABSL_GUARDED_BY(mu_);
+  Listener on_change_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace meshgate::server::auth

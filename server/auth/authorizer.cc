@@ -17,10 +17,13 @@ void Authorizer::Report(const std::vector<bool>& allowed) const {
   reporter_->OnCheck(all ? metrics::AuthReporter::Result::kAllowed : metrics::AuthReporter::Result::kDenied);
 }
 
-absl::Status PermissionUnknown(const absl::Status& why) {
-  return WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kPermissionUnknown,
-                                  absl::StrCat("it is not known now what the caller may see: ", why.message())),
-                        kRetryAfter);
+absl::Status PermissionUnknown(const Identity& identity, const absl::Status& why) {
+  const char* const unknown = identity.token().has_value()
+                                  ? "Consul does not tell whether the token has the permission: "
+                                  : "it is not known now what the caller may see: ";
+  return WithRetryAfter(
+      MakeError(absl::StatusCode::kUnavailable, reason::kPermissionUnknown, absl::StrCat(unknown, why.message())),
+      kRetryAfter);
 }
 
 }  // namespace meshgate::server::auth

@@ -26,6 +26,8 @@ struct Question {
   consul::Permission permission;
   // Consul's index of what is to be shown; 0 where nothing is. An answer from before that was there says nothing of it.
   uint64_t index = 0;
+  // Of a key: about all keys that begin so. Consul has no such question; what it says of the key stands for them.
+  bool below = false;
 };
 
 // A write of configuration: of one key or, for a deletion, of all that begin so.
@@ -41,6 +43,9 @@ class WritePolicy {
 
   // PERMISSION_DENIED: the caller may not do this.
   virtual absl::Status CheckWrite(const Identity& identity, const KeyWrite& write) const = 0;
+
+  // PERMISSION_DENIED: the caller may register instances of no service at all.
+  virtual absl::Status CheckRegistersAny(const Identity& identity) const = 0;
 
   // As consul::InstanceDirectory's.
   virtual void FindService(const std::string& id, absl::Duration timeout,
@@ -86,6 +91,9 @@ class Authorizer {
   // False: nothing that the target can ever hold may be read by the caller, as far as is known without asking.
   virtual bool MayEverShow(const Identity& identity, const consul::Target& target) const { return true; }
 
+  // The entry of a list that counts for the caller, for whoever has to change it; empty where there is none.
+  virtual std::string EntryOf(const Identity& identity) const { return ""; }
+
   // Null: callers' own tokens go to Consul, which decides by itself about each write, and each read that goes to it.
   virtual WritePolicy* writes() { return nullptr; }
 
@@ -102,7 +110,7 @@ class Authorizer {
 };
 
 // UNAVAILABLE (PERMISSION_UNKNOWN), with when to come back.
-absl::Status PermissionUnknown(const absl::Status& why);
+absl::Status PermissionUnknown(const Identity& identity, const absl::Status& why);
 
 }  // namespace meshgate::server::auth
 

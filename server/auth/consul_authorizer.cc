@@ -168,7 +168,7 @@ void ConsulAuthorizer::Conclude(const SharedIdentity& identity, const std::strin
     }
   }
   reporter()->OnCheck(AuthReporter::Result::kUnavailable);
-  one.done(PermissionUnknown(allowed.status()));
+  one.done(PermissionUnknown(*identity, allowed.status()));
 }
 
 Hash128 ConsulAuthorizer::KeyOf(const Identity& identity, const std::string& datacenter,
@@ -213,11 +213,10 @@ void ConsulAuthorizer::ForgetSome() {
   for (auto& [id, token] : remembered_) {
     remembered_answers_ -= absl::erase_if(token.answers, [&](const auto& one) { return one.second.asked < oldest; });
   }
-  absl::erase_if(remembered_,
-                 [&](const auto& one) {
-                   const OfToken& token = one.second;
-                   return token.answers.empty() && token.unknown < oldest && token.known < oldest_known;
-                 });
+  absl::erase_if(remembered_, [&](const auto& one) {
+    const OfToken& token = one.second;
+    return token.answers.empty() && token.unknown < oldest && token.known < oldest_known;
+  });
   if (remembered_answers_ <= options_.max_remembered) return;
   // Nobody loses by how much others ask.
   const auto most = std::max_element(remembered_.begin(), remembered_.end(), [](const auto& a, const auto& b) {

@@ -8,6 +8,8 @@ namespace {
 using consul::TargetKind;
 
 constexpr absl::Duration kRecheckEvery = absl::Seconds(1);
+// Pairs, after a change; others' calls take turns with them.
+constexpr size_t kLookedAtTogether = 64;
 
 }  // namespace
 
@@ -181,7 +183,7 @@ void Guard::OnTimer() {
   for (const auto& pair : now) pair->Recheck();
 }
 
-void Guard::RecheckAll() {
+void Guard::RecheckAll(const std::function<bool(const Identity&)>& concerns) {
   std::vector<std::shared_ptr<Pair>> pairs;
   std::vector<std::weak_ptr<Registration>> registrations;
   {
@@ -189,8 +191,34 @@ void Guard::RecheckAll() {
     for (const auto& [key, pair] : pairs_) pairs.push_back(pair);
     for (const auto& [id, registration] : registrations_) registrations.push_back(registration);
   }
-  for (const auto& pair : pairs) pair->RecheckAll();
-  for (const auto& registration : registrations) RecheckRegistration(registration);
+  pairs.erase(std::remove_if(pairs.begin(), pairs.end(), [&](const auto& pair) { return !concerns(pair->identity()); }),
+              pairs.end());
+  for (const auto& pair : pairs) pair->Doubt();
+  for (const auto& registration : registrations) RecheckRegistration(registration, concerns);
+  {
+    MutexLock lock(mu_);
+    changed_.insert(changed_.end(), pairs.begin(), pairs.end());
+    if (std::exchange(looking_, true)) return;
+  }
+  scheduler_->Post([this] { LookAtSome(); });
+}
+
+void Guard::LookAtSome() {
+  std::vector<std::weak_ptr<Pair>> some;
+  {
+    MutexLock lock(mu_);
+    const size_t count = std::min(changed_.size(), kLookedAtTogether);
+    looking_ = count > 0;
+    if (!looking_) return;
+    const auto end = changed_.begin() + static_cast<ptrdiff_t>(count);
+    some.assign(changed_.begin(), end);
+    changed_.erase(changed_.begin(), end);
+  }
+  for (const auto& weak : some) {
+    if (const auto pair = weak.lock()) pair->RecheckAll();
+  }
+  // After what these have asked for.
+  scheduler_->Post([this] { LookAtSome(); });
 }
 
 }  // namespace meshgate::server::auth

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -107,8 +109,9 @@ class Guard {
   std::shared_ptr<Registration> WhileMayWrite(const SharedIdentity& identity, std::vector<std::string> services,
                                               absl::AnyInvocable<void(absl::Status)> lost);
 
-  // What callers may do has changed, as the authorizer knows already: ends what may not go on.
-  void RecheckAll();
+  // What these callers may do has changed, as the authorizer knows already: ends what may not go on, some streams at a
+  // time. From here on nothing is told on an answer from before.
+  void RecheckAll(const std::function<bool(const Identity&)>& concerns);
 
  private:
   class Guarded;
@@ -125,8 +128,10 @@ class Guard {
   void RecheckLaterLocked(const std::shared_ptr<Pair>& pair) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ArmLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnTimer();
+  void LookAtSome();
   void CheckServices(const SharedIdentity& identity, const std::vector<std::string>& services, StatusDone done);
-  void RecheckRegistration(const std::weak_ptr<Registration>& registration);
+  void RecheckRegistration(const std::weak_ptr<Registration>& registration,
+                           const std::function<bool(const Identity&)>& concerns);
 
   consul::Hub* const hub_;
   Scheduler* const scheduler_;
@@ -138,6 +143,9 @@ class Guard {
   // Those that have streams, by when they are asked about again.
   Due due_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<const Pair*, Due::iterator> due_of_ ABSL_GUARDED_BY(mu_);
+  // Those that are to be looked at because of a change, and whether that is under way.
+  std::deque<std::weak_ptr<Pair>> changed_ ABSL_GUARDED_BY(mu_);
+  bool looking_ ABSL_GUARDED_BY(mu_) = false;
   absl::flat_hash_map<const Registration*, std::weak_ptr<Registration>> registrations_ ABSL_GUARDED_BY(mu_);
   Scheduler::TimerId timer_ ABSL_GUARDED_BY(mu_) = 0;
   std::minstd_rand random_ ABSL_GUARDED_BY(mu_);

@@ -63,16 +63,16 @@ struct Guard::Filtering {
 
 void Guard::Admit(const SharedIdentity& identity, const consul::Target& target,
                   absl::AnyInvocable<void(absl::Status)> done) {
-  if (!authorizer_->MayEverShow(*identity, target)) return done(DeniedOf(target.kind, *identity));
-  Question whole{*WholeOf(target, false), 0};
+  if (!authorizer_->MayEverShow(*identity, target)) return done(DeniedOf(*authorizer_, target.kind, *identity));
+  Question whole = *WholeOf(target, false);
   const bool decides = WholeDecides(target.kind);
   const std::optional<bool> known = authorizer_->LastKnown(identity, target.datacenter, whole);
   if (known.has_value() && (*known || !decides)) return done(absl::OkStatus());
   authorizer_->Check(identity, target.datacenter, {std::move(whole)}, Authorizer::Grace::kLastKnown, nullptr,
-                     [decides, identity, kind = target.kind,
+                     [this, decides, identity, kind = target.kind,
                       done = std::move(done)](absl::StatusOr<std::vector<bool>> allowed) mutable {
                        if (!allowed.ok()) return done(allowed.status());
-                       done(allowed->front() || !decides ? absl::OkStatus() : DeniedOf(kind, *identity));
+                       done(allowed->front() || !decides ? absl::OkStatus() : DeniedOf(*authorizer_, kind, *identity));
                      });
 }
 
@@ -114,7 +114,10 @@ void Guard::FilterMore(std::unique_ptr<Filtering> filtering) {
   // With nothing else to ask it tells at least that the token is there.
   const bool asks_whole = WholeDecides(kind) || first == end;
   std::vector<Question> questions;
-  if (asks_whole) questions.push_back({*WholeOf(f.target, false), kind == TargetKind::kService ? f.cached.index : 0});
+  if (asks_whole) {
+    questions.push_back(*WholeOf(f.target, false));
+    if (kind == TargetKind::kService) questions.back().index = f.cached.index;
+  }
   if (kind == TargetKind::kKey) {
     for (const Part& part : f.parts) questions.front().index = part.index;
   } else {
@@ -134,7 +137,8 @@ void Guard::FilterMore(std::unique_ptr<Filtering> filtering) {
                        if (!allowed.ok()) return f.done(allowed.status());
                        auto answer = allowed->cbegin();
                        const bool whole_counts = WholeDecides(kind) || IsEmpty(state);
-                       if (asks_whole && !*answer++ && whole_counts) return f.done(DeniedOf(kind, *f.identity));
+                       if (asks_whole && !*answer++ && whole_counts)
+                         return f.done(DeniedOf(*authorizer_, kind, *f.identity));
                        if (kind == TargetKind::kKey) return f.done(f.cached.state);
                        for (size_t i = first; i < end; ++i) {
                          if (!*answer++) {
@@ -148,7 +152,8 @@ void Guard::FilterMore(std::unique_ptr<Filtering> filtering) {
                        f.next = end;
                        if (end < f.size() && f.found <= f.page.limit) return FilterMore(std::move(filtering));
                        const bool nothing = f.hidden && f.found == 0 && f.page.after.empty();
-                       if (nothing && !IsNarrowed(f.target, {})) return f.done(DeniedOf(kind, *f.identity));
+                       if (nothing && !IsNarrowed(f.target, {}))
+                         return f.done(DeniedOf(*authorizer_, kind, *f.identity));
                        if (!f.hidden && f.found == f.size()) return f.done(f.cached.state);
                        auto some = std::make_shared<consul::State>();
                        some->entries = std::move(f.entries);
@@ -161,12 +166,12 @@ void Guard::FilterMore(std::unique_ptr<Filtering> filtering) {
 void Guard::ConfirmEmpty(const SharedIdentity& identity, const consul::Target& target,
                          absl::AnyInvocable<void(absl::Status)> done) {
   // Consul is a service itself: whoever sees none may see none.
-  if (target.kind == TargetKind::kCatalog) return done(DeniedOf(target.kind, *identity));
+  if (target.kind == TargetKind::kCatalog) return done(DeniedOf(*authorizer_, target.kind, *identity));
   authorizer_->Check(
-      identity, target.datacenter, {{*WholeOf(target, false), 0}}, Authorizer::Grace::kNone, nullptr,
+      identity, target.datacenter, {*WholeOf(target, false)}, Authorizer::Grace::kNone, nullptr,
       [this, identity, target, done = std::move(done)](absl::StatusOr<std::vector<bool>> allowed) mutable {
         if (!allowed.ok()) return done(allowed.status());
-        if (!allowed->front()) return done(DeniedOf(target.kind, *identity));
+        if (!allowed->front()) return done(DeniedOf(*authorizer_, target.kind, *identity));
         if (target.kind != TargetKind::kService || IsNarrowed(target, {})) return done(absl::OkStatus());
         // Its instances may all be on nodes that are hidden, which Consul does not say.
         consul::CachedReadOptions options;

@@ -52,10 +52,10 @@ void Guard::CheckServices(const SharedIdentity& identity, const std::vector<std:
     questions.push_back({{consul::Permission::Kind::kWriteService, service}, 0});
   }
   authorizer_->Check(identity, "", std::move(questions), Authorizer::Grace::kNone, nullptr,
-                     [identity, done = std::move(done)](absl::StatusOr<std::vector<bool>> allowed) mutable {
+                     [this, identity, done = std::move(done)](absl::StatusOr<std::vector<bool>> allowed) mutable {
                        if (!allowed.ok()) return done(allowed.status());
                        const bool all = std::find(allowed->begin(), allowed->end(), false) == allowed->end();
-                       done(all ? absl::OkStatus() : RegistrationDenied(*identity));
+                       done(all ? absl::OkStatus() : RegistrationDenied(*authorizer_, *identity));
                      });
 }
 
@@ -63,7 +63,10 @@ void Guard::MayWriteInstance(const SharedIdentity& identity, const std::string& 
                              absl::Duration timeout, StatusDone done) {
   WritePolicy* const policy = authorizer_->writes();
   if (policy == nullptr) return CheckServices(identity, services, std::move(done));
-  // Strangers have nothing looked up.
+  // Strangers have nothing looked up, nor do those who may register nothing.
+  if (services.empty()) {
+    if (absl::Status any = policy->CheckRegistersAny(*identity); !any.ok()) return done(std::move(any));
+  }
   CheckServices(identity, services, [=, done = std::move(done)](absl::Status status) mutable {
     if (!status.ok()) return done(std::move(status));
     policy->FindService(id, timeout, [=, done = std::move(done)](absl::StatusOr<std::string> found) mutable {
@@ -84,9 +87,10 @@ std::shared_ptr<Guard::Registration> Guard::WhileMayWrite(const SharedIdentity& 
   return registration;
 }
 
-void Guard::RecheckRegistration(const std::weak_ptr<Registration>& registration) {
+void Guard::RecheckRegistration(const std::weak_ptr<Registration>& registration,
+                                const std::function<bool(const Identity&)>& concerns) {
   const std::shared_ptr<Registration> known = registration.lock();
-  if (known == nullptr) return;
+  if (known == nullptr || !concerns(*known->identity())) return;
   CheckServices(known->identity(), known->services(), [registration](absl::Status status) {
     if (status.ok() || absl::IsUnavailable(status)) return;
     if (const auto lost = registration.lock()) lost->Lose(std::move(status));

@@ -12,10 +12,11 @@ namespace {
 using consul::Permission;
 using metrics::AuthReporter;
 
-bool Allows(const Rules& rules, const Permission& permission) {
+bool Allows(const Rules& rules, const Question& question) {
+  const Permission& permission = question.permission;
   switch (permission.kind) {
     case Permission::Kind::kReadKey:
-      return rules.read_keys.Has(permission.name);
+      return question.below ? rules.read_keys.HasAllBelow(permission.name) : rules.read_keys.Has(permission.name);
     case Permission::Kind::kReadService:
       return rules.read_services.Has(permission.name);
     case Permission::Kind::kReadNode:
@@ -63,7 +64,7 @@ void ListAuthorizer::Check(const SharedIdentity& identity, const std::string& /*
           return done(NotListed(*identity));
         }
         std::vector<bool> allowed;
-        for (const Question& question : questions) allowed.push_back(Allows(*rules, question.permission));
+        for (const Question& question : questions) allowed.push_back(Allows(*rules, question));
         Report(allowed);
         done(std::move(allowed));
       });
@@ -75,7 +76,7 @@ std::optional<bool> ListAuthorizer::LastKnown(const SharedIdentity& identity, co
   const Rules* const rules = list->Find(identity->name());
   // Check() says why not.
   if (rules == nullptr) return std::nullopt;
-  return Allows(*rules, question.permission);
+  return Allows(*rules, question);
 }
 
 bool ListAuthorizer::MayEverShow(const Identity& identity, const consul::Target& target) const {
@@ -102,7 +103,21 @@ absl::Status ListAuthorizer::CheckWrite(const Identity& identity, const KeyWrite
   Report({allowed});
   if (allowed) return absl::OkStatus();
   if (rules == nullptr) return NotListed(identity);
-  return DeniedTo(identity, write.prefix ? "delete this prefix" : "write this key", "write.keys");
+  return DeniedTo(*this, identity, write.prefix ? "delete this prefix" : "write this key", "write.keys");
+}
+
+absl::Status ListAuthorizer::CheckRegistersAny(const Identity& identity) const {
+  const std::shared_ptr<const AllowList> list = list_->current();
+  const Rules* const rules = list->Find(identity.name());
+  const bool allowed = rules != nullptr && !rules->register_services.empty();
+  Report({allowed});
+  if (allowed) return absl::OkStatus();
+  if (rules == nullptr) return NotListed(identity);
+  return DeniedTo(*this, identity, "write any service", "register.services");
+}
+
+std::string ListAuthorizer::EntryOf(const Identity& identity) const {
+  return list_->current()->EntryOf(identity.name());
 }
 
 void ListAuthorizer::FindService(const std::string& id, absl::Duration timeout,

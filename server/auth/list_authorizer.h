@@ -35,9 +35,12 @@ class ListAuthorizer final : public Authorizer, public WritePolicy {
                                 const Question& question) override;
   bool MayEverShow(const Identity& identity, const consul::Target& target) const override;
 
+  std::string EntryOf(const Identity& identity) const override;
+
   WritePolicy* writes() override { return this; }
   // As Check().
   absl::Status CheckWrite(const Identity& identity, const KeyWrite& write) const override;
+  absl::Status CheckRegistersAny(const Identity& identity) const override;
   void FindService(const std::string& id, absl::Duration timeout, consul::Backend::Callback<std::string> done) override;
 
  private:

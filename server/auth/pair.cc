@@ -19,6 +19,7 @@ constexpr absl::Duration kShareFor = absl::Seconds(1);
 constexpr absl::Duration kRetryAfter = absl::Seconds(1);
 // Parts in one recheck, with which the target itself still fits one question.
 constexpr size_t kRecheckedTogether = 63;
+constexpr size_t kSeenTogether = 1024;
 
 }  // namespace
 
@@ -35,11 +36,12 @@ struct Pair::Inquiry {
   absl::Time answered;
   Wakes waiting;
 
-  bool CountsFor(const consul::SharedMessage& message, const Stream& stream) const {
+  // `since`: what was asked before that says nothing any more.
+  bool CountsFor(const consul::SharedMessage& message, const Stream& stream, uint64_t since) const {
     if (admits != (message == nullptr)) return false;
     if (!admits && (about.lock() != message || resumed != stream.resumed)) return false;
     const uint64_t at = begun;
-    return at == 0 || at > stream.opened;
+    return at == 0 || (at > stream.opened && at > since);
   }
 };
 
@@ -83,8 +85,8 @@ std::optional<Pair::Verdict> Pair::Decide(const consul::SharedMessage& message, 
 }
 
 std::optional<absl::Status> Pair::Admit(const Stream& stream) {
-  if (!authorizer_->MayEverShow(*identity_, target_)) return DeniedOf(target_.kind, *identity_);
-  const Question whole{*WholeOf(target_, false), 0};
+  if (!authorizer_->MayEverShow(*identity_, target_)) return DeniedOf(*authorizer_, target_.kind, *identity_);
+  const Question whole = *WholeOf(target_, false);
   // Whoever was shortly before may have Consul asked; what it is told waits for an answer of its own.
   const std::optional<bool> known = authorizer_->LastKnown(identity_, target_.datacenter, whole);
   if (known.has_value() && (*known || !WholeDecides(target_.kind))) return absl::OkStatus();
@@ -100,7 +102,7 @@ std::optional<Pair::Verdict> Pair::Find(const consul::SharedMessage& message, co
     if (!ended_.ok()) return Verdict{ended_};
     DropOldLocked();
     for (const auto& known : inquiries_) {
-      if (!known->CountsFor(message, stream)) continue;
+      if (!known->CountsFor(message, stream, recheck_all_)) continue;
       if (!known->verdict.has_value()) {
         known->waiting.insert(stream.wakeup);
         return std::nullopt;
@@ -129,13 +131,13 @@ std::optional<Pair::Verdict> Pair::Find(const consul::SharedMessage& message, co
 
 void Pair::AskToAdmit(const std::shared_ptr<Inquiry>& inquiry) {
   authorizer_->Check(
-      identity_, target_.datacenter, {{*WholeOf(target_, false), 0}}, Authorizer::Grace::kLastKnown,
+      identity_, target_.datacenter, {*WholeOf(target_, false)}, Authorizer::Grace::kLastKnown,
       [inquiry] { inquiry->begun = Tick(); },
       [self = shared_from_this(), inquiry](absl::StatusOr<std::vector<bool>> allowed) {
         Verdict verdict;
         if (!allowed.ok()) verdict.status = allowed.status();
         if (allowed.ok() && !allowed->front() && WholeDecides(self->target_.kind)) {
-          verdict.status = DeniedOf(self->target_.kind, *self->identity_);
+          verdict.status = DeniedOf(*self->authorizer_, self->target_.kind, *self->identity_);
         }
         self->Conclude(inquiry, std::move(verdict));
       });
@@ -153,7 +155,7 @@ void Pair::Ask(const std::shared_ptr<Inquiry>& inquiry, const consul::SharedMess
                if (!cached.ok()) {
                  // Taken for nothing, it would be missing from the next snapshot as if it had been deleted.
                  Verdict verdict;
-                 verdict.status = PermissionUnknown(cached.status());
+                 verdict.status = PermissionUnknown(*self->identity_, cached.status());
                  return self->Conclude(inquiry, std::move(verdict));
                }
                std::vector<Part> held = self->PartsSeen(*cached);
@@ -165,7 +167,8 @@ void Pair::AskWith(const std::shared_ptr<Inquiry>& inquiry, const consul::Shared
                    std::vector<Part> held) {
   std::vector<Question> questions;
   if (auto whole = WholeOf(target_, !contents.parts.empty() || !held.empty())) {
-    questions.push_back({*std::move(whole), target_.kind == TargetKind::kService ? contents.index : 0});
+    questions.push_back(*std::move(whole));
+    if (target_.kind == TargetKind::kService) questions.back().index = contents.index;
   }
   if (target_.kind == TargetKind::kKey) {
     for (const Part& part : contents.parts) questions.front().index = std::max(questions.front().index, part.index);
@@ -190,6 +193,8 @@ void Pair::OnAnswer(const std::shared_ptr<Inquiry>& inquiry, const consul::Share
   bool filter = false;
   {
     MutexLock lock(mu_);
+    // Nothing counts as shown on an answer that is not given.
+    if (inquiry->begun < recheck_all_) allowed = absl::UnavailableError("");
     verdict.status = allowed.ok() ? JudgeLocked(contents, held, inquiry->resumed, *allowed, &hidden) : allowed.status();
     filter = verdict.status.ok() && partial_;
   }
@@ -205,14 +210,14 @@ void Pair::OnAnswer(const std::shared_ptr<Inquiry>& inquiry, const consul::Share
 
 void Pair::Conclude(const std::shared_ptr<Inquiry>& inquiry, Verdict verdict) {
   Wakes wakes;
-  bool again = false;
   {
     MutexLock lock(mu_);
-    // It may show what was not there to be looked at.
-    again = inquiry->begun < recheck_all_;
+    // Those who wait ask anew.
+    const bool outdated = inquiry->begun < recheck_all_;
+    if (outdated) inquiries_.erase(std::remove(inquiries_.begin(), inquiries_.end(), inquiry), inquiries_.end());
     // What a stream that goes on once held says nothing of the others.
     const bool its_own = inquiry->resumed && absl::IsPermissionDenied(verdict.status);
-    if (!verdict.status.ok() && !absl::IsUnavailable(verdict.status) && !its_own) {
+    if (!outdated && !verdict.status.ok() && !absl::IsUnavailable(verdict.status) && !its_own) {
       EndLocked(verdict.status, inquiry->begun, &wakes);
     }
     inquiry->verdict = std::move(verdict);
@@ -221,7 +226,6 @@ void Pair::Conclude(const std::shared_ptr<Inquiry>& inquiry, Verdict verdict) {
     inquiry->waiting.clear();
   }
   WakeAll(wakes);
-  if (again) RecheckAll();
 }
 
 absl::Status Pair::JudgeLocked(const Contents& contents, const std::vector<Part>& held, bool resumed,
@@ -230,7 +234,7 @@ absl::Status Pair::JudgeLocked(const Contents& contents, const std::vector<Part>
   if (WholeOf(target_, !contents.parts.empty() || !held.empty()).has_value()) {
     const bool whole = *answer++;
     const bool counts = WholeDecides(target_.kind) || (contents.known && WholeCountsLocked());
-    if (!whole && counts) return DeniedOf(target_.kind, *identity_);
+    if (!whole && counts) return DeniedOf(*authorizer_, target_.kind, *identity_);
   }
   if (target_.kind == TargetKind::kKey) return absl::OkStatus();
 
@@ -250,13 +254,18 @@ absl::Status Pair::JudgeLocked(const Contents& contents, const std::vector<Part>
     shown_.insert(NumberOf(part.name));
   }
   const bool nothing = !hidden->empty() && hidden->size() == contents.parts.size() && shown_.empty();
-  if (nothing && contents.snapshot && !narrowed_) return DeniedOf(target_.kind, *identity_);
+  if (nothing && contents.snapshot && !narrowed_) return DeniedOf(*authorizer_, target_.kind, *identity_);
   // Whether there is a token for all that matches would tell whether something does that is hidden.
   if (!hidden->empty() || (narrowed_ && contents.known)) partial_ = true;
   return absl::OkStatus();
 }
 
 void Pair::Recheck() { RecheckSome(kRecheckedTogether); }
+
+void Pair::Doubt() {
+  MutexLock lock(mu_);
+  recheck_all_ = Tick();
+}
 
 void Pair::RecheckAll() {
   {
@@ -277,25 +286,48 @@ void Pair::RecheckSome(size_t most) {
   if (target_.kind == TargetKind::kKey) return OnState({}, most);
   hub_->Read(target_, consul::CachedReadOptions(),
              [self = shared_from_this(), most](absl::StatusOr<consul::CachedState> cached) {
+               if (!cached.ok()) self->LookAgainLater(most);
                self->OnState(cached.ok() ? *cached : consul::CachedState(), most);
              });
+}
+
+void Pair::LookAgainLater(size_t most) {
+  {
+    MutexLock lock(mu_);
+    const bool armed = look_again_ > 0;
+    look_again_ = std::max(look_again_, most);
+    if (armed) return;
+  }
+  authorizer_->scheduler()->After(kRetryAfter, [weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->LookAgain();
+  });
+}
+
+void Pair::LookAgain() {
+  size_t most = 0;
+  {
+    MutexLock lock(mu_);
+    most = std::exchange(look_again_, 0);
+  }
+  most > kRecheckedTogether ? RecheckAll() : RecheckSome(most);
 }
 
 void Pair::OnState(const consul::CachedState& cached, size_t most) {
   std::vector<Question> questions;
   std::vector<std::string> names;
-  {
+  std::vector<Part> parts;
+  if (cached.state != nullptr) parts = PartsSeen(cached);
+  // From where the last one ended, once around at most.
+  for (size_t seen = 0; seen < parts.size() && names.size() < most;) {
     MutexLock lock(mu_);
-    if (cached.state != nullptr) {
-      const std::vector<Part> parts = PartsSeen(cached);
-      // From where the last one ended, once around at most.
-      for (size_t i = 0; i < parts.size() && names.size() < most; ++i) {
-        const Part& part = parts[next_recheck_++ % parts.size()];
-        if (shown_.contains(NumberOf(part.name))) names.push_back(part.name);
-      }
+    // Streams wait for the lock.
+    const size_t end = std::min(parts.size(), seen + kSeenTogether);
+    for (; seen < end && names.size() < most; ++seen) {
+      const Part& part = parts[next_recheck_++ % parts.size()];
+      if (shown_.contains(NumberOf(part.name))) names.push_back(part.name);
     }
   }
-  if (auto whole = WholeOf(target_, !names.empty())) questions.push_back({*std::move(whole), 0});
+  if (auto whole = WholeOf(target_, !names.empty())) questions.push_back(*std::move(whole));
   for (const std::string& name : names) questions.push_back({PermissionOf(name), 0});
   auto begun = std::make_shared<std::atomic<uint64_t>>(0);
   authorizer_->Check(
@@ -319,7 +351,7 @@ void Pair::OnRechecked(uint64_t begun, const std::vector<std::string>& names,
       auto answer = allowed->begin();
       bool whole = true;
       if (WholeOf(target_, !names.empty()).has_value()) whole = *answer++;
-      if (!whole && WholeCountsLocked()) EndLocked(DeniedOf(target_.kind, *identity_), begun, &wakes);
+      if (!whole && WholeCountsLocked()) EndLocked(DeniedOf(*authorizer_, target_.kind, *identity_), begun, &wakes);
       for (const std::string& name : names) {
         // It may have been deleted meanwhile, in a message that was allowed.
         if (!*answer++ && shown_.contains(NumberOf(name))) EndLocked(LostOf(target_.kind), begun, &wakes);

@@ -55,6 +55,8 @@ class Pair : public std::enable_shared_from_this<Pair> {
   // `hub` and `authorizer` outlive it.
   Pair(consul::Hub* hub, Authorizer* authorizer, SharedIdentity identity, consul::Target target, consul::View view);
 
+  const Identity& identity() const { return *identity_; }
+
   // Orders what happens among streams and questions. Never 0.
   static uint64_t Tick();
 
@@ -76,8 +78,10 @@ class Pair : public std::enable_shared_from_this<Pair> {
 
   // Asks again about what streams have been shown, some of it at a time. Silence is no answer.
   void Recheck();
-  // The same about all of it, for what callers may do has changed. Answers to what was asked before this don't count
-  // for it: it is done once more after the last of them.
+  // What the caller may do has changed: no answer to what was asked before this counts any more. What is to be told is
+  // asked about anew.
+  void Doubt();
+  // Doubt(), and the same as Recheck() about all of it. A look that is under way is done once more.
   void RecheckAll();
 
  private:
@@ -101,6 +105,9 @@ class Pair : public std::enable_shared_from_this<Pair> {
   absl::Status JudgeLocked(const Contents& contents, const std::vector<Part>& held, bool resumed,
                            const std::vector<bool>& allowed, Hidden* hidden) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RecheckSome(size_t most);
+  // Its parts, where the hub did not tell of them: that is no look at them.
+  void LookAgainLater(size_t most);
+  void LookAgain();
   void OnState(const consul::CachedState& cached, size_t most);
   void OnRechecked(uint64_t begun, const std::vector<std::string>& names, absl::StatusOr<std::vector<bool>> allowed);
   // By what was asked at `begun`.
@@ -138,6 +145,8 @@ class Pair : public std::enable_shared_from_this<Pair> {
   bool rechecking_ ABSL_GUARDED_BY(mu_) = false;
   // All of it was asked for while some was being looked at.
   bool recheck_again_ ABSL_GUARDED_BY(mu_) = false;
+  // So many parts are to be looked at again; 0: none.
+  size_t look_again_ ABSL_GUARDED_BY(mu_) = 0;
   // When all of it was last asked for, by Tick().
   uint64_t recheck_all_ ABSL_GUARDED_BY(mu_) = 0;
 };

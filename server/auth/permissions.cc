@@ -12,18 +12,18 @@ namespace meshgate::server::auth {
 using consul::Permission;
 using consul::TargetKind;
 
-std::optional<Permission> WholeOf(const consul::Target& target, bool has_parts) {
+std::optional<Question> WholeOf(const consul::Target& target, bool has_parts) {
   switch (target.kind) {
     case TargetKind::kKey:
-      return Permission{Permission::Kind::kReadKey, target.name};
+      return Question{{Permission::Kind::kReadKey, target.name}};
     case TargetKind::kService:
-      return Permission{Permission::Kind::kReadService, target.name};
+      return Question{{Permission::Kind::kReadService, target.name}};
     case TargetKind::kPrefix:
       if (has_parts) return std::nullopt;
-      return Permission{Permission::Kind::kReadKey, target.name};
+      return Question{{Permission::Kind::kReadKey, target.name}, 0, /*below=*/true};
     case TargetKind::kCatalog:
       if (has_parts) return std::nullopt;
-      return Permission{Permission::Kind::kReadService, ""};
+      return Question{{Permission::Kind::kReadService, ""}};
   }
   return std::nullopt;
 }
@@ -47,34 +47,39 @@ bool IsNarrowed(const consul::Target& target, const consul::View& view) {
   return target.kind == TargetKind::kService && (!target.filter.empty() || !view.tags.empty());
 }
 
-absl::Status DeniedTo(const Identity& identity, std::string_view what, std::string_view list) {
+absl::Status DeniedTo(const Authorizer& authorizer, const Identity& identity, std::string_view what,
+                      std::string_view list) {
   std::string message;
   if (identity.name().empty()) {
     message = absl::StrCat("the token has no permission to ", ToAbsl(what));
   } else {
     // Its name is the caller's own. What others may do is not its business.
-    message = absl::StrCat("\"", identity.name(), "\" has no permission to ", ToAbsl(what), ": add it to ",
-                           ToAbsl(list), " of this identity in the file of the gateway's --auth_mtls_file");
+    const std::string entry = authorizer.EntryOf(identity);
+    const bool own = entry.empty() || entry == identity.name();
+    message = absl::StrCat(
+        "\"", identity.name(), "\" has no permission to ", ToAbsl(what), ": add it to ", ToAbsl(list), " of ",
+        own ? "this identity" : absl::StrCat("\"", entry, "\", the entry that counts for this identity,"),
+        " in the file of the gateway's --auth_mtls_file", own ? "" : "; an entry of its own would replace that one");
   }
   return MakeError(absl::StatusCode::kPermissionDenied, reason::kPermissionDenied, message);
 }
 
-absl::Status DeniedOf(TargetKind kind, const Identity& identity) {
+absl::Status DeniedOf(const Authorizer& authorizer, TargetKind kind, const Identity& identity) {
   switch (kind) {
     case TargetKind::kKey:
-      return DeniedTo(identity, "read this key", "read.keys");
+      return DeniedTo(authorizer, identity, "read this key", "read.keys");
     case TargetKind::kPrefix:
-      return DeniedTo(identity, "read this prefix", "read.keys");
+      return DeniedTo(authorizer, identity, "read this prefix", "read.keys");
     case TargetKind::kService:
-      return DeniedTo(identity, "read this service and its nodes", "read.services");
+      return DeniedTo(authorizer, identity, "read this service and its nodes", "read.services");
     case TargetKind::kCatalog:
       break;
   }
-  return DeniedTo(identity, "read any service", "read.services");
+  return DeniedTo(authorizer, identity, "read any service", "read.services");
 }
 
-absl::Status RegistrationDenied(const Identity& identity) {
-  return DeniedTo(identity, "write this service", "register.services");
+absl::Status RegistrationDenied(const Authorizer& authorizer, const Identity& identity) {
+  return DeniedTo(authorizer, identity, "write this service", "register.services");
 }
 
 absl::Status LostOf(TargetKind kind) {

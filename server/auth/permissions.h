@@ -8,12 +8,13 @@
 #include "absl/status/status.h"
 #include "consul/backend.h"
 #include "consul/watch/target.h"
+#include "server/auth/authorizer.h"
 #include "server/auth/identity.h"
 
 namespace meshgate::server::auth {
 
 // What tells of a target as a whole; nothing where its parts do.
-std::optional<consul::Permission> WholeOf(const consul::Target& target, bool has_parts);
+std::optional<Question> WholeOf(const consul::Target& target, bool has_parts);
 // Whether nothing at all of the target may be read without WholeOf(target, false). Otherwise that question tells no
 // more than whether the token is there.
 bool WholeDecides(consul::TargetKind kind);
@@ -25,12 +26,13 @@ consul::Permission::Kind KindOfParts(consul::TargetKind kind);
 bool IsNarrowed(const consul::Target& target, const consul::View& view);
 
 // How whoever may not do something is told so: "the token has no permission to " `what` or, for a caller with a name,
-// that with its name, and what to add to its `list` of the allow-list ("read.keys").
-absl::Status DeniedTo(const Identity& identity, std::string_view what, std::string_view list);
+// that with its name, and what to add to `list` ("read.keys") of which entry of the allow-list.
+absl::Status DeniedTo(const Authorizer& authorizer, const Identity& identity, std::string_view what,
+                      std::string_view list);
 // How whoever may read nothing of a target is told so.
-absl::Status DeniedOf(consul::TargetKind kind, const Identity& identity);
+absl::Status DeniedOf(const Authorizer& authorizer, consul::TargetKind kind, const Identity& identity);
 // How whoever may not register instances of a service is told so.
-absl::Status RegistrationDenied(const Identity& identity);
+absl::Status RegistrationDenied(const Authorizer& authorizer, const Identity& identity);
 // How whoever was shown something that it may not read any more is told so.
 absl::Status LostOf(consul::TargetKind kind);
 // What became of a question of the gateway's own. What Consul refuses to its token is no word on the caller's.

@@ -25,6 +25,11 @@ constexpr absl::Duration kGiveUpAfter = kHoldDeregisterAfter;
 // Callers' writes that wait for one instance: while they do it sends no heartbeat.
 constexpr size_t kMaxApart = 8;
 
+absl::Status OfAnotherService() {
+  return MakeError(absl::StatusCode::kAborted, reason::kTakenOver,
+                   "a stream that holds this id for another service came in between: try again");
+}
+
 absl::Status TooManyWait() {
   return WithRetryAfter(MakeError(absl::StatusCode::kResourceExhausted, reason::kConsulOverloaded,
                                   "too many writes of this instance are under way, which is held: try again"),
@@ -43,7 +48,8 @@ HeldInstance::HeldInstance(std::string id, const HoldEnvironment& environment, u
 
 HeldInstance::TakeResult HeldInstance::Take(HoldPlan plan, Health health, absl::Duration linger,
                                             std::weak_ptr<HoldListener> listener,
-                                            const std::vector<std::string>* may_take, Ticket* ticket) {
+                                            const std::vector<std::string>* may_take, SharedHoldLease lease,
+                                            Ticket* ticket) {
   Effects effects;
   {
     MutexLock lock(mu_);
@@ -52,6 +58,7 @@ HeldInstance::TakeResult HeldInstance::Take(HoldPlan plan, Health health, absl::
         std::find(may_take->begin(), may_take->end(), plan_->registration.service) == may_take->end()) {
       return TakeResult::kNotPermitted;
     }
+    if (lease != nullptr && lease->revoked()) return TakeResult::kNotPermitted;
     if (phase_ == Phase::kLeaving) {
       // What its stream asked for is nobody's wish any more, and nobody knows how far it got.
       EndStreamLocked(absl::OkStatus(), &effects);
@@ -67,6 +74,8 @@ HeldInstance::TakeResult HeldInstance::Take(HoldPlan plan, Health health, absl::
     *ticket = ++ticket_;
     listener_ = std::move(listener);
     linger_ = linger;
+    effects.lease = std::exchange(lease_, std::move(lease));
+    if (std::exchange(silent_, false)) NextNowLocked();
     if (linger_timer_ != 0) environment_.scheduler->Cancel(std::exchange(linger_timer_, 0));
     if (plan_ == nullptr || !(*plan_ == plan)) {
       plan_ = std::make_shared<const HoldPlan>(std::move(plan));
@@ -108,12 +117,12 @@ void HeldInstance::Release(Ticket ticket) {
 
 void HeldInstance::Lose(Ticket ticket) {
   MutexLock lock(mu_);
-  if (ticket != ticket_ || phase_ != Phase::kHeld) return;
-  phase_ = Phase::kLingering;
-  listener_.reset();
-  linger_timer_ = environment_.scheduler->After(linger_, [weak = weak_from_this(), ticket] {
-    if (auto self = weak.lock()) self->OnLingered(ticket);
-  });
+  if (ticket == ticket_ && phase_ == Phase::kHeld) LingerLocked(linger_);
+}
+
+void HeldInstance::Revoke(Ticket ticket) {
+  MutexLock lock(mu_);
+  if (ticket == ticket_ && phase_ == Phase::kHeld) FallSilentLocked();
 }
 
 void HeldInstance::Abandon(Ticket ticket) {
@@ -171,14 +180,13 @@ void HeldInstance::Stop() {
 
 void HeldInstance::StepLocked(Effects* effects) {
   if (busy_ || phase_ == Phase::kGone) return;
-  if (!apart_.empty()) {
-    busy_ = true;
-    effects->apart.push_back(std::move(apart_.front()));
-    apart_.pop_front();
-    return;
+  while (!apart_.empty()) {
+    PopApartLocked(effects);
+    busy_ = !effects->apart.empty();
+    if (busy_) return;
   }
-  // Not taken yet.
-  if (plan_ == nullptr) return;
+  // Not taken yet, or by nobody any more.
+  if (plan_ == nullptr || silent_) return;
   if (phase_ == Phase::kLeaving && !attempted_) {
     EndStreamLocked(absl::OkStatus(), effects);
     GoneLocked(effects);
@@ -199,7 +207,11 @@ bool HeldInstance::OnTurn() {
     MutexLock lock(mu_);
     asked_ = false;
     // Another call's end asks again.
-    if (busy_ || phase_ == Phase::kGone) return false;
+    if (busy_ || phase_ == Phase::kGone || silent_) return false;
+    if (phase_ != Phase::kLeaving && lease_ != nullptr && lease_->revoked()) {
+      FallSilentLocked();
+      return false;
+    }
     if (!DueLocked()) {
       ArmLocked();
       return false;
@@ -223,6 +235,9 @@ bool HeldInstance::OnTurn() {
 void HeldInstance::Run(Effects effects) {
   auto self = shared_from_this();
   for (ApartWrite& write : effects.apart) StartApart(std::move(write));
+  for (ApartWrite& write : effects.refused) {
+    environment_.scheduler->Post([done = std::move(write.done)]() mutable { done(OfAnotherService()); });
+  }
   if (effects.ask) {
     environment_.turns->Ask([weak = weak_from_this()] {
       auto instance = weak.lock();
@@ -274,8 +289,23 @@ void HeldInstance::EndStreamLocked(absl::Status status, Effects* effects) {
   if (phase_ != Phase::kLeaving) ++ticket_;
 }
 
+void HeldInstance::LingerLocked(absl::Duration time) {
+  phase_ = Phase::kLingering;
+  listener_.reset();
+  if (linger_timer_ != 0) environment_.scheduler->Cancel(linger_timer_);
+  linger_timer_ = environment_.scheduler->After(time, [weak = weak_from_this(), ticket = ticket_] {
+    if (auto self = weak.lock()) self->OnLingered(ticket);
+  });
+}
+
+void HeldInstance::FallSilentLocked() {
+  silent_ = true;
+  LingerLocked(std::min(linger_, kRevokedLinger));
+}
+
 void HeldInstance::LeaveLocked() {
   phase_ = Phase::kLeaving;
+  silent_ = false;
   leave_until_ = environment_.scheduler->Now() + kGiveUpAfter;
   backoff_.Reset();
   NextNowLocked();
@@ -285,12 +315,19 @@ void HeldInstance::GoneLocked(Effects* effects) {
   if (phase_ == Phase::kGone) return;
   phase_ = Phase::kGone;
   CancelTimersLocked();
+  effects->lease = std::move(lease_);
   effects->gone = true;
   // With nothing of its own to come between.
-  while (!apart_.empty()) {
-    effects->apart.push_back(std::move(apart_.front()));
-    apart_.pop_front();
-  }
+  while (!apart_.empty()) PopApartLocked(effects);
+}
+
+void HeldInstance::PopApartLocked(Effects* effects) {
+  ApartWrite& write = apart_.front();
+  const bool refused = write.permitted.has_value() && plan_ != nullptr &&
+                       std::find(write.permitted->begin(), write.permitted->end(), plan_->registration.service) ==
+                           write.permitted->end();
+  (refused ? effects->refused : effects->apart).push_back(std::move(write));
+  apart_.pop_front();
 }
 
 void HeldInstance::SetRegisteredLocked(bool registered, Effects* effects) {

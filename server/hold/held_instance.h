@@ -18,6 +18,7 @@
 #include "consul/base/scheduler.h"
 #include "consul/resilience/backoff.h"
 #include "metrics/hold_reporter.h"
+#include "server/hold/hold_lease.h"
 #include "server/hold/hold_plan.h"
 #include "server/hold/turns.h"
 
@@ -42,7 +43,13 @@ struct ApartWrite {
   bool (*ends_hold)(const absl::Status& outcome) = nullptr;
   // What the stream that held it is then told.
   std::function<absl::Status()> ending;
+  // Where that is given: the services whose instances the caller may write. What is held of another one when its turn
+  // has come is left alone, and `done` told ABORTED (TAKEN_OVER).
+  std::optional<std::vector<std::string>> permitted;
 };
+
+// How long at most an instance stays registered whose holder may not hold it any more.
+inline constexpr absl::Duration kRevokedLinger = absl::Seconds(10);
 
 // What all of them share; it outlives them up to HeldInstance::Stop().
 struct HoldEnvironment {
@@ -63,6 +70,9 @@ struct HoldEnvironment {
 //     ▲───a new stream, from any of them────────┘ ▲
 //     └───────half-close──────────────────────────┘
 //
+// Once its lease is revoked it lingers for kRevokedLinger at most and sends nothing: what was taken away by mistake,
+// and given back soon, is still there to be held, and what was not is deregistered.
+//
 // Streams are told apart by a ticket: what one says after another one has taken the instance over is ignored.
 // Thread-safe.
 class HeldInstance : public std::enable_shared_from_this<HeldInstance> {
@@ -76,13 +86,13 @@ class HeldInstance : public std::enable_shared_from_this<HeldInstance> {
     kTaken,
     // Make another.
     kGone,
-    // It is one of a service that is not among those that the stream may take.
+    // It is one of a service that is not among those that the stream may take; or the lease was revoked.
     kNotPermitted,
   };
   // A stream takes the instance, from another one if need be, which is told ABORTED (TAKEN_OVER). Where `plan` equals
-  // the one that is registered nothing is written. `may_take` null: from anybody.
+  // the one that is registered nothing is written. `may_take` null: from anybody. `lease` null: for ever.
   TakeResult Take(HoldPlan plan, consul::Health health, absl::Duration linger, std::weak_ptr<HoldListener> listener,
-                  const std::vector<std::string>* may_take, Ticket* ticket);
+                  const std::vector<std::string>* may_take, SharedHoldLease lease, Ticket* ticket);
 
   void Report(Ticket ticket, consul::Health health);
   // Deregisters at once. The listener is told OK when that is done, or the error; one that may pass is then tried again
@@ -90,6 +100,8 @@ class HeldInstance : public std::enable_shared_from_this<HeldInstance> {
   void Release(Ticket ticket);
   // Deregisters after `linger`, unless somebody takes it before.
   void Lose(Ticket ticket);
+  // The lease was revoked, as its stream knows already.
+  void Revoke(Ticket ticket);
   // Forgets it, and leaves it registered.
   void Abandon(Ticket ticket);
 
@@ -125,9 +137,13 @@ class HeldInstance : public std::enable_shared_from_this<HeldInstance> {
   void OnApart(const absl::Status& status, bool (*ends_hold)(const absl::Status&), absl::Status ending,
                consul::Backend::DoneCallback done);
 
+  // To what is to be started, or is refused.
+  void PopApartLocked(Effects* effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void StartApart(ApartWrite write);
   void RefusedLocked(absl::Status status, Effects* effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void EndStreamLocked(absl::Status status, Effects* effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void LingerLocked(absl::Duration time) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void FallSilentLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void LeaveLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void GoneLocked(Effects* effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SetRegisteredLocked(bool registered, Effects* effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -153,6 +169,9 @@ class HeldInstance : public std::enable_shared_from_this<HeldInstance> {
   // The stream that has not been told of an end; empty where there is none.
   std::weak_ptr<HoldListener> listener_ ABSL_GUARDED_BY(mu_);
   absl::Duration linger_ ABSL_GUARDED_BY(mu_);
+  SharedHoldLease lease_ ABSL_GUARDED_BY(mu_);
+  // It lingers without a lease.
+  bool silent_ ABSL_GUARDED_BY(mu_) = false;
 
   // What is wanted.
   SharedHoldPlan plan_ ABSL_GUARDED_BY(mu_);

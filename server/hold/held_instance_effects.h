@@ -19,8 +19,12 @@ struct HeldInstance::Effects {
   SharedHoldPlan plan;
   consul::Health health = consul::Health::kPassing;
   std::deque<ApartWrite> apart;
+  // Those of callers who were permitted to write instances of other services.
+  std::deque<ApartWrite> refused;
   std::weak_ptr<HoldListener> changed;
   std::vector<std::pair<std::weak_ptr<HoldListener>, absl::Status>> ended;
+  // Goes without a lock held.
+  SharedHoldLease lease;
   bool ask = false;
   bool reregistered = false;
   bool gone = false;

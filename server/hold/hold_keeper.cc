@@ -24,11 +24,11 @@ HoldKeeper::HoldKeeper(consul::Backend* backend, Scheduler* scheduler, metrics::
 
 std::unique_ptr<Hold> HoldKeeper::Take(HoldPlan plan, consul::Health health, absl::Duration linger,
                                        const std::shared_ptr<HoldListener>& listener,
-                                       const std::vector<std::string>* may_take) {
+                                       const std::vector<std::string>* may_take, const SharedHoldLease& lease) {
   const std::string id = plan.registration.id;
   while (std::shared_ptr<HeldInstance> instance = FindOrMake(id)) {
     HeldInstance::Ticket ticket = 0;
-    switch (instance->Take(plan, health, linger, listener, may_take, &ticket)) {
+    switch (instance->Take(plan, health, linger, listener, may_take, lease, &ticket)) {
       case HeldInstance::TakeResult::kTaken:
         return std::make_unique<Hold>(std::move(instance), ticket);
       case HeldInstance::TakeResult::kNotPermitted:
@@ -49,8 +49,9 @@ std::optional<std::string> HoldKeeper::HeldService(const std::string& id) {
 }
 
 void HoldKeeper::Register(const consul::Registration& registration, const consul::WriteOptions& options,
-                          consul::Backend::DoneCallback done) {
+                          consul::Backend::DoneCallback done, Services permitted) {
   ApartWrite write;
+  write.permitted = std::move(permitted);
   write.write = [backend = environment_.backend, registration, options](consul::Backend::DoneCallback written) {
     backend->Register(registration, options, std::move(written));
   };
@@ -64,8 +65,9 @@ void HoldKeeper::Register(const consul::Registration& registration, const consul
 }
 
 void HoldKeeper::Deregister(const std::string& id, const consul::WriteOptions& options,
-                            consul::Backend::DoneCallback done) {
+                            consul::Backend::DoneCallback done, Services permitted) {
   ApartWrite write;
+  write.permitted = std::move(permitted);
   write.write = [backend = environment_.backend, id, options](consul::Backend::DoneCallback written) {
     backend->Deregister(id, options, std::move(written));
   };

@@ -39,6 +39,8 @@ class Hold {
   void Release() { instance_->Release(ticket_); }
   // Deregisters after the linger, unless another stream takes the instance before:
   void Lose() { instance_->Lose(ticket_); }
+  // The holder may not any more. Sends nothing from here on, and deregisters after the linger, within kRevokedLinger:
+  void Revoke() { instance_->Revoke(ticket_); }
   // Leaves the instance registered, to whoever takes it next and to its TTL:
   void Abandon() { instance_->Abandon(ticket_); }
 
@@ -72,20 +74,25 @@ class HoldKeeper {
   // Anything that may pass is tried again for as long as it takes.
   //
   // An instance that is held already is taken where its service is among `may_take`, if that is given; otherwise this
-  // is null, and the listener is told nothing.
+  // is null, and the listener is told nothing. The same where `lease` was revoked; where that happens later, whether
+  // the stream is still there or not, nothing is written for its holder any more but the deregistration.
   std::unique_ptr<Hold> Take(HoldPlan plan, consul::Health health, absl::Duration linger,
                              const std::shared_ptr<HoldListener>& listener,
-                             const std::vector<std::string>* may_take = nullptr);
+                             const std::vector<std::string>* may_take = nullptr,
+                             const SharedHoldLease& lease = nullptr);
 
   // The service of the instance with this id, where it is held.
   std::optional<std::string> HeldService(const std::string& id);
 
   // A caller's Register or Deregister of an id, which ends its hold where that succeeds (and for Deregister also where
   // nothing was there). As Backend's, except that `done` may come later than the timeout by that of the calls that are
-  // under way for the same id, and be RESOURCE_EXHAUSTED where those are many.
+  // under way for the same id, and be RESOURCE_EXHAUSTED where those are many. Where `permitted` services are given,
+  // and the id is held for another one by then, nothing is written, and it is ABORTED (TAKEN_OVER).
+  using Services = std::optional<std::vector<std::string>>;
   void Register(const consul::Registration& registration, const consul::WriteOptions& options,
-                consul::Backend::DoneCallback done);
-  void Deregister(const std::string& id, const consul::WriteOptions& options, consul::Backend::DoneCallback done);
+                consul::Backend::DoneCallback done, Services permitted = std::nullopt);
+  void Deregister(const std::string& id, const consul::WriteOptions& options, consul::Backend::DoneCallback done,
+                  Services permitted = std::nullopt);
 
   // Forgets all of them, and leaves them registered. Nobody is called any more, once the backend is shut down, too.
   // Idempotent.

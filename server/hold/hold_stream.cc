@@ -13,6 +13,8 @@ namespace {
 
 // Whose the instance is that has this id already.
 constexpr absl::Duration kLookUpWithin = absl::Seconds(10);
+// How old the answer may be that an instance is taken on.
+constexpr absl::Duration kPermittedFor = absl::Seconds(1);
 
 absl::StatusOr<absl::Duration> ParseLinger(const google::protobuf::Duration& linger) {
   absl::StatusOr<absl::Duration> parsed = ParseDuration("linger", linger);
@@ -84,7 +86,7 @@ void HoldStream::OnFirst(const v1::HoldRegistrationRequest& request) {
   linger_ = *linger;
   id_ = plan_.registration.id;
   if (guard_ == nullptr) {
-    Claim();
+    hold_ = keeper_->Take(std::move(plan_), health_, linger_, shared_from_this());
     if (hold_ != nullptr) outbox_->Start(std::make_unique<States>(this), absl::ZeroDuration());
     return;
   }
@@ -96,11 +98,17 @@ void HoldStream::OnFirst(const v1::HoldRegistrationRequest& request) {
 
 void HoldStream::AskForPermission() {
   services_ = {plan_.registration.service};
+  auto lease = std::make_shared<HoldLease>();
   // Before it is asked: what changes in between is told.
-  registration_ =
-      guard_->WhileMayWrite(identity_, services_, [weak = std::weak_ptr<Outbox>(outbox_)](absl::Status lost) {
+  auto registration = guard_->WhileMayWrite(
+      identity_, services_,
+      [weak_lease = std::weak_ptr<HoldLease>(lease), weak = std::weak_ptr<Outbox>(outbox_)](absl::Status lost) {
+        // What is held may outlive the stream.
+        if (auto lease = weak_lease.lock()) lease->Revoke();
         if (auto outbox = weak.lock()) outbox->End(std::move(lost));
       });
+  lease_ = registration == nullptr ? nullptr : lease;
+  lease->KeepUp(std::move(registration));
   const std::optional<std::string> held = keeper_->HeldService(id_);
   if (held.has_value() && *held != services_.front()) services_.push_back(*held);
   guard_->MayWriteInstance(identity_, id_, services_, kLookUpWithin,
@@ -111,16 +119,22 @@ void HoldStream::AskForPermission() {
 
 void HoldStream::OnPermission(absl::Status permission) {
   if (!permission.ok()) return outbox_->End(std::move(permission));
-  permitted_ = true;
+  {
+    MutexLock lock(mu_);
+    permitted_at_ = scheduler_->Now();
+  }
   outbox_->WakeSoon();
 }
 
-void HoldStream::Claim() {
-  if (guard_ == nullptr) {
-    hold_ = keeper_->Take(std::move(plan_), health_, linger_, shared_from_this());
-    return;
-  }
-  hold_ = keeper_->Take(plan_, health_, linger_, shared_from_this(), &services_);
+std::optional<absl::Time> HoldStream::TakePermission() {
+  MutexLock lock(mu_);
+  return std::exchange(permitted_at_, std::nullopt);
+}
+
+void HoldStream::Claim(absl::Time permitted) {
+  // A stream that does not read does not get here. Who has the id by now was not asked about.
+  if (scheduler_->Now() - permitted > kPermittedFor) return AskForPermission();
+  hold_ = keeper_->Take(plan_, health_, linger_, shared_from_this(), &services_, std::exchange(lease_, nullptr));
   // Somebody has come in between, with an instance that was not asked about.
   if (hold_ == nullptr && !outbox_->ended()) AskForPermission();
 }
@@ -152,14 +166,16 @@ void HoldStream::OnEnd(const absl::Status& status) {
   CancelFirstTimer();
   if (hold_ == nullptr) return;
   // Nobody is left who may hold it.
-  if (absl::IsPermissionDenied(status)) return hold_->Release();
+  if (absl::IsPermissionDenied(status)) return hold_->Revoke();
   if (ReasonOf(status) != reason::kDraining) return hold_->Lose();
   // Its caller goes on elsewhere, and the registration with it, unless that caller has just said that it is done.
   half_closed_ ? hold_->Release() : hold_->Abandon();
 }
 
 consul::SharedMessage HoldStream::Next() {
-  if (permitted_.exchange(false) && !half_closed_) Claim();
+  if (const std::optional<absl::Time> permitted = TakePermission(); permitted.has_value() && !half_closed_) {
+    Claim(*permitted);
+  }
   if (hold_ == nullptr) return nullptr;
   const std::optional<bool> registered = hold_->registered();
   if (!registered.has_value() || registered == told_) return nullptr;

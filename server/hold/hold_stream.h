@@ -1,7 +1,6 @@
 #ifndef MESHGATE_SERVER_HOLD_HOLD_STREAM_H_
 #define MESHGATE_SERVER_HOLD_HOLD_STREAM_H_
 
-#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,10 +8,13 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "consul/base/mutex.h"
 #include "consul/base/scheduler.h"
 #include "meshgate/v1/registry_service.pb.h"
 #include "server/auth/guard.h"
+#include "server/auth/permissions.h"
 #include "server/hold/hold_keeper.h"
+#include "server/hold/hold_lease.h"
 #include "server/stream/outbox.h"
 
 namespace meshgate::server {
@@ -53,14 +55,16 @@ class HoldStream final : public HoldListener, public std::enable_shared_from_thi
 
   // From the keeper, on any thread.
   void OnHoldChanged() override { outbox_->WakeSoon(); }
-  void OnHoldEnded(absl::Status status) override { outbox_->End(std::move(status)); }
+  void OnHoldEnded(absl::Status status) override { outbox_->End(auth::ForCaller(identity_, std::move(status))); }
 
   void OnFirst(const v1::HoldRegistrationRequest& request);
   void OnLater(const v1::HoldRegistrationRequest& request);
   void CancelFirstTimer();
   void AskForPermission();
   void OnPermission(absl::Status permission);
-  void Claim();
+  // When the caller was permitted to, unless that was taken before.
+  std::optional<absl::Time> TakePermission();
+  void Claim(absl::Time permitted);
   // What has to be told next, or null.
   consul::SharedMessage Next();
 
@@ -70,8 +74,9 @@ class HoldStream final : public HoldListener, public std::enable_shared_from_thi
   auth::Guard* const guard_;
   const auth::SharedIdentity identity_;
 
-  // Consul has let the caller hold it.
-  std::atomic<bool> permitted_{false};
+  Mutex mu_;
+  // When the caller was let hold it.
+  std::optional<absl::Time> permitted_at_ ABSL_GUARDED_BY(mu_);
 
   // ---- The transport's thread alone.
   std::string id_;
@@ -79,8 +84,8 @@ class HoldStream final : public HoldListener, public std::enable_shared_from_thi
   HoldPlan plan_;
   // That the caller was asked about being let write.
   std::vector<std::string> services_;
-  // Tells of the end of that, where Consul does not.
-  std::shared_ptr<auth::Guard::Registration> registration_;
+  // For as long as that counts; null where Consul tells.
+  std::shared_ptr<HoldLease> lease_;
   consul::Health health_ = consul::Health::kPassing;
   absl::Duration linger_;
   // Its claim; stays once it is set.

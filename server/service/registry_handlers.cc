@@ -80,15 +80,17 @@ void RegistryHandlers::Register(const v1::RegisterRequest& request, const Caller
   if (!options.ok()) return reply(options.status());
 
   auto write = [holds = holds_, registration = *registration, options = *options, identity = caller.identity,
-                reply = std::move(reply)](absl::Status permitted) mutable {
-    if (!permitted.ok()) return reply(std::move(permitted));
-    holds->Register(registration, options,
-                    [id = registration.id, identity, reply = std::move(reply)](absl::Status registered) mutable {
-                      if (!registered.ok()) return reply(auth::ForCaller(identity, std::move(registered)));
-                      v1::RegisterResponse response;
-                      response.set_id(std::move(id));
-                      reply(std::move(response));
-                    });
+                reply = std::move(reply)](absl::StatusOr<HoldKeeper::Services> permitted) mutable {
+    if (!permitted.ok()) return reply(permitted.status());
+    holds->Register(
+        registration, options,
+        [id = registration.id, identity, reply = std::move(reply)](absl::Status registered) mutable {
+          if (!registered.ok()) return reply(auth::ForCaller(identity, std::move(registered)));
+          v1::RegisterResponse response;
+          response.set_id(std::move(id));
+          reply(std::move(response));
+        },
+        *std::move(permitted));
   };
   WhenPermitted(registration->id, registration->service, caller, options->timeout, std::move(write));
 }
@@ -100,26 +102,33 @@ void RegistryHandlers::Deregister(const v1::DeregisterRequest& request, const Ca
   if (!options.ok()) return reply(options.status());
 
   auto write = [holds = holds_, id = request.id(), options = *options, identity = caller.identity,
-                reply = std::move(reply)](absl::Status permitted) mutable {
-    if (!permitted.ok()) return reply(std::move(permitted));
-    holds->Deregister(id, options, [identity, reply = std::move(reply)](absl::Status deregistered) mutable {
-      if (!deregistered.ok()) return reply(auth::ForCaller(identity, std::move(deregistered)));
-      reply(v1::DeregisterResponse());
-    });
+                reply = std::move(reply)](absl::StatusOr<HoldKeeper::Services> permitted) mutable {
+    if (!permitted.ok()) return reply(permitted.status());
+    holds->Deregister(
+        id, options,
+        [identity, reply = std::move(reply)](absl::Status deregistered) mutable {
+          if (!deregistered.ok()) return reply(auth::ForCaller(identity, std::move(deregistered)));
+          reply(v1::DeregisterResponse());
+        },
+        *std::move(permitted));
   };
   WhenPermitted(request.id(), "", caller, options->timeout, std::move(write));
 }
 
 void RegistryHandlers::WhenPermitted(const std::string& id, const std::string& service, const Caller& caller,
-                                     absl::Duration timeout, absl::AnyInvocable<void(absl::Status)> write) {
+                                     absl::Duration timeout, WritePermitted write) {
   auth::Guard* const guard = sources_.guard;
-  if (guard == nullptr) return write(absl::OkStatus());
+  if (guard == nullptr) return write(HoldKeeper::Services());
   const std::optional<std::string> held = holds_->HeldService(id);
-  if (!held.has_value() && !guard->decides()) return write(absl::OkStatus());
+  if (!held.has_value() && !guard->decides()) return write(HoldKeeper::Services());
   std::vector<std::string> services;
   if (!service.empty() && service != held) services.push_back(service);
   if (held.has_value()) services.push_back(*held);
-  guard->MayWriteInstance(caller.identity, id, std::move(services), timeout, std::move(write));
+  guard->MayWriteInstance(caller.identity, id, services, timeout,
+                          [services, write = std::move(write)](absl::Status status) mutable {
+                            if (!status.ok()) return write(std::move(status));
+                            write(HoldKeeper::Services(std::move(services)));
+                          });
 }
 
 void RegistryHandlers::Heartbeat(const v1::HeartbeatRequest& request, const Caller& caller,
@@ -133,15 +142,15 @@ void RegistryHandlers::Heartbeat(const v1::HeartbeatRequest& request, const Call
 
   auto report = [backend = sources_.backend, id = request.id(), health = *health, note = request.note(),
                  options = *options, identity = caller.identity,
-                 reply = std::move(reply)](absl::Status permitted) mutable {
-    if (!permitted.ok()) return reply(std::move(permitted));
+                 reply = std::move(reply)](absl::StatusOr<HoldKeeper::Services> permitted) mutable {
+    if (!permitted.ok()) return reply(permitted.status());
     backend->Heartbeat(id, health, note, options, [identity, reply = std::move(reply)](absl::Status reported) mutable {
       if (!reported.ok()) return reply(auth::ForCaller(identity, std::move(reported)));
       reply(v1::HeartbeatResponse());
     });
   };
   // A heartbeat does not wait for what is held.
-  if (sources_.guard == nullptr || !sources_.guard->decides()) return report(absl::OkStatus());
+  if (sources_.guard == nullptr || !sources_.guard->decides()) return report(HoldKeeper::Services());
   WhenPermitted(request.id(), "", caller, options->timeout, std::move(report));
 }
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/functional/any_invocable.h"
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "consul/backend.h"
 #include "consul/watch/hub.h"
@@ -38,10 +38,13 @@ class RegistryHandlers {
                     const std::shared_ptr<Outbox>& outbox);
 
  private:
-  // Calls `write` with OK, or how it is refused. What is held waits for writes to it, so whoever may not has none wait;
-  // what is not is left to Consul, where that decides. `service` may be empty: that of the instance alone counts.
+  using WritePermitted = absl::AnyInvocable<void(absl::StatusOr<HoldKeeper::Services>)>;
+
+  // Calls `write` with what the caller may write, as HoldKeeper takes it, or how it is refused. What is held waits for
+  // writes to it, so whoever may not has none wait; what is not is left to Consul, where that decides. `service` may be
+  // empty: that of the instance alone counts.
   void WhenPermitted(const std::string& id, const std::string& service, const Caller& caller, absl::Duration timeout,
-                     absl::AnyInvocable<void(absl::Status)> write);
+                     WritePermitted write);
 
   const ReadSources sources_;
   HoldKeeper* const holds_;

@@ -12,6 +12,9 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 
 namespace meshgate::server::tls {
 namespace {
@@ -23,7 +26,20 @@ bool Clear(const std::string& text) {
                       [](char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); });
 }
 
-std::vector<std::string> SpiffeIds(const X509* certificate) {
+// As the standard has them, so that there is one spelling of each.
+bool IsSpiffeId(absl::string_view uri) {
+  constexpr size_t kMaxBytes = 2048;
+  if (uri.size() > kMaxBytes || !absl::ConsumePrefix(&uri, kSpiffe)) return false;
+  const auto plain = [](char c) {
+    return absl::ascii_isgraph(static_cast<unsigned char>(c)) && c != '?' && c != '#' && c != '%';
+  };
+  if (!std::all_of(uri.begin(), uri.end(), plain)) return false;
+  const std::vector<absl::string_view> segments = absl::StrSplit(uri, '/');
+  return std::none_of(segments.begin(), segments.end(),
+                      [](absl::string_view one) { return one.empty() || one == "." || one == ".."; });
+}
+
+std::vector<std::string> Uris(const X509* certificate) {
   std::vector<std::string> found;
   const std::unique_ptr<GENERAL_NAMES, decltype(&GENERAL_NAMES_free)> names(
       static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)),
@@ -32,12 +48,13 @@ std::vector<std::string> SpiffeIds(const X509* certificate) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
     if (name->type != GEN_URI) continue;
     const ASN1_IA5STRING* uri = name->d.uniformResourceIdentifier;
-    std::string text(reinterpret_cast<const char*>(ASN1_STRING_get0_data(uri)),
-                     static_cast<size_t>(ASN1_STRING_length(uri)));
-    if (absl::StartsWithIgnoreCase(text, kSpiffe)) found.push_back(std::move(text));
+    found.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(uri)),
+                       static_cast<size_t>(ASN1_STRING_length(uri)));
   }
   return found;
 }
+
+bool BeginsAsSpiffe(const std::string& text) { return absl::StartsWithIgnoreCase(text, kSpiffe); }
 
 std::string CommonName(const X509* certificate) {
   const X509_NAME* subject = X509_get_subject_name(certificate);
@@ -56,12 +73,13 @@ std::string CommonName(const X509* certificate) {
 }  // namespace
 
 std::string IdentityOf(const X509* certificate) {
-  const std::vector<std::string> ids = SpiffeIds(certificate);
-  std::string identity = ids.empty() ? CommonName(certificate) : ids.front();
+  const std::vector<std::string> uris = Uris(certificate);
+  const bool spiffe = std::any_of(uris.begin(), uris.end(), BeginsAsSpiffe);
+  // A name that is none is an error to OpenSSL.
+  const std::string common_name = spiffe ? "" : CommonName(certificate);
   ERR_clear_error();
-  if (ids.size() > 1 || !Clear(identity)) return "";
-  if (ids.empty() && absl::StartsWithIgnoreCase(identity, kSpiffe)) return "";
-  return identity;
+  if (spiffe) return uris.size() == 1 && IsSpiffeId(uris.front()) ? uris.front() : "";
+  return Clear(common_name) && !BeginsAsSpiffe(common_name) ? common_name : "";
 }
 
 std::string IdentityOfPeer(const SSL* ssl) {

@@ -34,7 +34,10 @@ class AllowListFileTest : public ::testing::Test, public metrics::AllowListRepor
   }
 
   void OnList(size_t identities) override { identities_ = identities; }
-  void OnReload(bool in_use) override { ++(in_use ? loaded_ : refused_); }
+  void OnReload(bool in_use) override {
+    ++(in_use ? loaded_ : refused_);
+    EXPECT_EQ(changes_, loaded_) << "whoever sees it would find others still going by the old list";
+  }
 
   void Write(const std::string& text) { std::ofstream(path_) << text; }
   void Second() { clock_.Advance(absl::Seconds(1)); }
@@ -49,7 +52,7 @@ class AllowListFileTest : public ::testing::Test, public metrics::AllowListRepor
     auto opened = AllowListFile::Open(path_, &clock_, this);
     ASSERT_TRUE(opened.ok()) << opened.status();
     file_ = *opened;
-    file_->SetListener([this] { ++changes_; });
+    file_->SetListener([this](const AllowList&, const AllowList&) { ++changes_; });
   }
   bool Lists(const std::string& identity) { return file_->current()->Find(identity) != nullptr; }
 

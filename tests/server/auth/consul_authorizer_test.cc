@@ -64,6 +64,13 @@ TEST_F(ConsulAuthorizerTest, ATokenPaysForWhatItAsks) {
   EXPECT_FALSE(Check("greedy", 0, 100, away_).ok());
 }
 
+// Would break if whoever has a token was not told who does not answer.
+TEST_F(ConsulAuthorizerTest, SaysThatItIsConsulThatDoesNotTell) {
+  const absl::Status status = Check("a", 0, 1, away_).status();
+  EXPECT_EQ(ReasonOf(status), reason::kPermissionUnknown);
+  EXPECT_EQ(status.message(), "Consul does not tell whether the token has the permission: away");
+}
+
 // What was said before a token was unknown is void, and what is said after that counts again.
 TEST_F(ConsulAuthorizerTest, WhatWasKnownOfATokenThatIsUnknownIsVoid) {
   ASSERT_TRUE(Check("a", 0, 2, absl::OkStatus()).ok());

@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 
 #include <fstream>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -10,12 +9,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
-#include "consul/instance_directory.h"
 #include "consul/watch/hub.h"
 #include "meshgate/v1/config_service.pb.h"
 #include "server/auth/allow_list_file.h"
 #include "server/auth/guard.h"
 #include "server/auth/list_authorizer.h"
+#include "tests/server/auth/fake_directory.h"
 #include "tests/testing/fake_backend.h"
 #include "tests/testing/manual_executor.h"
 #include "tests/testing/manual_scheduler.h"
@@ -29,25 +28,13 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using Method = testing::FakeBackend::Method;
 
-// Answers at once, on the scheduler.
-class FakeDirectory final : public consul::InstanceDirectory {
+class CountingChecks final : public metrics::AuthReporter {
  public:
-  explicit FakeDirectory(Scheduler* scheduler) : scheduler_(scheduler) {}
-  consul::CallHandle FindService(const std::string& id, const consul::ReadOptions& options,
-                                 consul::Backend::Callback<std::string> done) override {
-    EXPECT_FALSE(options.token.has_value()) << "with another token than the gateway's own";
-    asked.push_back(id);
-    absl::StatusOr<std::string> answer = services[id];
-    if (!error.ok()) answer = error;
-    scheduler_->Post([answer, done = std::move(done)]() mutable { done(std::move(answer)); });
-    return nullptr;
-  }
-  std::map<std::string, std::string> services;
-  absl::Status error;
-  std::vector<std::string> asked;
+  void OnCheck(Result) override { ++count_; }
+  int count() const { return count_; }
 
  private:
-  Scheduler* const scheduler_;
+  int count_ = 0;
 };
 
 class ListGuardTest : public ::testing::Test {
@@ -59,7 +46,9 @@ class ListGuardTest : public ::testing::Test {
     guard_ = std::make_unique<Guard>(&hub_, &scheduler_,
                                      std::make_unique<ListAuthorizer>(*list, &directory_, &scheduler_, &reporter_),
                                      GuardOptions(), /*seed=*/1);
-    (*list)->SetListener([this] { guard_->RecheckAll(); });
+    (*list)->SetListener([this](const AllowList& before, const AllowList& now) {
+      guard_->RecheckAll([&](const Identity& identity) { return !SameRules(before, now, identity.name()); });
+    });
     list_ = *std::move(list);
   }
   ~ListGuardTest() override {
@@ -127,7 +116,7 @@ class ListGuardTest : public ::testing::Test {
   const std::string path_ = folder_.path() + "/list.yaml";
   testing::FakeBackend backend_{&scheduler_};
   consul::WatchReporter watches_;
-  metrics::AuthReporter reporter_;
+  CountingChecks reporter_;
   metrics::AllowListReporter list_reporter_;
   FakeDirectory directory_{&scheduler_};
   consul::Hub hub_{&backend_, &scheduler_, &watches_, consul::HubOptions()};
@@ -231,6 +220,60 @@ TEST_F(ListGuardTest, AnInstanceIsItsServices) {
   // What Consul refuses to the gateway says nothing of the caller.
   directory_.error = MakeError(absl::StatusCode::kPermissionDenied, reason::kPermissionDenied, "no");
   EXPECT_EQ(MayWrite("a", "web-1", {"web"}).code(), absl::StatusCode::kUnavailable);
+}
+
+// Would break if whoever may register nothing had the agent asked with each call, and told from the answers which ids
+// there are.
+TEST_F(ListGuardTest, WhoMayRegisterNothingHasNoIdLookedUp) {
+  directory_.services = {{"web-1", "web"}};
+  for (const char* id : {"web-1", "new"}) {
+    const absl::Status status = MayWrite("none", id, {});
+    EXPECT_EQ(ReasonOf(status), reason::kPermissionDenied);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("register.services"));
+    EXPECT_EQ(ReasonOf(MayWrite("stranger", id, {})), reason::kIdentityNotListed);
+  }
+  EXPECT_THAT(directory_.asked, IsEmpty());
+}
+
+// Would break if whoever may read one key learned from the list of a prefix of the same name whether there are others.
+TEST_F(ListGuardTest, AKeyIsNotThePrefixOfItsName) {
+  const consul::Target prefix{consul::TargetKind::kPrefix, "k"};
+  const auto ending = [&](std::vector<consul::KvEntry> entries) {
+    auto& stream = Open("a", prefix);
+    Publish(Method::kReadPrefix, std::move(entries), 5);
+    return stream.end().value_or(absl::OkStatus());
+  };
+  const absl::Status nothing = ending({});
+  streams_.clear();
+  scheduler_.Advance(absl::Minutes(1));
+  Run();
+  const absl::Status hidden = ending({Entry("k2", "v", 5)});
+  EXPECT_EQ(nothing.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(nothing, hidden);
+}
+
+// Would break if callers were told to add themselves to the list where their new entry would take away what they have.
+TEST_F(ListGuardTest, WhoIsRefusedIsToldByWhichEntry) {
+  List("identities: {'spiffe://d/*': {}, spiffe://d/own: {}, '*': {}}");
+  const auto told = [&](const char* who) { return std::string(guard_->MayWriteKey(Who(who), {"k", false}).message()); };
+  EXPECT_THAT(told("spiffe://d/own"), HasSubstr("add it to write.keys of this identity in the file"));
+  for (const auto& [who, entry] : {std::pair("spiffe://d/else", "\"spiffe://d/*\""), std::pair("name", "\"*\"")}) {
+    EXPECT_THAT(told(who), HasSubstr(std::string("add it to write.keys of ") + entry + ", the entry that counts"));
+    EXPECT_THAT(told(who), HasSubstr("an entry of its own would replace that one"));
+  }
+}
+
+// Would break if each change of the list had everybody's streams looked at, or many at once.
+TEST_F(ListGuardTest, ThoseWhoseRulesAreTheSameAreLeftAlone) {
+  List("identities: {a: {read: {keys: [p/, k]}}, b: {read: {keys: [k]}}}");
+  Open("a", {consul::TargetKind::kKey, "k"});
+  Publish(Method::kReadKey, {Entry("k", "v", 5)}, 5);
+  Open("b", {consul::TargetKind::kKey, "k"});
+  const int before = reporter_.count();
+  List("identities: {b: {read: {keys: [k]}}, a: {read: {keys: [k, p/]}}, c: {}}");
+  EXPECT_EQ(reporter_.count(), before);
+  List("identities: {a: {read: {keys: [k]}}, b: {read: {keys: [k]}}}");
+  EXPECT_EQ(reporter_.count(), before + 1) << "the one stream of a";
 }
 
 // Would break if deleting all below a prefix took only a permission for some of it.

@@ -34,6 +34,14 @@ class CountingReporter final : public metrics::HoldReporter {
   std::atomic<int> reregistered{0};
 };
 
+class IgnoringListener final : public HoldListener {
+ public:
+  void OnHoldChanged() override {}
+  void OnHoldEnded(absl::Status status) override { ended = std::move(status); }
+
+  std::optional<absl::Status> ended;
+};
+
 // A keeper on a backend that the test answers.
 class HoldHarness : public ::testing::Test {
  protected:

@@ -19,13 +19,6 @@ namespace {
 
 using ::testing::ElementsAre;
 
-class Ignoring final : public HoldListener {
- public:
-  void OnHoldChanged() override {}
-  void OnHoldEnded(absl::Status status) override { ended = std::move(status); }
-  std::optional<absl::Status> ended;
-};
-
 class HoldPermissionTest : public HoldHarness {
  protected:
   ~HoldPermissionTest() override {
@@ -80,7 +73,7 @@ class HoldPermissionTest : public HoldHarness {
       std::make_unique<auth::ConsulAuthorizer>(&backend_, &scheduler_, &checks_, auth::ConsulAuthorizerOptions()),
       auth::GuardOptions(), /*seed=*/1};
   RegistryHandlers handlers_{&backend_, &hub_, &keeper_, &guard_};
-  std::shared_ptr<Ignoring> listener_ = std::make_shared<Ignoring>();
+  std::shared_ptr<IgnoringListener> listener_ = std::make_shared<IgnoringListener>();
   std::unique_ptr<Hold> owner_;
 };
 

@@ -31,12 +31,29 @@ TEST(IdentityTest, IsTheSpiffeIdOrTheCommonName) {
     const char* alternative_names;
     const char* identity;
   };
+  const std::string at_most_id = "spiffe://example/" + std::string(2048 - 17, 'w');
+  const std::string at_most = "URI:" + at_most_id, too_long = at_most + "w";
   const Case cases[] = {
       {"web", "", "web"},
       {"web", "DNS:web.example,URI:https://web.example/", "web"},
       {"web", "DNS:web.example,URI:spiffe://example/ns/default/sa/web", "spiffe://example/ns/default/sa/web"},
       {"", "URI:spiffe://example/web", "spiffe://example/web"},
+      {"web", "URI:spiffe://example", "spiffe://example"},
       {"web", "URI:spiffe://example/web,URI:spiffe://example/db", ""},
+      {"web", "URI:spiffe://example/web,URI:https://web.example/", ""},
+      {"web", "URI:SPIFFE://example/web", ""},
+      {"web", "URI:spiffe://", ""},
+      {"web", "URI:spiffe:///web", ""},
+      {"web", "URI:spiffe://example/web/", ""},
+      {"web", "URI:spiffe://example//web", ""},
+      {"web", "URI:spiffe://example/ns/../web", ""},
+      {"web", "URI:spiffe://example/./web", ""},
+      {"web", "URI:spiffe://example/web?x", ""},
+      {"web", "URI:spiffe://example/web\\#x", ""},
+      {"web", "URI:spiffe://example/%77eb", ""},
+      {"web", "URI:spiffe://example/w eb", ""},
+      {"web", at_most.c_str(), at_most_id.c_str()},
+      {"web", too_long.c_str(), ""},
       {"spiffe://example/web", "", ""},
       {"SPIFFE://example/web", "DNS:web.example", ""},
       {"w\xc3\xa9"
