@@ -25,14 +25,18 @@ struct HttpServerOptions {
   absl::Duration read_timeout = absl::Seconds(30);
   // For a response to be taken by the peer.
   absl::Duration write_timeout = absl::Seconds(30);
+  // The same for each piece of one that is streamed.
+  absl::Duration stream_write_timeout = absl::Minutes(2);
   // More are closed at once.
   int max_connections = 1024;
+  // Of bodies that are being received and served, on all connections: 429 beyond.
+  uint64_t max_held_bytes = uint64_t{256} << 20;
   // What TLS is spoken with; null: plain text.
   std::shared_ptr<tls::Endpoint> tls;
 };
 
-// HTTP/1.1 with keep-alive on a few threads of its own, which handlers must not block. Requests of a connection are
-// handled one after the other.
+// HTTP/1.1 with keep-alive on a few threads of its own, which handlers must not block. A connection belongs to one of
+// them, which calls its handlers. Requests of a connection are handled one after the other.
 class HttpServer {
  public:
   // Listens and serves. `router` outlives the server. UNAVAILABLE when the address cannot be listened on.

@@ -64,6 +64,14 @@ RawClient::Response RawClient::Receive(bool with_body) {
   return response;
 }
 
+std::string RawClient::ReceiveBytes(size_t bytes) {
+  while (buffer_.size() < bytes && Fill()) {
+  }
+  const std::string out = buffer_.substr(0, bytes);
+  buffer_.erase(0, bytes);
+  return out;
+}
+
 bool RawClient::WaitForClose() {
   if (!buffer_.empty()) return false;
   char byte;
