@@ -21,6 +21,7 @@
 #include "server/health_monitor.h"
 #include "server/hold/hold_keeper.h"
 #include "server/http/admin.h"
+#include "server/http/api/routes.h"
 #include "server/http/http_server.h"
 #include "server/log.h"
 #include "server/service/config_handlers.h"
@@ -136,6 +137,7 @@ struct Gateway::Parts {
   std::unique_ptr<ConfigHandlers> config_handlers;
   std::unique_ptr<RegistryHandlers> registry_handlers;
   std::unique_ptr<wire::MethodTable> methods;
+  std::vector<api::Route> api_routes;
   Router router;
   std::unique_ptr<HttpServer> http;
   std::unique_ptr<wire::GrpcServer> grpc;
@@ -202,8 +204,15 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   AddAdminRoutes(
       {[p] { return p->Ready(); }, [p] { return p->metrics.Scrape(); }, std::string(metrics::Registry::kContentType)},
       &p->router);
+  const api::Environment api_environment = {&p->scheduler, p->metrics.watch_reporter(), &p->streams,
+                                            &p->calls,     p->metrics.rpc_reporter(),   p->guard.get()};
+  api::AddConfigRoutes(p->config_handlers.get(), api_environment, &p->api_routes, &p->router);
+  api::AddRegistryRoutes(p->registry_handlers.get(), api_environment, &p->api_routes, &p->router);
+  api::AddWatchRoutes(p->config_handlers.get(), p->registry_handlers.get(), api_environment, &p->api_routes,
+                      &p->router);
   HttpServerOptions http_options;
   http_options.listen = options.http_listen;
+  http_options.stream_write_timeout = options.watch_write_timeout;
   http_options.tls = *http_tls;
   // Whatever happens here, most descriptors stay for callers and the store.
   http_options.max_connections =
@@ -228,8 +237,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   for (const std::string& address : gateway->grpc_addresses()) {
     WarnOfOpenPort(address, auth_mode, GrpcTlsFiles(options));
   }
-  // Nothing that it serves is anybody's.
-  WarnOfOpenPort(gateway->http_address(), AuthMode::kNone, HttpTlsFiles(options));
+  WarnOfOpenPort(gateway->http_address(), auth_mode, HttpTlsFiles(options));
   const std::string grpc_addresses = absl::StrJoin(gateway->grpc_addresses(), ",");
   Log(LogLevel::kInfo, "serving",
       {{"version", Version()},

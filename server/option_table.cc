@@ -199,8 +199,9 @@ std::vector<OptionSpec> MakeTable() {
       {"Listening", "grpc_tls_client_ca_file", "FILE",
        "PEM certificates of authorities: clients must show a certificate that one of them has signed (mutual TLS).", "",
        nullptr, false, Text(&Options::grpc_tls_client_ca_file)},
-      {"Listening", "http_listen", "HOST:PORT", "Where HTTP listens: probes (/livez, /readyz) and /metrics.",
-       d.http_listen, nullptr, false, SetHttpListen},
+      {"Listening", "http_listen", "HOST:PORT",
+       "Where HTTP listens: the JSON API (/api/v1/), probes (/livez, /readyz) and /metrics.", d.http_listen, nullptr,
+       false, SetHttpListen},
       {"Listening", "http_tls_cert_file", "FILE",
        "PEM certificate of the HTTP port, followed by those between it and the root: it then speaks TLS, from "
        "version 1.2 on, and no plain text. Looked at each second, and used for new connections when it has changed.",

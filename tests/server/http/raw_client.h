@@ -30,6 +30,8 @@ class RawClient {
     return Receive();
   }
 
+  // What comes up to and with `text`; what there is where the connection ends first.
+  std::string ReceiveUntil(const std::string& text);
   // So many of the bytes that come next; fewer where the connection ends first.
   std::string ReceiveBytes(size_t bytes);
 

@@ -1,0 +1,97 @@
+#include "server/http/api/call.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "consul/base/errors.h"
+#include "server/http/api/fields.h"
+#include "server/http/uri.h"
+
+namespace meshgate::server::api {
+namespace {
+
+Caller CallerOf(const HttpRequest& http, const auth::Guard* guard) {
+  Caller caller;
+  caller.peer = http.peer;
+  caller.tls_identity = http.tls_identity;
+  caller.request_id = std::string(http.header(CallScope::kRequestId));
+  if (guard != nullptr) caller.identity = guard->Identify(http.headers);
+  return caller;
+}
+
+const Parameter* Find(const std::vector<Parameter>& parameters, std::string_view name) {
+  const auto found = std::find_if(parameters.begin(), parameters.end(),
+                                  [name](const Parameter& parameter) { return parameter.name == name; });
+  return found == parameters.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+const std::string* Query::find(std::string_view name) const {
+  for (const auto& [key, value] : parameters_) {
+    if (key == name) return &value;
+  }
+  return nullptr;
+}
+
+std::string Query::value(std::string_view name) const {
+  const std::string* value = find(name);
+  return value == nullptr ? "" : *value;
+}
+
+absl::StatusOr<Query> ParseParameters(const Route& route, const HttpRequest& http) {
+  auto parameters = ParseQuery(http.query);
+  if (!parameters.ok()) return parameters.status();
+  for (auto it = parameters->begin(); it != parameters->end(); ++it) {
+    const Parameter* known = Find(route.parameters, it->first);
+    if (known == nullptr) {
+      if (route.parameters.empty()) return InvalidField("query", "this path takes no parameters");
+      const std::string names = absl::StrJoin(
+          route.parameters, ", ", [](std::string* out, const Parameter& one) { absl::StrAppend(out, one.name); });
+      return InvalidField("query", absl::StrCat("holds an unknown parameter; known here are ", names));
+    }
+    const bool again =
+        std::any_of(parameters->begin(), it, [&](const auto& other) { return other.first == it->first; });
+    if (again && (known->field.empty() || !IsList(route.request, known->field))) {
+      return InvalidField(it->first, "is given more than once");
+    }
+  }
+  return Query(*std::move(parameters));
+}
+
+absl::Status BindParameters(const Route& route, const HttpRequest& http, const Query& query,
+                            google::protobuf::Message* request) {
+  for (const Parameter& variable : route.variables) {
+    const absl::Status set = SetField(variable.name, variable.field, http.variable(variable.name), request);
+    if (!set.ok()) return set;
+  }
+  for (const auto& [name, value] : query.parameters()) {
+    const Parameter* parameter = Find(route.parameters, name);
+    if (parameter->field.empty()) continue;
+    if (absl::Status set = SetField(name, parameter->field, value, request); !set.ok()) return set;
+  }
+  return absl::OkStatus();
+}
+
+Call::Call(const MethodInfo* method, const Environment& environment, const HttpRequest& http)
+    : guard_(environment.guard),
+      scope_(std::make_unique<CallScope>(method, environment.calls, CallerOf(http, environment.guard))),
+      request_id_(scope_->caller().request_id) {
+  scope_->reporter()->OnReceived();
+}
+
+absl::Status Call::Admit() const {
+  if (guard_ == nullptr || caller().identity != nullptr) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kUnauthenticated, reason::kTokenUnknown,
+                   "the token holds characters that no token has, or too many");
+}
+
+bool Call::End(const absl::Status& status) {
+  const auto scope = std::exchange(scope_, nullptr);
+  if (scope == nullptr) return false;
+  scope->OnFinished(status, [this] { return subject_; });
+  return true;
+}
+
+}  // namespace meshgate::server::api
