@@ -362,6 +362,25 @@ class ConnectionMetrics final : public ConnectionReporter {
   std::array<Counter*, 3> cut_;
 };
 
+class HttpConnectionMetrics final : public ConnectionReporter {
+ public:
+  explicit HttpConnectionMetrics(prometheus::Registry& r)
+      : connections_(Gauges(r, "meshgate_http_connections", "Open connections of HTTP clients.").Add({})),
+        refused_(Counters(r, "meshgate_http_connections_refused_total",
+                          "Connections closed as soon as they came, because there were as many as may be "
+                          "(--http_max_connections).")
+                     .Add({})) {}
+
+  void OnConnections(int delta) override {
+    delta >= 0 ? connections_.Increment(delta) : connections_.Decrement(-delta);
+  }
+  void OnRefused() override { refused_.Increment(); }
+
+ private:
+  Gauge& connections_;
+  Counter& refused_;
+};
+
 class RpcMethodMetrics final : public RpcMethodReporter {
  public:
   void OnStarted() override { started->Increment(); }
@@ -438,6 +457,7 @@ struct Registry::Impl {
   RpcMetrics rpc{registry};
   HoldMetrics hold{registry};
   ConnectionMetrics connections{registry};
+  HttpConnectionMetrics http_connections{registry};
   TlsMetrics tls{&registry};
   std::unique_ptr<StateStoreMetrics> state_store;
   std::unique_ptr<AuthMetrics> auth;
@@ -466,6 +486,7 @@ AuthReporter* Registry::auth_reporter() {
 }
 HoldReporter* Registry::hold_reporter() { return &impl_->hold; }
 ConnectionReporter* Registry::connection_reporter() { return &impl_->connections; }
+ConnectionReporter* Registry::http_connection_reporter() { return &impl_->http_connections; }
 TlsReporter* Registry::tls_reporter(std::string_view listener) { return impl_->tls.Of(listener); }
 
 std::string Registry::Scrape() const {

@@ -65,7 +65,9 @@ class Registry {
   HoldReporter* hold_reporter();
   // Its series exist from the first call on, which is for start-up: without access control there is nothing to count.
   AuthReporter* auth_reporter();
+  // Of the gRPC port, and of the HTTP port, which reports no cuts.
   ConnectionReporter* connection_reporter();
+  ConnectionReporter* http_connection_reporter();
   // Of a listener that speaks TLS, "grpc" or "http". Its series exist from the first call on, which is for start-up:
   // one without TLS has no certificate that could expire.
   TlsReporter* tls_reporter(std::string_view listener);

@@ -21,7 +21,10 @@
 #include "server/health_monitor.h"
 #include "server/hold/hold_keeper.h"
 #include "server/http/admin.h"
+#include "server/http/api/openapi.h"
 #include "server/http/api/routes.h"
+#include "server/http/cors.h"
+#include "server/http/gzip.h"
 #include "server/http/http_server.h"
 #include "server/log.h"
 #include "server/service/config_handlers.h"
@@ -40,9 +43,26 @@ namespace {
 // Told to callers whose stream ends: long enough for a successor or a neighbour to be found.
 constexpr absl::Duration kRetryAfterDrain = absl::Seconds(1);
 
-// One in so many file descriptors may be an HTTP connection, and all but one in so many a gRPC one.
+// One in so many file descriptors may be an HTTP connection where nothing is said, and one in so many is neither that
+// nor a gRPC one: for the store, Consul and the log.
 constexpr uint64_t kHttpShareOfFiles = 8;
-constexpr uint64_t kNotGrpcShareOfFiles = 4;
+constexpr uint64_t kOtherShareOfFiles = 8;
+constexpr uint64_t kMostHttpConnections = 16'384;
+
+int HttpConnections(const Options& options) {
+  const uint64_t files = FileLimit();
+  if (options.http_max_connections == 0) {
+    return static_cast<int>(std::min(kMostHttpConnections, files / kHttpShareOfFiles));
+  }
+  // Some are left for everything else, whatever is asked for.
+  const uint64_t most = files - 2 * (files / kOtherShareOfFiles);
+  const auto wanted = static_cast<uint64_t>(options.http_max_connections);
+  if (wanted > most) {
+    Log(LogLevel::kWarn, "http_max_connections is lowered: raise the limit of open files (ulimit -n, LimitNOFILE)",
+        {{"wanted", static_cast<int64_t>(wanted)}, {"used", static_cast<int64_t>(most)}});
+  }
+  return static_cast<int>(std::min(wanted, most));
+}
 
 int WorkerThreads(const Options& options) {
   if (options.worker_threads > 0) return options.worker_threads;
@@ -73,8 +93,8 @@ wire::GrpcServerOptions GrpcOptionsOf(const Options& options, metrics::Connectio
   front.connection.reporter = reporter;
   // Whatever happens here, some are left for HTTP, the store and the log.
   const uint64_t files = FileLimit();
-  front.max_connections =
-      static_cast<int>(std::min<uint64_t>(front.max_connections, files - files / kNotGrpcShareOfFiles));
+  front.max_connections = static_cast<int>(
+      std::min<uint64_t>(front.max_connections, files - files / kOtherShareOfFiles - HttpConnections(options)));
   return grpc;
 }
 
@@ -210,13 +230,15 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   api::AddRegistryRoutes(p->registry_handlers.get(), api_environment, &p->api_routes, &p->router);
   api::AddWatchRoutes(p->config_handlers.get(), p->registry_handlers.get(), api_environment, &p->api_routes,
                       &p->router);
+  if (!options.http_cors_origins.empty()) p->router.AddFilter(CorsFilter(options.http_cors_origins));
+  p->router.AddFilter(GzipFilter());
+  api::AddOpenApiRoute(p->api_routes, Version(), &p->router);
   HttpServerOptions http_options;
   http_options.listen = options.http_listen;
   http_options.stream_write_timeout = options.watch_write_timeout;
   http_options.tls = *http_tls;
-  // Whatever happens here, most descriptors stay for callers and the store.
-  http_options.max_connections =
-      static_cast<int>(std::min<uint64_t>(http_options.max_connections, FileLimit() / kHttpShareOfFiles));
+  http_options.max_connections = HttpConnections(options);
+  http_options.reporter = p->metrics.http_connection_reporter();
   auto http = HttpServer::Start(http_options, &p->router);
   if (!http.ok()) return http.status();
   p->http = *std::move(http);

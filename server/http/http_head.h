@@ -23,6 +23,13 @@ inline HttpResponse Malformed(int status, std::string_view what) {
   return ErrorResponse(MakeError(absl::StatusCode::kInvalidArgument, kMalformedHttp, what), status);
 }
 
+inline HttpResponse TooMuchAtOnce() {
+  return ErrorResponse(WithRetryAfter(
+      MakeError(absl::StatusCode::kResourceExhausted, kTooMuchAtOnce,
+                "too many large requests are being received and served: send this one again in a moment"),
+      absl::Seconds(1)));
+}
+
 // What to answer to bytes that are not a request; nothing for a peer that has just gone or was too slow.
 inline std::optional<HttpResponse> AnswerTo(const boost::system::error_code& error) {
   namespace http = boost::beast::http;

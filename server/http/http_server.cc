@@ -1,5 +1,6 @@
 #include "server/http/http_server.h"
 
+#include <netinet/tcp.h>
 #include <pthread.h>
 
 #include <atomic>
@@ -30,6 +31,7 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr absl::Duration kGrace = absl::Seconds(1);
+constexpr absl::Duration kVanished = absl::Seconds(10);
 
 }  // namespace
 
@@ -54,6 +56,7 @@ class HttpServer::Impl final : public HttpSessionHost {
 
  private:
   void Accept();
+  void OnRefused();
 
   const HttpServerOptions options_;
   const Router* const router_;
@@ -68,9 +71,11 @@ class HttpServer::Impl final : public HttpSessionHost {
 
   // Behind the table of sessions: destroying them destroys sessions that were cut, and they sign off there.
   std::vector<std::unique_ptr<HttpLoop>> loops_;
-  // On the first loop, as `next_loop_`.
+  // On the first loop, with all up to the last connections that were refused.
   std::optional<tcp::acceptor> acceptor_;
   size_t next_loop_ = 0;
+  int64_t refused_ = 0;
+  absl::Time refused_logged_ = absl::InfinitePast();
   std::vector<asio::executor_work_guard<asio::io_context::executor_type>> open_;
   std::vector<std::thread> threads_;
 };
@@ -135,6 +140,9 @@ void HttpServer::Impl::Accept() {
       });
       return;
     }
+    // A peer that has vanished acknowledges nothing: a little later than one that is there and does not read is let go.
+    const auto timeout = static_cast<int>(absl::ToInt64Milliseconds(options_.stream_write_timeout + kVanished));
+    setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
     std::shared_ptr<HttpSession> session;
     {
       auto made = HttpSession::Make(this, loop, std::move(socket));
@@ -142,16 +150,32 @@ void HttpServer::Impl::Accept() {
       if (!stopping_ && sessions_.size() < static_cast<size_t>(options_.max_connections)) {
         session = made;
         sessions_.emplace(session.get(), session);
+        if (options_.reporter != nullptr) options_.reporter->OnConnections(1);
       }
     }
-    if (session != nullptr) session->Start();
+    if (session != nullptr) {
+      session->Start();
+    } else {
+      OnRefused();
+    }
     Accept();
   });
 }
 
+void HttpServer::Impl::OnRefused() {
+  if (options_.reporter != nullptr) options_.reporter->OnRefused();
+  ++refused_;
+  const absl::Time now = absl::Now();
+  // One line a second, however many there are.
+  if (now - refused_logged_ < absl::Seconds(1)) return;
+  refused_logged_ = now;
+  Log(LogLevel::kWarn, "http: connections are refused: there are as many as may be",
+      {{"max_connections", options_.max_connections}, {"refused", std::exchange(refused_, 0)}});
+}
+
 void HttpServer::Impl::Forget(HttpSession* session) {
   MutexLock lock(mu_);
-  sessions_.erase(session);
+  if (sessions_.erase(session) > 0 && options_.reporter != nullptr) options_.reporter->OnConnections(-1);
 }
 
 void HttpServer::Impl::Stop() {

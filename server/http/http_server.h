@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "metrics/connection_reporter.h"
 #include "server/http/router.h"
 #include "server/tls/endpoint.h"
 
@@ -29,6 +30,8 @@ struct HttpServerOptions {
   absl::Duration stream_write_timeout = absl::Minutes(2);
   // More are closed at once.
   int max_connections = 1024;
+  // Null: nobody is told. Outlives the server.
+  metrics::ConnectionReporter* reporter = nullptr;
   // Of bodies that are being received and served, on all connections: 429 beyond.
   uint64_t max_held_bytes = uint64_t{256} << 20;
   // What TLS is spoken with; null: plain text.

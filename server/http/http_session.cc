@@ -22,10 +22,7 @@
 #include "server/http/error.h"
 #include "server/http/exchange.h"
 #include "server/http/http_head.h"
-#include "server/http/http_stream.h"
-#include "server/http/names.h"
-#include "server/tls/failure.h"
-#include "server/tls/identity.h"
+#include "server/http/http_socket.h"
 
 namespace meshgate::server {
 namespace {
@@ -36,20 +33,18 @@ namespace http = beast::http;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr absl::Duration kGrace = absl::Seconds(1);
 // At a time, of a head: most are smaller.
 constexpr size_t kReadBytes = 1024;
 constexpr std::string_view kLineEnd = "\r\n";
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
 // Everything runs on the loop's thread, but for replies, which are posted to it.
-class Session final : public HttpSession, public HttpConnection, public std::enable_shared_from_this<Session> {
+class Session final : public HttpSession, public HttpConnection, public HttpSocket {
  public:
   Session(HttpSessionHost* host, HttpLoop* loop, tcp::socket socket)
-      : host_(host),
+      : HttpSocket(host->options().tls.get(), std::move(socket)),
+        host_(host),
         loop_(loop),
-        peer_(PeerName(socket)),
-        stream_(std::move(socket), host->options().tls == nullptr ? nullptr : host->options().tls->context().get()),
         // One read more than what a head may have before it is refused.
         buffer_(2 * size_t{host->options().max_header_bytes} + kReadBytes) {}
   ~Session() override {
@@ -57,25 +52,17 @@ class Session final : public HttpSession, public HttpConnection, public std::ena
     host_->Forget(this);
   }
 
-  void Start() override {
-    if (stream_.ssl() == nullptr) {
-      return asio::post(stream_.get_executor(), [self = shared_from_this()] { self->Read(); });
-    }
-    // Without a place it goes, and the connection with it.
-    handshake_ = host_->options().tls->Admit(peer_);
-    if (!handshake_) return;
-    asio::post(stream_.get_executor(), [self = shared_from_this()] { self->ShakeHands(); });
-  }
+  void Start() override { Open(); }
 
   void Cut() override {
     EndExchange(HttpExchange::Why::kGone);
-    stream_.tcp().close();
+    stream().tcp().close();
   }
 
   void Stop() override {
-    asio::post(stream_.get_executor(), [self = shared_from_this()] {
-      self->stopping_ = true;
-      if (!self->busy_) self->stream_.tcp().close();
+    asio::post(stream().get_executor(), [self = Self()] {
+      self->set_stopping();
+      if (!self->busy_) self->stream().tcp().close();
     });
   }
 
@@ -85,7 +72,7 @@ class Session final : public HttpSession, public HttpConnection, public std::ena
   void Attach(std::shared_ptr<HttpExchange> exchange) override {
     exchange_ = std::move(exchange);
     // Nothing else may hold it while it waits.
-    self_ = shared_from_this();
+    self_ = Self();
     WatchPeer();
   }
 
@@ -94,11 +81,11 @@ class Session final : public HttpSession, public HttpConnection, public std::ena
   }
 
   void WakeAfter(absl::Duration delay) override {
-    if (timer_ == nullptr) timer_ = std::make_unique<asio::steady_timer>(stream_.get_executor());
+    if (timer_ == nullptr) timer_ = std::make_unique<asio::steady_timer>(stream().get_executor());
     timer_->expires_after(absl::ToChronoMilliseconds(delay));
     const uint64_t number = ++timer_number_;
     // Leaves the session to whoever else holds it: an exchange, while there is one.
-    timer_->async_wait([weak = weak_from_this(), number](error_code) {
+    timer_->async_wait([weak = std::weak_ptr<Session>(Self()), number](error_code) {
       const auto self = weak.lock();
       // One that was due when it was set anew is not cancelled.
       if (self == nullptr || number != self->timer_number_ || self->exchange_ == nullptr) return;
@@ -124,7 +111,7 @@ class Session final : public HttpSession, public HttpConnection, public std::ena
    private:
     void Send(HttpResponse response) {
       auto session = std::exchange(session_, nullptr);
-      auto& executor = session->stream_;
+      auto& executor = session->stream();
       asio::post(executor.get_executor(),
                  [session, response = std::move(response)]() mutable { session->Answer(std::move(response)); });
     }
@@ -134,35 +121,18 @@ class Session final : public HttpSession, public HttpConnection, public std::ena
     asio::executor_work_guard<asio::io_context::executor_type> work_;
   };
 
-  void ShakeHands() {
-    stream_.tcp().expires_after(absl::ToChronoMilliseconds(host_->options().tls->handshake_timeout()));
-    stream_.AsyncHandshake([self = shared_from_this()](error_code error) { self->OnHandshake(error); });
-  }
+  std::shared_ptr<Session> Self() { return std::static_pointer_cast<Session>(shared_from_this()); }
 
-  void OnHandshake(const error_code& error) {
-    handshake_ = {};
-    const std::optional<tls::Failure> failure = stream_.FailureOf(error);
-    if (!failure.has_value()) {
-      secure_ = true;
-      tls_identity_ = tls::IdentityOfPeer(stream_.ssl());
-      return Read();
-    }
-    if (stopping_) return stream_.tcp().close();
-    host_->options().tls->OnFailure(*failure, peer_);
-    if (!failure->http) return Close();
-    const std::string_view answer = tls::kAnswerToPlainHttp;
-    asio::async_write(stream_.tcp(), asio::buffer(answer.data(), answer.size()),
-                      [self = shared_from_this()](error_code, size_t) { self->Close(); });
-  }
+  void OnOpen() override { Read(); }
 
   void Read() {
-    if (stopping_) return stream_.tcp().close();
+    if (stopping()) return stream().tcp().close();
     parser_.emplace();
     parser_->header_limit(host_->options().max_header_bytes);
     parser_->body_limit(host_->options().max_body_bytes);
     head_ = false;
     http_1_0_ = false;
-    stream_.tcp().expires_after(absl::ToChronoMilliseconds(host_->options().read_timeout));
+    stream().tcp().expires_after(absl::ToChronoMilliseconds(host_->options().read_timeout));
     ReadHead();
   }
 
@@ -176,7 +146,7 @@ class Session final : public HttpSession, public HttpConnection, public std::ena
       if (parser_->is_header_done()) return OnHeader({});
       if (buffer_.size() > host_->options().max_header_bytes) return OnHeader(http::error::header_limit);
     }
-    stream_.async_read_some(buffer_.prepare(kReadBytes), [self = shared_from_this()](error_code error, size_t bytes) {
+    stream().async_read_some(buffer_.prepare(kReadBytes), [self = Self()](error_code error, size_t bytes) {
       self->buffer_.commit(bytes);
       if (error) return self->OnRead(error);
       self->ReadHead();
@@ -186,58 +156,54 @@ class Session final : public HttpSession, public HttpConnection, public std::ena
   void OnHeader(const error_code& error) {
     if (error) return OnRead(error);
     const auto& message = parser_->get();
-    if (auto refused = RefuseHead(message); refused.has_value()) {
-      keep_alive_ = false;
-      return Write(*std::move(refused));
-    }
-    if (!HoldBody()) {
-      keep_alive_ = false;
-      return Write(ErrorResponse(WithRetryAfter(
-          MakeError(absl::StatusCode::kResourceExhausted, kTooMuchAtOnce,
-                    "too many large requests are being received and served: send this one again in a moment"),
-          absl::Seconds(1))));
-    }
+    if (auto refused = RefuseHead(message); refused.has_value()) return Refuse(*std::move(refused));
+    if (!HoldBody()) return Refuse(TooMuchAtOnce());
     const bool waits = message.version() == 11 && beast::iequals(message[http::field::expect], "100-continue");
     if (!waits || parser_->is_done()) return ReadBody();
     // The client keeps the body back until it knows that it is wanted; its size has been looked at.
     static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-    asio::async_write(stream_, asio::buffer(kContinue.data(), kContinue.size()),
-                      [self = shared_from_this()](error_code failed, size_t) {
-                        if (failed) return self->Close();
+    asio::async_write(stream(), asio::buffer(kContinue.data(), kContinue.size()),
+                      [self = Self()](error_code failed, size_t) {
+                        if (failed) return self->End();
                         self->ReadBody();
                       });
   }
 
   void ReadBody() {
-    http::async_read(stream_, buffer_, *parser_,
-                     [self = shared_from_this()](error_code error, size_t) { self->OnRead(error); });
+    http::async_read(stream(), buffer_, *parser_, [self = Self()](error_code error, size_t) { self->OnRead(error); });
   }
 
   void OnRead(const error_code& error) {
     if (error) {
       auto answer = AnswerTo(error);
-      if (!answer.has_value()) return Close();
-      keep_alive_ = false;
-      return Write(*std::move(answer));
+      if (!answer.has_value()) return End();
+      return Refuse(*std::move(answer));
     }
     keep_alive_ = parser_->get().keep_alive();
     head_ = parser_->get().method() == http::verb::head;
     http_1_0_ = parser_->get().version() == 10;
     HttpRequest request = RequestOf(&parser_->get());
-    request.peer = peer_;
-    request.tls_identity = tls_identity_;
+    request.peer = peer();
+    request.tls_identity = tls_identity();
     request.connection = this;
     parser_.reset();
     // Of no use to a connection that is silent from here on.
     if (buffer_.size() == 0) buffer_.shrink_to_fit();
     busy_ = true;
-    stream_.tcp().expires_never();
-    host_->router().Handle(std::move(request), Reply(shared_from_this()));
+    stream().tcp().expires_never();
+    host_->router().Handle(std::move(request), Reply(Self()));
+  }
+
+  // Answers what has not been read to its end.
+  void Refuse(HttpResponse response) {
+    keep_alive_ = false;
+    linger_ = true;
+    Write(std::move(response));
   }
 
   void Answer(HttpResponse response) {
     // The peer has gone meanwhile.
-    if (gone_) return Close();
+    if (gone_) return End();
     // What is not streamed needs its exchange no more.
     if (response.streamed) return StartStream(std::move(response));
     EndExchange(HttpExchange::Why::kDone);
@@ -246,20 +212,19 @@ class Session final : public HttpSession, public HttpConnection, public std::ena
 
   void Write(HttpResponse response) {
     busy_ = true;
-    if (stopping_) keep_alive_ = false;
+    if (stopping()) keep_alive_ = false;
     response_.emplace(static_cast<http::status>(response.status), 11);
     response_->set(http::field::server, "meshgate");
     if (!response.content_type.empty()) response_->set(http::field::content_type, response.content_type);
     response_->set("X-Content-Type-Options", "nosniff");
-    for (const auto& [name, value] : response.headers) response_->set(name, value);
+    for (const auto& [name, value] : response.headers) response_->insert(name, value);
     response_->keep_alive(keep_alive_);
     // Taken for granted from HTTP/1.1 on alone.
     if (keep_alive_ && http_1_0_) response_->set(http::field::connection, "keep-alive");
     if (response.status != 304 && response.status != 204) response_->content_length(response.body.size());
     if (!head_) response_->body() = std::move(response.body);
-    stream_.tcp().expires_after(absl::ToChronoMilliseconds(host_->options().write_timeout));
-    http::async_write(stream_, *response_,
-                      [self = shared_from_this()](error_code error, size_t) { self->OnWritten(error); });
+    stream().tcp().expires_after(absl::ToChronoMilliseconds(host_->options().write_timeout));
+    http::async_write(stream(), *response_, [self = Self()](error_code error, size_t) { self->OnWritten(error); });
   }
 
   void OnWritten(const error_code& error) {
@@ -269,7 +234,7 @@ class Session final : public HttpSession, public HttpConnection, public std::ena
 
   // ---- Streamed responses.
   void StartStream(HttpResponse response) {
-    if (stopping_) keep_alive_ = false;
+    if (stopping()) keep_alive_ = false;
     // A client of that age knows the end of a body by the end of the connection.
     if (http_1_0_) keep_alive_ = false;
     chunk_ = std::make_shared<const std::string>(StreamHead(response, keep_alive_, !http_1_0_));
@@ -297,19 +262,19 @@ class Session final : public HttpSession, public HttpConnection, public std::ena
   template <typename Buffers>
   void WriteBuffers(const Buffers& buffers, bool last) {
     writing_ = true;
-    stream_.tcp().expires_after(absl::ToChronoMilliseconds(host_->options().stream_write_timeout));
-    asio::async_write(stream_, buffers, [self = shared_from_this(), last](error_code error, size_t) {
+    stream().tcp().expires_after(absl::ToChronoMilliseconds(host_->options().stream_write_timeout));
+    asio::async_write(stream(), buffers, [self = Self(), last](error_code error, size_t) {
       self->writing_ = false;
       self->chunk_.reset();
       if (error) {
         self->EndExchange(error == beast::error::timeout ? HttpExchange::Why::kStalled : HttpExchange::Why::kGone);
-        return self->Close();
+        return self->End();
       }
       if (last) {
         self->EndExchange(HttpExchange::Why::kDone);
         return self->Next(error);
       }
-      if (self->gone_) return self->Close();
+      if (self->gone_) return self->End();
       self->WritePiece();
     });
   }
@@ -327,15 +292,14 @@ class Session final : public HttpSession, public HttpConnection, public std::ena
   void WatchPeer() {
     if (buffer_.size() > 0) return;
     watching_ = true;
-    if (stream_.ssl() == nullptr) {
-      stream_.tcp().socket().async_wait(tcp::socket::wait_read,
-                                        [self = shared_from_this()](error_code error) { self->OnPeer(error, 0); });
+    if (stream().ssl() == nullptr) {
+      stream().tcp().socket().async_wait(tcp::socket::wait_read,
+                                         [self = Self()](error_code error) { self->OnPeer(error, 0); });
       return;
     }
     // The socket does not tell what is inside.
-    stream_.async_read_some(buffer_.prepare(1), [self = shared_from_this()](error_code error, size_t bytes) {
-      self->OnPeer(error, bytes);
-    });
+    stream().async_read_some(buffer_.prepare(1),
+                             [self = Self()](error_code error, size_t bytes) { self->OnPeer(error, bytes); });
   }
 
   void OnPeer(const error_code& error, size_t bytes) {
@@ -346,41 +310,32 @@ class Session final : public HttpSession, public HttpConnection, public std::ena
     if (std::exchange(read_next_, false)) return Read();
     if (exchange_ == nullptr) return;
     bool gone = static_cast<bool>(error);
-    if (!gone && stream_.ssl() == nullptr) {
+    if (!gone && stream().ssl() == nullptr) {
       char byte;
-      gone = ::recv(stream_.tcp().socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+      gone = ::recv(stream().tcp().socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
     }
     if (!gone) return;
     gone_ = true;
     const bool streamed = streaming_;
     EndExchange(HttpExchange::Why::kGone);
     // A write in flight fails by itself or is the last; a reply that is due closes.
-    if (streamed && !writing_) Close();
+    if (streamed && !writing_) End();
   }
 
   // A response has been sent.
   void Next(const error_code& error) {
     busy_ = false;
     ReturnBody();
-    if (error || !keep_alive_) return Close();
+    if (error || !keep_alive_) return End();
     if (!watching_) return Read();
     read_next_ = true;
     error_code ignored;
-    stream_.tcp().socket().cancel(ignored);
+    stream().tcp().socket().cancel(ignored);
   }
 
-  // Says that nothing follows; what the peer still sends is dropped with the socket.
-  void Close() {
+  void End() {
     busy_ = false;
-    if (!std::exchange(secure_, false) || gone_) return CloseSocket();
-    stream_.tcp().expires_after(absl::ToChronoMilliseconds(kGrace));
-    stream_.AsyncShutdown([self = shared_from_this()](error_code) { self->CloseSocket(); });
-  }
-
-  void CloseSocket() {
-    error_code ignored;
-    stream_.tcp().socket().shutdown(tcp::socket::shutdown_send, ignored);
-    stream_.tcp().close();
+    Close(std::exchange(linger_, false), gone_);
   }
 
   bool HoldBody() {
@@ -394,10 +349,6 @@ class Session final : public HttpSession, public HttpConnection, public std::ena
 
   HttpSessionHost* const host_;
   HttpLoop* const loop_;
-  const std::string peer_;
-  std::string tls_identity_;
-  tls::HandshakeBudget::Place handshake_;
-  HttpStream stream_;
   beast::flat_buffer buffer_;
   std::optional<RequestParser> parser_;
   std::optional<http::response<http::string_body>> response_;
@@ -405,9 +356,8 @@ class Session final : public HttpSession, public HttpConnection, public std::ena
   bool keep_alive_ = false;
   bool head_ = false;
   bool http_1_0_ = false;
-  bool busy_ = false;  // A request is being handled or its response written.
-  bool stopping_ = false;
-  bool secure_ = false;  // TLS is spoken.
+  bool busy_ = false;    // A request is being handled or its response written.
+  bool linger_ = false;  // The peer may still be sending what is not read.
 
   // ---- While there is an exchange.
   std::shared_ptr<HttpExchange> exchange_;

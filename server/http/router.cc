@@ -87,6 +87,14 @@ const Router::Methods* Router::Find(const Node& node, std::string_view path, std
 }
 
 void Router::Handle(HttpRequest request, HttpReply reply) const {
+  for (const HttpFilter& filter : filters_) {
+    reply = filter(request, std::move(reply));
+    if (reply == nullptr) return;
+  }
+  Dispatch(std::move(request), std::move(reply));
+}
+
+void Router::Dispatch(HttpRequest request, HttpReply reply) const {
   std::vector<std::string_view> values;
   const Methods* methods = Find(root_, request.path, &values);
   if (methods == nullptr) {

@@ -57,6 +57,10 @@ using HttpReply = absl::AnyInvocable<void(HttpResponse)>;
 // Handles a request: at once or later, never blocking. The request is valid inside the call only.
 using HttpHandler = std::function<void(const HttpRequest&, HttpReply)>;
 
+// Sees each request before its handler. Returns the reply for the handler: as it was, or one that changes the answer on
+// its way, on whichever thread that is given; or null, where it has answered itself.
+using HttpFilter = std::function<HttpReply(const HttpRequest&, HttpReply)>;
+
 // Finds the handler of a request. Filled before it is used, then read by many threads.
 class Router {
  public:
@@ -66,6 +70,9 @@ class Router {
   // where that cannot be decoded the request is answered with 400. GET serves HEAD too: the transport leaves out the
   // body.
   void Add(const std::string& method, const std::string& pattern, HttpHandler handler);
+
+  // Filters see requests in the order in which they are added, and so answers the other way round.
+  void AddFilter(HttpFilter filter) { filters_.push_back(std::move(filter)); }
 
   // 404 where no path fits and 405 where no method does, both with a google.rpc.Status as JSON.
   void Handle(HttpRequest request, HttpReply reply) const;
@@ -92,6 +99,9 @@ class Router {
   // `values` as they were, where nothing fits.
   static const Methods* Find(const Node& node, std::string_view path, std::vector<std::string_view>* values);
 
+  void Dispatch(HttpRequest request, HttpReply reply) const;
+
+  std::vector<HttpFilter> filters_;
   Node root_;
   std::vector<std::pair<std::string, std::string>> routes_;
 };

@@ -123,6 +123,8 @@ TEST(OptionsTest, EveryOptionFromEverySource) {
                                                      {"grpc_threads", "4"},
                                                      {"grpc_listen", "0.0.0.0:1"},
                                                      {"http_listen", "[::1]:2"},
+                                                     {"http_max_connections", "77"},
+                                                     {"http_cors_origins", "https://a,http://b:1"},
                                                      {"consul_address", "c:8500"},
                                                      {"consul_token_file", "/t"},
                                                      {"consul_ca_file", "/ca"},
@@ -144,6 +146,8 @@ TEST(OptionsTest, EveryOptionFromEverySource) {
     EXPECT_EQ(o.auth_grace, absl::Seconds(5));
     EXPECT_THAT(o.grpc_listen, ElementsAre("0.0.0.0:1"));
     EXPECT_EQ(o.http_listen, "[::1]:2");
+    EXPECT_EQ(o.http_max_connections, 77);
+    EXPECT_THAT(o.http_cors_origins, ::testing::ElementsAre("https://a", "http://b:1"));
     EXPECT_EQ(o.grpc_max_connection_age, absl::Minutes(30));
     EXPECT_EQ(o.grpc_max_connection_age_grace, absl::Seconds(2));
     EXPECT_EQ(o.grpc_threads, 4);
@@ -208,6 +212,11 @@ TEST(OptionsTest, MistakesNameSourceAndRemedy) {
       {{"--grpc_listen=1.2.3.4:99999"}, {}, "HOST:PORT"},
       {{"--grpc_listen=1.2.3.4:+1"}, {}, "HOST:PORT"},
       {{"--http_listen=localhost"}, {}, "HOST:PORT, such as"},
+      {{"--http_max_connections=-1"}, {}, "a whole number between 0 and 1000000"},
+      {{"--http_cors_origins=*"}, {}, "origins as browsers send them"},
+      {{"--http_cors_origins=https://a/"}, {}, "origins as browsers send them"},
+      {{"--http_cors_origins=https://a,b"}, {}, "origins as browsers send them"},
+      {{"--http_cors_origins=https://"}, {}, "origins as browsers send them"},
       {{"--consul_address=ftp://x:1"}, {}, "http://HOST:PORT"},
       {{"--consul_address=http://u:p@x:1/kv"}, {}, "http://HOST:PORT"},
       {{"--consul_tls_verify=maybe"}, {}, "\"maybe\" is not true or false"},
