@@ -116,19 +116,35 @@ absl::Status WatchCall::ParseMode(const HttpRequest& http, const Query& query, i
   return InvalidField("Accept", "streams are text/event-stream or application/x-ndjson; for one JSON answer give wait");
 }
 
+void WatchCall::OnText() {
+  awaits_text_ = false;
+  OnReady();
+}
+
 std::optional<MessageText> WatchCall::Take() {
-  Outbox::Taken taken = outbox_->Take(thread_->memo());
-  if (taken.end.has_value()) {
-    Settle(*taken.end);
-    return std::nullopt;
+  if (awaits_text_ && !outbox_->ended()) return std::nullopt;
+  consul::SharedMessage message = std::exchange(unwritten_, nullptr);
+  if (message == nullptr || outbox_->ended()) {
+    Outbox::Taken taken = outbox_->Take(thread_->memo());
+    if (taken.end.has_value()) {
+      Settle(*taken.end);
+      return std::nullopt;
+    }
+    message = std::move(taken.message);
   }
-  if (taken.message == nullptr) return std::nullopt;
-  absl::StatusOr<MessageText> text = thread_->TextOf(outbox_->kind(), taken.message, format());
+  if (message == nullptr) return std::nullopt;
+  absl::StatusOr<std::optional<MessageText>> text =
+      thread_->TextOf(outbox_->kind(), message, format(), weak_from_this());
   if (!text.ok()) {
     Settle(text.status());
     return std::nullopt;
   }
-  if (mode_ != Mode::kPoll) thread_->OnDelivered(call_.reporter(), outbox_->kind(), taken.message->received);
+  if (!text->has_value()) {
+    unwritten_ = std::move(message);
+    awaits_text_ = true;
+    return std::nullopt;
+  }
+  if (mode_ != Mode::kPoll) thread_->OnDelivered(call_.reporter(), outbox_->kind(), message->received);
   return *std::move(text);
 }
 
@@ -162,6 +178,7 @@ void WatchCall::OnTimer() {
   }
   if (mode_ != Mode::kPoll) return BeginStream();
   if (held_.has_value()) return AnswerPoll(*held_);
+  if (awaits_text_) return connection_->WakeAfter(kMinWait);
   Settle(WithRetryAfter(MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline,
                                   "nothing is known of this yet: Consul has not answered within the wait"),
                         absl::Seconds(1)));

@@ -36,7 +36,10 @@ inline constexpr char kAfter[] = "after";
 // A stream is answered with an error's status where it cannot begin, for which it waits a little; what ends it later is
 // its last event. A poll is answered with the first message that tells something, or when its wait is over with
 // what there is. As with gRPC a reader that does not read is a mark, not bytes.
-class WatchCall final : public HttpExchange, public Outbox::Listener, public std::enable_shared_from_this<WatchCall> {
+class WatchCall final : public HttpExchange,
+                        public Outbox::Listener,
+                        public TextWaiter,
+                        public std::enable_shared_from_this<WatchCall> {
  public:
   WatchCall(std::shared_ptr<const Watch> watch, const HttpRequest& http, HttpReply reply);
   ~WatchCall() override;
@@ -50,6 +53,9 @@ class WatchCall final : public HttpExchange, public Outbox::Listener, public std
 
   // ---- Outbox::Listener
   void OnReady() override;
+
+  // ---- TextWaiter
+  void OnText() override;
 
  private:
   enum class Mode { kEvents, kLines, kPoll };
@@ -79,6 +85,9 @@ class WatchCall final : public HttpExchange, public Outbox::Listener, public std
   std::shared_ptr<Outbox> outbox_;
   std::unique_ptr<StreamSet::Membership> membership_;
 
+  // Taken from the outbox; OnText() comes when it has been written.
+  consul::SharedMessage unwritten_;
+  bool awaits_text_ = false;
   bool responded_ = false;
   // Has to be sent before all else.
   std::shared_ptr<const std::string> preamble_;

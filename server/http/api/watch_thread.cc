@@ -14,6 +14,8 @@ namespace {
 // other, and new ones begin with the same snapshot.
 constexpr size_t kMaxWritten = 32;
 constexpr size_t kMaxWrittenBytes = 4 << 20;
+// A message of so many bytes takes a millisecond to write.
+constexpr size_t kWrittenHere = 32 << 10;
 
 template <typename Response>
 absl::StatusOr<MessageText> Write(const std::string& bytes, WatchFormat format) {
@@ -30,41 +32,88 @@ absl::StatusOr<MessageText> Write(const std::string& bytes, WatchFormat format) 
   return text;
 }
 
+absl::StatusOr<MessageText> WriteText(consul::TargetKind kind, const consul::Message& message, WatchFormat format) {
+  return kind == consul::TargetKind::kService ? Write<v1::WatchServiceResponse>(message.bytes, format)
+                                              : Write<v1::WatchConfigResponse>(message.bytes, format);
+}
+
 }  // namespace
 
-absl::StatusOr<MessageText> WatchThread::TextOf(consul::TargetKind kind, const consul::SharedMessage& message,
-                                                WatchFormat format) {
+// Brings a text that was written elsewhere, and tells those who wait, some at a time.
+class WatchThread::Arrival final : public consul::Work {
+ public:
+  Arrival(std::shared_ptr<WatchThread> thread, consul::SharedMessage message, WatchFormat format,
+          absl::StatusOr<MessageText> text)
+      : thread_(std::move(thread)), message_(std::move(message)), format_(format), text_(std::move(text)) {}
+
+  bool Run() override {
+    if (!kept_) {
+      kept_ = true;
+      thread_->Keep(message_, format_, std::move(text_));
+      waiters_ = std::move(thread_->writing_.extract({message_, format_}).mapped());
+    }
+    for (int i = 0; i < kAtOnce && next_ < waiters_.size(); ++i) {
+      if (const auto waiter = waiters_[next_++].lock()) waiter->OnText();
+    }
+    return next_ < waiters_.size();
+  }
+
+ private:
+  static constexpr int kAtOnce = 16;
+
+  const std::shared_ptr<WatchThread> thread_;
+  const consul::SharedMessage message_;
+  const WatchFormat format_;
+  absl::StatusOr<MessageText> text_;
+  bool kept_ = false;
+  Waiters waiters_;
+  size_t next_ = 0;
+};
+
+absl::StatusOr<std::optional<MessageText>> WatchThread::TextOf(consul::TargetKind kind,
+                                                               const consul::SharedMessage& message, WatchFormat format,
+                                                               std::weak_ptr<TextWaiter> waiter) {
   for (const Written& one : written_) {
     if (one.key == message.get() && one.format == format && one.message.lock() == message) return one.text;
   }
-  absl::StatusOr<MessageText> text = kind == consul::TargetKind::kService
-                                         ? Write<v1::WatchServiceResponse>(message->bytes, format)
-                                         : Write<v1::WatchConfigResponse>(message->bytes, format);
-  if (!text.ok()) return text.status();
-  written_.push_front({message, message.get(), format, *text});
-  written_bytes_ += text->text->size();
+  if (message->bytes.size() <= kWrittenHere) {
+    absl::StatusOr<MessageText> text = WriteText(kind, *message, format);
+    Keep(message, format, text);
+    return text;
+  }
+  Waiters& waiters = writing_[{message, format}];
+  waiters.push_back(std::move(waiter));
+  if (waiters.size() > 1) return std::nullopt;
+  scheduler_->Post([self = shared_from_this(), kind, message, format] {
+    self->thread_->Schedule(std::make_shared<Arrival>(self, message, format, WriteText(kind, *message, format)));
+  });
+  return std::nullopt;
+}
+
+void WatchThread::Keep(const consul::SharedMessage& message, WatchFormat format, absl::StatusOr<MessageText> text) {
+  if (text.ok()) written_bytes_ += text->text->size();
+  written_.push_front({message, message.get(), format, std::move(text)});
   while (written_.size() > 1 && (written_.size() > kMaxWritten || written_bytes_ > kMaxWrittenBytes)) {
-    written_bytes_ -= written_.back().text.text->size();
+    if (written_.back().text.ok()) written_bytes_ -= written_.back().text->text->size();
     written_.pop_back();
   }
-  return text;
 }
 
 void WatchThread::OnDelivered(metrics::RpcMethodReporter* calls, consul::TargetKind kind, absl::Time received) {
-  deliveries_.Add(calls, kind, received, clock_->Now());
+  deliveries_.Add(calls, kind, received, scheduler_->Now());
   if (!std::exchange(report_scheduled_, true)) thread_->Schedule(shared_from_this());
 }
 
 bool WatchThread::Run() {
   report_scheduled_ = false;
-  deliveries_.Flush(clock_->Now());
+  deliveries_.Flush(scheduler_->Now());
   return false;
 }
 
 std::shared_ptr<WatchThread> WatchThreads::Of(consul::ReaderThread* thread) {
   MutexLock lock(mu_);
   std::shared_ptr<WatchThread>& entry = threads_[thread];
-  if (entry == nullptr) entry = std::make_shared<WatchThread>(thread, clock_, watches_);
+  if (entry == nullptr) entry = std::make_shared<WatchThread>(thread, scheduler_, watches_);
   return entry;
 }
 

@@ -172,6 +172,35 @@ TEST_F(WatchApiTest, Drains) {
   EXPECT_EQ(late->response().status, 503);
 }
 
+// Would break if a large message kept the others on a thread waiting, was written for each stream, or overtook another.
+TEST_F(WatchApiTest, LargeMessagesAreWrittenElsewhere) {
+  auto first = Begin("GET", kKey);
+  auto poll = Begin("GET", std::string(kKey) + "?wait=30s");
+  const std::string large(100 << 10, 'x');
+  ASSERT_TRUE(backend_.AnswerEntries(Method::kReadKey, {Entry("a", large, 5)}, 5));
+  Run();
+  for (auto* one : {first.get(), poll.get()}) {
+    one->RunReady();
+    EXPECT_FALSE(one->answered());
+    // Word of what it waits for already changes nothing.
+    one->Fire();
+  }
+  EXPECT_TRUE(first->answered()) << "begins without its first message";
+  EXPECT_FALSE(poll->answered());
+  Run();
+  EXPECT_THAT(first->Sent(), AllOf(StartsWith("retry: "), HasSubstr(R"("index":"5","snapshot":true)")));
+  poll->RunReady();
+  EXPECT_THAT(poll->response().body, HasSubstr(R"("snapshot":true)"));
+  // Ends before it is written.
+  ASSERT_TRUE(backend_.AnswerEntries(Method::kReadKey, {Entry("a", large + "y", 6)}, 6));
+  Run();
+  first->RunReady();
+  streams_.EndAll(MakeError(absl::StatusCode::kUnavailable, reason::kDraining, "draining"));
+  EXPECT_THAT(first->Sent(), AllOf(StartsWith("event: end\n"), ::testing::EndsWith("<end>")));
+  Run();
+  first->RunReady();
+}
+
 // Would break if the metrics did not tell who has left, or a stream lived on behind its reader.
 TEST_F(WatchApiTest, CountsEnds) {
   const std::string handled =
