@@ -51,6 +51,9 @@ absl::StatusOr<Query> ParseParameters(const Route& route, const HttpRequest& htt
           route.parameters, ", ", [](std::string* out, const Parameter& one) { absl::StrAppend(out, one.name); });
       return InvalidField("query", absl::StrCat("holds an unknown parameter; known here are ", names));
     }
+    if (known->flag && it->second != "" && it->second != "true" && it->second != "false") {
+      return InvalidField(it->first, "must be true or false");
+    }
     const bool again =
         std::any_of(parameters->begin(), it, [&](const auto& other) { return other.first == it->first; });
     if (again && (known->field.empty() || !IsList(route.request, known->field))) {

@@ -73,7 +73,9 @@ TEST_F(BadRequestsTest, Parameters) {
     for (const api::Parameter& parameter : route.parameters) {
       if (parameter.name == "tags") continue;
       ExpectRefused(400, parameter.name + ": is given more than once", route.method,
-                    path + "?" + parameter.name + "=1&" + parameter.name + "=1");
+                    path + "?" + parameter.name + "=true&" + parameter.name + "=true");
+      if (!parameter.flag) continue;
+      ExpectRefused(400, parameter.name + ": must be true or false", route.method, path + "?" + parameter.name + "=1");
     }
   }
 }
