@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/escaping.h"
@@ -153,7 +154,10 @@ bool Measure(const Config& config, const Kind& kind) {
   const int changes = config.Or(config.changes, 20, 3);
   const auto bytes = static_cast<size_t>(config.Or(config.value_bytes, 1024, 1024));
   const absl::Duration patience = absl::Seconds(config.Or(config.patience_seconds, 60, 30));
-  GatewayProcess gateway({"--log_level=warn", absl::StrCat("--http_max_connections=", streams + 100)});
+  std::vector<std::string> flags = {"--log_level=warn"};
+  // Descriptors that one port may use are not the other's.
+  if (kind.events) flags.push_back(absl::StrCat("--http_max_connections=", streams + 100));
+  GatewayProcess gateway(std::move(flags));
   if (!gateway.listening()) return false;
   const pid_t pid = gateway.process().pid();
   const auto writer = v1::ConfigService::NewStub(Connect(gateway.grpc_address()));
