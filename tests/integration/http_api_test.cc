@@ -4,10 +4,12 @@
 
 #include <csignal>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "tests/server/http/raw_client.h"
 #include "tests/testing/consul_agent.h"
 #include "tests/testing/gateway_process.h"
@@ -153,6 +155,36 @@ TEST_F(HttpApiTest, StreamsResume) {
   // The connection is as good as new.
   poll->Send(Request("GET", "/api/v1/config/k?raw&consistency=default"));
   EXPECT_EQ(poll->Receive().body, "v3");
+}
+
+// Would break if what surrounds the API were not switched on, or on for everybody.
+TEST_F(HttpApiTest, PagesPackingAndTheDocument) {
+  EXPECT_THAT(Call("GET", "/openapi.json").body, HasSubstr(R"("openapi":"3.0.3")"));
+  EXPECT_THAT(Call("GET", "/openapi.json", "Accept-Encoding: gzip\r\n").head, HasSubstr("Content-Encoding: gzip\r\n"));
+  const std::string origin = "Origin: https://ui.example.com\r\n";
+  const std::string preflight = origin + "Access-Control-Request-Method: PUT\r\n";
+  EXPECT_EQ(Call("OPTIONS", "/api/v1/config/k", preflight).status, 405);
+  gateway_ = std::make_unique<GatewayProcess>(
+      std::vector<std::string>{"--backend=consul", "--consul_address=" + agent_.url(),
+                               "--http_cors_origins=https://ui.example.com", "--http_max_connections=3"});
+  ASSERT_TRUE(gateway_->listening());
+  const auto allowed = Call("OPTIONS", "/api/v1/config/k", preflight);
+  EXPECT_EQ(allowed.status, 204);
+  EXPECT_THAT(allowed.head, HasSubstr("Access-Control-Allow-Origin: https://ui.example.com\r\n"));
+  auto page = Follow("/api/v1/watch/config/k", origin);
+  EXPECT_THAT(page->Receive(false).head, HasSubstr("Access-Control-Allow-Origin: https://ui.example.com\r\n"));
+  auto second = Follow("/api/v1/watch/config/k"), third = Follow("/api/v1/watch/config/k");
+  Event(second.get());
+  Event(third.get());
+  EXPECT_TRUE(RawClient(gateway_->http_address()).WaitForClose());
+  third = nullptr;
+  // Whoever asks needs a connection, too, and may be refused until the third has been seen to go.
+  std::optional<double> refused;
+  const absl::Time end = absl::Now() + absl::Seconds(30);
+  while (!refused.has_value() && absl::Now() < end) {
+    refused = gateway_->Metric("meshgate_http_connections_refused_total");
+  }
+  EXPECT_GE(refused.value_or(0), 1);
 }
 
 // Would break if a planned stop cut a stream without a word, or waited for streams to end by themselves.
