@@ -38,6 +38,22 @@ Client::Client(const ClientOptions& options)
       config_(v1::ConfigService::NewStub(channel_)),
       registry_(v1::RegistryService::NewStub(channel_)) {}
 
+absl::StatusOr<std::string> Client::Token() const {
+  if (options_.token == nullptr) return std::string();
+  if (options_.credentials == nullptr && !options_.insecure_token && !StaysOnHost(options_.endpoint)) {
+    return absl::FailedPreconditionError("the token is not sent to " + options_.endpoint +
+                                         " in plain text: set credentials (client/tls.h), or insecure_token where "
+                                         "the network may read it");
+  }
+  return options_.token->Token();
+}
+
+absl::Status Client::Prepare(grpc::ClientContext* context) const {
+  absl::StatusOr<std::string> token = Token();
+  if (token.ok()) AttachToken(*token, context);
+  return token.status();
+}
+
 void Client::ConnectNow() { grpc::experimental::ChannelResetConnectionBackoff(channel_.get()); }
 
 template <typename Stub, typename Request, typename Response>
@@ -45,6 +61,7 @@ absl::StatusOr<Response> Client::Unary(Stub* stub,
                                        grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                                        const Request& request, const CallOptions& options) {
   grpc::ClientContext context;
+  if (absl::Status prepared = Prepare(&context); !prepared.ok()) return prepared;
   const absl::Duration timeout = options.timeout == absl::ZeroDuration() ? options_.timeout : options.timeout;
   if (timeout != absl::InfiniteDuration()) context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
   Cancellation::Scope scope(options.cancellation, &context);

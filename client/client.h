@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/cancellation.h"
+#include "client/token.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/security/credentials.h"
 #include "meshgate/v1/config_service.grpc.pb.h"
@@ -32,6 +33,12 @@ struct ClientOptions {
   std::shared_ptr<grpc::ChannelCredentials> credentials;
   // With TLS, the name that the gateway's certificate has to be for; empty: the endpoint's host.
   std::string tls_server_name;
+  // Who calls, for a gateway that asks Consul (--auth=consul): TokenFile() or StaticToken() of client/token.h; null:
+  // nobody in particular.
+  std::shared_ptr<TokenSource> token;
+  // Sends the token also in plain text to another host, where the network can read it. Without this, and without
+  // `credentials`, calls there fail with FAILED_PRECONDITION and are not sent.
+  bool insecure_token = false;
   // Of a unary call, unless the call says otherwise.
   absl::Duration timeout = absl::Seconds(10);
 };
@@ -48,7 +55,7 @@ struct CallOptions {
 // know.
 //
 // Thread-safe. Errors: the gateway's, with their details (client/errors.h); UNAVAILABLE without a reason when it can't
-// be reached; DEADLINE_EXCEEDED; CANCELLED.
+// be reached; DEADLINE_EXCEEDED; CANCELLED; FAILED_PRECONDITION without a reason where there is no token to send.
 class Client {
  public:
   explicit Client(const ClientOptions& options);
@@ -70,9 +77,15 @@ class Client {
   absl::StatusOr<v1::ListServicesResponse> ListServices(const v1::ListServicesRequest& request,
                                                         const CallOptions& options = {});
 
-  // For what has no method here.
+  // For what has no method here, after Prepare().
   v1::ConfigService::StubInterface* config() const { return config_.get(); }
   v1::RegistryService::StubInterface* registry() const { return registry_.get(); }
+
+  // Adds what ClientOptions says to a call before it is made. After an error it must not be made.
+  absl::Status Prepare(grpc::ClientContext* context) const;
+
+  // What Prepare() adds now; empty: nothing.
+  absl::StatusOr<std::string> Token() const;
 
   // The next call connects at once, however long gRPC would wait after the last failure: for callers that pace their
   // tries themselves.

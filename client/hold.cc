@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "client/errors.h"
+#include "client/renewed_token.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/support/client_callback.h"
 
@@ -27,7 +28,8 @@ bool MayComeBack(const absl::Status& status) {
 // it. gRPC holds OnDone() back until the reading is over and nobody is about to start something from outside.
 class Hold::Stream final : public grpc::ClientBidiReactor<v1::HoldRegistrationRequest, v1::HoldRegistrationResponse> {
  public:
-  Stream(Client* client, v1::HoldRegistrationRequest first) : next_(std::move(first)) {
+  Stream(Client* client, const std::string& token, v1::HoldRegistrationRequest first) : next_(std::move(first)) {
+    AttachToken(token, &context_);
     client->registry()->async()->HoldRegistration(&context_, this);
     AddHold();
     StartRead(&response_);
@@ -177,14 +179,17 @@ Hold::Ending Hold::RunStream(Listener* listener, Cancellation* cancellation) {
   first.mutable_linger()->set_seconds(linger.tv_sec);
   first.mutable_linger()->set_nanos(static_cast<int32_t>(linger.tv_nsec));
 
+  absl::StatusOr<std::string> token = client_->Token();
+  if (!token.ok()) return {token.status()};
   std::unique_ptr<Stream> stream;
   {
     std::lock_guard<std::mutex> lock(mu_);
     first.set_status(status_);
-    stream = std::make_unique<Stream>(client_, std::move(first));
+    stream = std::make_unique<Stream>(client_, *token, std::move(first));
     stream_ = stream.get();
   }
   Ending ending;
+  ending.token = *std::move(token);
   {
     Cancellation::Hook hook(cancellation, [&stream] { stream->Interrupt(); });
     absl::Time until = absl::InfiniteFuture();
@@ -224,7 +229,8 @@ absl::Status Hold::Run(Listener* listener, Cancellation* cancellation) {
     Ending ending = RunStream(listener, cancellation);
     if (cancellation->cancelled()) return ending.status;
     if (ending.status.ok()) ending.status = absl::UnavailableError("the gateway ended the stream");
-    if (!options_.reconnect || !MayComeBack(ending.status)) return ending.status;
+    if (!options_.reconnect) return ending.status;
+    if (!MayComeBack(ending.status) && !MayCallAgain(*client_, ending.status, ending.token)) return ending.status;
     if (ending.received) backoff.Reset();
 
     const absl::Duration delay = std::max(backoff.Next(), RetryAfterOf(ending.status).value_or(absl::ZeroDuration()));

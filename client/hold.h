@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <mutex>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -32,7 +33,8 @@ struct HoldOptions {
 
 // Keeps one instance registered with RegistryService.HoldRegistration, and opens another stream when that is lost:
 // within `linger` no reader sees anything. Errors that say that the registration is wrong or not allowed, or that
-// somebody else has the id now (ABORTED), end it.
+// somebody else has the id now (ABORTED), end it; what is not allowed is tried again where there is another token by
+// then.
 //
 // Run() is called once.
 class Hold {
@@ -63,6 +65,8 @@ class Hold {
   // How one stream ended.
   struct Ending {
     absl::Status status;
+    // What it was opened with.
+    std::string token;
     bool received = false;
   };
   Ending RunStream(Listener* listener, Cancellation* cancellation);

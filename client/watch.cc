@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "client/errors.h"
+#include "client/renewed_token.h"
 #include "grpcpp/client_context.h"
 
 namespace meshgate::client {
@@ -32,6 +33,13 @@ typename Watch<Traits>::Ending Watch<Traits>::RunStream(Listener* listener, Canc
                                                         const Request& request) {
   Ending ending;
   grpc::ClientContext context;
+  absl::StatusOr<std::string> token = client_->Token();
+  if (!token.ok()) {
+    ending.status = token.status();
+    return ending;
+  }
+  AttachToken(*token, &context);
+  ending.token = *std::move(token);
   Cancellation::Scope scope(cancellation, &context);
   state_.BeginStream(!request.resume_token().empty());
   auto reader = Open(client_, &context, request);
@@ -76,7 +84,9 @@ absl::Status Watch<Traits>::Run(Listener* listener, Cancellation* cancellation) 
     // A gateway may refuse a token that another one made; the state itself is still to be had.
     const bool token_refused = !request.resume_token().empty() && !ending.received &&
                                ending.status.code() == absl::StatusCode::kInvalidArgument;
-    if (!IsTransient(ending.status) && !token_refused) return ending.status;
+    if (!IsTransient(ending.status) && !token_refused && !MayCallAgain(*client_, ending.status, ending.token)) {
+      return ending.status;
+    }
     if (ending.received) {
       request.set_resume_token(state_.resume_token());
       if (!ending.broke_contract) backoff.Reset();

@@ -14,6 +14,7 @@
 #define MESHGATE_CLIENT_WATCH_H_
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -34,7 +35,7 @@ struct WatchOptions {
 // Keeps a local copy of one target. When the stream is lost it opens another, after a growing and randomised delay (or
 // the longer one that the gateway asks for), behind the last response it applied: with its resume token where the
 // gateway gave one, otherwise from a snapshot, of which only the differences are told. Only errors that say the request
-// itself is wrong or not allowed end it.
+// itself is wrong or not allowed end it; of the latter, only where there is no other token to try by then.
 //
 // Run() is called once. The watch may be read from inside the listener and after Run() has returned.
 template <typename Traits>
@@ -82,6 +83,8 @@ class Watch {
   // How one stream ended.
   struct Ending {
     absl::Status status;
+    // What it was opened with.
+    std::string token;
     bool received = false;
     bool enough = false;
     bool broke_contract = false;

@@ -49,8 +49,8 @@ absl::Status ValidateInstanceId(std::string_view field, std::string_view id);
 absl::Status ValidateDatacenter(std::string_view field, std::string_view datacenter);
 
 // Fields are named as in RegisterRequest: "instance.port", "checks[0].interval", ... At most 64 tags of 255 bytes, and
-// 64 headers of a probe with names of 256 and values of 4,096 bytes. Link-local addresses are not probed: the machine's
-// metadata service, which hands out credentials, is one.
+// 64 headers of a probe with names of 256 and values of 4,096 bytes. Where checks may lead is for CheckAllowList to
+// say.
 absl::Status ValidateRegistration(const Registration& registration);
 
 }  // namespace meshgate::consul

@@ -1,17 +1,13 @@
 // Registrations: what an agent accepts and should not. The rest of validate.h is in validate.cc.
-#include <arpa/inet.h>
-
 #include <optional>
 #include <string>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
-#include "consul/base/link_local.h"
-#include "consul/base/strings.h"
 #include "consul/base/utf8.h"
+#include "consul/probe_host.h"
 #include "consul/validate.h"
 #include "consul/validate_text.h"
 
@@ -46,79 +42,6 @@ absl::Status ValidateText(std::string_view field, std::string_view text, size_t 
   return absl::OkStatus();
 }
 
-bool IsIp(const std::string& text, int family) {
-  unsigned char buffer[sizeof(in6_addr)];
-  return inet_pton(family, text.c_str(), buffer) == 1;
-}
-
-// Dots between labels of letters, digits, '-' and '_'; a final dot is allowed.
-bool IsHostName(std::string_view host) {
-  if (!host.empty() && host.back() == '.') host.remove_suffix(1);
-  if (host.empty() || host.size() > 253) return false;
-  size_t label = 0;
-  for (char c : host) {
-    if (c == '.') {
-      if (label == 0) return false;
-      label = 0;
-    } else if ((!IsAlnum(c) && c != '-' && c != '_') || ++label > 63) {
-      return false;
-    }
-  }
-  return label > 0;
-}
-
-bool IsHost(std::string_view host) {
-  // inet_pton takes a C string: a NUL within must not hide the rest.
-  const std::string text(host);
-  if (text.find('\0') != std::string::npos) return false;
-  return IsHostName(host) || IsIp(text, AF_INET6);
-}
-
-// Whether a host that IsHostName() or an IPv6 address is a link-local one, in any of the notations that libcurl and the
-// resolver take for an address ("169.254.1", "0xA9FEA9FE"). What a name resolves to is for whoever resolves it.
-bool IsLinkLocalHost(std::string_view host) {
-  if (!host.empty() && host.back() == '.') host.remove_suffix(1);
-  const std::string text(host);
-  in_addr v4;
-  if (inet_aton(text.c_str(), &v4) != 0) return IsLinkLocal(v4);
-  in6_addr v6;
-  return inet_pton(AF_INET6, text.c_str(), &v6) == 1 && IsLinkLocal(v6);
-}
-
-// What is probed: "host", "host:port", "[v6]" or "[v6]:port". What is wrong, or null.
-const char* BadAuthority(std::string_view authority, bool port_required) {
-  std::string_view host;
-  std::optional<std::string_view> port;
-  if (!authority.empty() && authority.front() == '[') {
-    const size_t end = authority.find(']');
-    if (end == std::string_view::npos) return "has a '[' without a ']'";
-    host = authority.substr(1, end - 1);
-    if (host.find('\0') != std::string_view::npos || !IsIp(std::string(host), AF_INET6)) {
-      return "must have an IPv6 address between '[' and ']'";
-    }
-    authority.remove_prefix(end + 1);
-    if (!authority.empty() && authority.front() != ':') return "must have ':' and a port after ']'";
-    if (!authority.empty()) port = authority.substr(1);
-  } else {
-    const size_t colon = authority.find(':');
-    host = authority.substr(0, colon);
-    if (colon != std::string_view::npos) port = authority.substr(colon + 1);
-    if (port && port->find(':') != std::string_view::npos) return "must have an IPv6 address in '[' and ']'";
-    if (host.empty()) return "must have a host";
-    if (!IsHostName(host)) return "must have an IP address or a host name";
-  }
-  if (IsLinkLocalHost(host)) return "must not be a link-local address (169.254.0.0/16, fe80::/10)";
-  if (!port) return port_required ? "must be host:port" : nullptr;
-  int number = 0;
-  for (char c : *port) {
-    if (!absl::ascii_isdigit(static_cast<unsigned char>(c))) return "must have a port from 1 to 65535";
-  }
-  if (port->size() > 5 || !absl::SimpleAtoi(ToAbsl(*port), &number) || number < 1 || number > 65535) {
-    return "must have a port from 1 to 65535";
-  }
-  return nullptr;
-}
-
 // A token of HTTP (RFC 9110, 5.6.2): methods and names of headers.
 bool IsToken(std::string_view text) {
   for (char c : text) {
@@ -139,22 +62,8 @@ absl::Status ValidateDuration(const std::string& field, absl::Duration duration,
 absl::Status ValidateHttpProbe(const std::string& field, const HttpProbe& probe) {
   const std::string url_field = field + ".url";
   MESHGATE_RETURN_IF_ERROR(ValidateText(url_field, probe.url, kMaxUrlBytes));
-  std::string_view rest = probe.url;
-  if (absl::StartsWithIgnoreCase(probe.url, "http://")) {
-    rest.remove_prefix(7);
-  } else if (absl::StartsWithIgnoreCase(probe.url, "https://")) {
-    rest.remove_prefix(8);
-  } else {
-    return InvalidField(url_field, "must begin with http:// or https://");
-  }
-  if (rest.find_first_of(" \\") != std::string_view::npos) {
-    return InvalidField(url_field, "must not contain spaces or backslashes");
-  }
-  const std::string_view authority = rest.substr(0, rest.find_first_of("/?#"));
-  if (authority.find('@') != std::string_view::npos) {
-    return InvalidField(url_field, "must not contain credentials: use a header");
-  }
-  if (const char* bad = BadAuthority(authority, /*port_required=*/false)) return InvalidField(url_field, bad);
+  std::string_view host;
+  if (const char* bad = SplitUrl(probe.url, &host)) return InvalidField(url_field, bad);
   if (!probe.method.empty() && (!IsToken(probe.method) || probe.method.size() > kMaxMethodBytes)) {
     return InvalidField(field + ".method", "must be an HTTP method");
   }
@@ -182,13 +91,10 @@ absl::Status ValidateHttpProbe(const std::string& field, const HttpProbe& probe)
 
 absl::Status ValidateGrpcProbe(const std::string& field, const GrpcProbe& probe) {
   const std::string target_field = field + ".target";
-  const std::string_view target = probe.target;
-  const size_t slash = target.find('/');
-  if (const char* bad = BadAuthority(target.substr(0, slash), /*port_required=*/true)) {
-    return InvalidField(target_field, bad);
-  }
-  if (slash == std::string_view::npos) return absl::OkStatus();
-  return ValidateText(target_field, target.substr(slash + 1), kMaxTextBytes);
+  std::string_view host;
+  std::optional<std::string_view> service;
+  if (const char* bad = SplitGrpcTarget(probe.target, &host, &service)) return InvalidField(target_field, bad);
+  return service.has_value() ? ValidateText(target_field, *service, kMaxTextBytes) : absl::OkStatus();
 }
 
 absl::Status ValidateCheck(const std::string& field, const CheckDefinition& check) {
@@ -204,9 +110,8 @@ absl::Status ValidateCheck(const std::string& field, const CheckDefinition& chec
     if (const auto* http = std::get_if<HttpProbe>(&check.probe)) {
       MESHGATE_RETURN_IF_ERROR(ValidateHttpProbe(field + ".http", *http));
     } else if (const auto* tcp = std::get_if<TcpProbe>(&check.probe)) {
-      if (const char* bad = BadAuthority(tcp->address, /*port_required=*/true)) {
-        return InvalidField(field + ".tcp.address", bad);
-      }
+      std::string_view host;
+      if (const char* bad = SplitTcpAddress(tcp->address, &host)) return InvalidField(field + ".tcp.address", bad);
     } else {
       MESHGATE_RETURN_IF_ERROR(ValidateGrpcProbe(field + ".grpc", std::get<GrpcProbe>(check.probe)));
     }

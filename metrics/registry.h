@@ -8,9 +8,11 @@
 
 #include "absl/time/time.h"
 #include "consul/reporter.h"
+#include "metrics/allow_list_reporter.h"
 #include "metrics/auth_reporter.h"
 #include "metrics/connection_reporter.h"
 #include "metrics/hold_reporter.h"
+#include "metrics/limit_reporter.h"
 #include "metrics/tls_reporter.h"
 
 namespace meshgate::metrics {
@@ -65,6 +67,9 @@ class Registry {
   HoldReporter* hold_reporter();
   // Its series exist from the first call on, which is for start-up: without access control there is nothing to count.
   AuthReporter* auth_reporter();
+  // The same, of a process that has a list of its own.
+  AllowListReporter* allow_list_reporter();
+  LimitReporter* limit_reporter();
   // Of the gRPC port, and of the HTTP port, which reports no cuts.
   ConnectionReporter* connection_reporter();
   ConnectionReporter* http_connection_reporter();

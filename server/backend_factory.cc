@@ -68,7 +68,8 @@ absl::StatusOr<std::unique_ptr<consul::Backend>> MakeEmbedded(const Options& opt
   consul::EmbeddedOptions o;
   o.data_dir = options.data_dir;
   o.scheduler = scheduler;
-  o.prober = consul::MakeProber();
+  o.check_allow = options.check_allow.value_or(consul::CheckAllowList());
+  o.prober = consul::MakeProber(o.check_allow);
   auto backend = consul::EmbeddedBackend::Open(std::move(o));
   if (!backend.ok()) return backend.status();
   return *std::move(backend);

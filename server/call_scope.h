@@ -35,6 +35,7 @@ class CallScope {
   CallScope& operator=(const CallScope&) = delete;
 
   const Caller& caller() const { return caller_; }
+  void SetPlace(limits::Limits::Place* place) { caller_.place = place; }
   metrics::RpcMethodReporter* reporter() const { return method_->reporter; }
 
   // Counts and logs the end, once, before the caller is told. `subject` says what the call was about, and is asked for

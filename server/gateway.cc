@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <random>
 #include <thread>
 #include <utility>
 
@@ -10,11 +11,15 @@
 #include "absl/time/clock.h"
 #include "consul/base/errors.h"
 #include "consul/base/thread_pool_scheduler.h"
+#include "consul/instance_directory.h"
 #include "consul/watch/hub.h"
 #include "meshgate/v1/config_service.grpc.pb.h"
 #include "meshgate/v1/registry_service.grpc.pb.h"
 #include "metrics/registry.h"
+#include "server/auth/allow_list_file.h"
+#include "server/auth/consul_authorizer.h"
 #include "server/auth/guard.h"
+#include "server/auth/list_authorizer.h"
 #include "server/call_tracker.h"
 #include "server/consul_events.h"
 #include "server/file_limit.h"
@@ -26,6 +31,7 @@
 #include "server/http/cors.h"
 #include "server/http/gzip.h"
 #include "server/http/http_server.h"
+#include "server/limits/limits.h"
 #include "server/log.h"
 #include "server/service/config_handlers.h"
 #include "server/service/registry_handlers.h"
@@ -120,10 +126,13 @@ tls::Files HttpTlsFiles(const Options& o) {
   return {o.http_tls_cert_file, o.http_tls_key_file, o.http_tls_client_ca_file};
 }
 
-auth::GuardOptions GuardOptionsOf(const Options& options) {
-  auth::GuardOptions guard;
-  guard.authorizer.grace = options.auth_grace;
-  return guard;
+consul::CheckAllowList CheckAllowOf(const Options& options) {
+  return options.check_allow.value_or(consul::CheckAllowList());
+}
+
+limits::LimitsOptions LimitsOf(const Options& o) {
+  return {{o.limit_caller_streams, o.limit_caller_targets, o.limit_caller_requests},
+          {o.limit_streams, o.limit_targets, o.limit_requests}};
 }
 
 }  // namespace
@@ -137,6 +146,8 @@ struct Gateway::Parts {
   // Null for a listener without TLS.
   absl::StatusOr<std::shared_ptr<tls::Endpoint>> OpenTls(const char* listener, const tls::Files& files,
                                                          const char* protocol, tls::HandshakeBudget* handshakes);
+  // Null: nobody is asked.
+  absl::StatusOr<std::unique_ptr<auth::Authorizer>> MakeAuthorizer();
 
   const Options options;
   metrics::Registry metrics;
@@ -148,8 +159,11 @@ struct Gateway::Parts {
   // With Consul only: the embedded store keeps its own data.
   std::unique_ptr<consul::StateStore> state_store;
   std::unique_ptr<consul::Hub> hub;
-  // With --auth=consul only.
+  // With --auth=mtls only.
+  std::shared_ptr<auth::AllowListFile> allow_list;
+  // Null with --auth=none.
   std::unique_ptr<auth::Guard> guard;
+  std::unique_ptr<limits::Limits> limits;
   std::unique_ptr<HealthMonitor> monitor;
   std::unique_ptr<HoldKeeper> holds;
   StreamSet streams;
@@ -183,6 +197,28 @@ absl::StatusOr<std::shared_ptr<tls::Endpoint>> Gateway::Parts::OpenTls(const cha
   return tls::Endpoint::Open({{files, listener, protocol}}, handshakes, &scheduler, metrics.tls_reporter(listener));
 }
 
+absl::StatusOr<std::unique_ptr<auth::Authorizer>> Gateway::Parts::MakeAuthorizer() {
+  switch (options.auth.value_or(AuthMode::kNone)) {
+    case AuthMode::kNone:
+      break;
+    case AuthMode::kConsul: {
+      auth::ConsulAuthorizerOptions consul;
+      consul.grace = options.auth_grace;
+      return std::make_unique<auth::ConsulAuthorizer>(backend.get(), &scheduler, metrics.auth_reporter(), consul);
+    }
+    case AuthMode::kMtls: {
+      // Every backend is one; what a test puts in its place may not be.
+      auto* const directory = dynamic_cast<consul::InstanceDirectory*>(backend.get());
+      if (directory == nullptr) return absl::InternalError("the backend does not tell whose an instance is");
+      auto list = auth::AllowListFile::Open(options.auth_mtls_file, &scheduler, metrics.allow_list_reporter());
+      if (!list.ok()) return list.status();
+      allow_list = *std::move(list);
+      return std::make_unique<auth::ListAuthorizer>(allow_list, directory, &scheduler, metrics.auth_reporter());
+    }
+  }
+  return nullptr;
+}
+
 absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, const BackendFactory& make_backend) {
   auto parts = std::make_unique<Parts>(options);
   Parts* p = parts.get();
@@ -206,17 +242,21 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   p->monitor = std::make_unique<HealthMonitor>(p->backend.get(), &p->scheduler, p->metrics.store_reporter());
   p->consul_events.SetListener([p] { p->monitor->AskNow(); });
 
-  const AuthMode auth_mode = options.auth.value_or(AuthMode::kNone);
-  if (auth_mode == AuthMode::kConsul) {
-    p->guard = std::make_unique<auth::Guard>(p->hub.get(), p->backend.get(), &p->scheduler, p->metrics.auth_reporter(),
-                                             GuardOptionsOf(options));
+  auto authorizer = p->MakeAuthorizer();
+  if (!authorizer.ok()) return authorizer.status();
+  if (*authorizer != nullptr) {
+    p->guard = std::make_unique<auth::Guard>(p->hub.get(), &p->scheduler, *std::move(authorizer), auth::GuardOptions());
   }
+  if (p->allow_list != nullptr) p->allow_list->SetListener([p] { p->guard->RecheckAll(); });
+  p->limits = std::make_unique<limits::Limits>(&p->scheduler, p->metrics.limit_reporter(), LimitsOf(options));
   p->config_handlers = std::make_unique<ConfigHandlers>(p->backend.get(), p->hub.get(), p->guard.get());
-  p->holds = std::make_unique<HoldKeeper>(p->backend.get(), &p->scheduler, p->metrics.hold_reporter());
+  p->holds = std::make_unique<HoldKeeper>(p->backend.get(), &p->scheduler, p->metrics.hold_reporter(),
+                                          std::random_device()(), CheckAllowOf(options));
   p->registry_handlers =
       std::make_unique<RegistryHandlers>(p->backend.get(), p->hub.get(), p->holds.get(), p->guard.get());
   p->methods = std::make_unique<wire::MethodTable>(
-      wire::NativeEnvironment{&p->scheduler, p->metrics.watch_reporter(), &p->streams, &p->calls, p->guard.get()},
+      wire::NativeEnvironment{&p->scheduler, p->metrics.watch_reporter(), &p->streams, &p->calls, p->guard.get(),
+                              p->limits.get()},
       p->metrics.rpc_reporter());
   wire::AddConfigMethods(p->config_handlers.get(), p->methods.get());
   wire::AddRegistryMethods(p->registry_handlers.get(), p->holds.get(), p->methods.get());
@@ -224,15 +264,18 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   AddAdminRoutes(
       {[p] { return p->Ready(); }, [p] { return p->metrics.Scrape(); }, std::string(metrics::Registry::kContentType)},
       &p->router);
-  const api::Environment api_environment = {&p->scheduler, p->metrics.watch_reporter(), &p->streams,
-                                            &p->calls,     p->metrics.rpc_reporter(),   p->guard.get()};
-  api::AddConfigRoutes(p->config_handlers.get(), api_environment, &p->api_routes, &p->router);
-  api::AddRegistryRoutes(p->registry_handlers.get(), api_environment, &p->api_routes, &p->router);
-  api::AddWatchRoutes(p->config_handlers.get(), p->registry_handlers.get(), api_environment, &p->api_routes,
-                      &p->router);
-  if (!options.http_cors_origins.empty()) p->router.AddFilter(CorsFilter(options.http_cors_origins));
+  if (options.http_api) {
+    const api::Environment api_environment = {
+        &p->scheduler,  p->metrics.watch_reporter(), &p->streams, &p->calls, p->metrics.rpc_reporter(),
+        p->guard.get(), p->limits.get()};
+    api::AddConfigRoutes(p->config_handlers.get(), api_environment, &p->api_routes, &p->router);
+    api::AddRegistryRoutes(p->registry_handlers.get(), api_environment, &p->api_routes, &p->router);
+    api::AddWatchRoutes(p->config_handlers.get(), p->registry_handlers.get(), api_environment, &p->api_routes,
+                        &p->router);
+    if (!options.http_cors_origins.empty()) p->router.AddFilter(CorsFilter(options.http_cors_origins));
+    api::AddOpenApiRoute(p->api_routes, Version(), &p->router);
+  }
   p->router.AddFilter(GzipFilter());
-  api::AddOpenApiRoute(p->api_routes, Version(), &p->router);
   HttpServerOptions http_options;
   http_options.listen = options.http_listen;
   http_options.stream_write_timeout = options.watch_write_timeout;
@@ -250,6 +293,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
       {v1::RegistryService::service_full_name(), std::make_unique<v1::RegistryService::CallbackService>()});
   wire::GrpcServerOptions grpc_options = GrpcOptionsOf(options, p->metrics.connection_reporter());
   grpc_options.front.connection.tls = *grpc_tls;
+  grpc_options.limits = p->limits.get();
   auto grpc = wire::GrpcServer::Start(grpc_options, p->methods.get(), std::move(services), &p->scheduler,
                                       p->metrics.watch_reporter(), &p->calls);
   if (!grpc.ok()) return grpc.status();
@@ -257,9 +301,11 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   p->monitor->Start();
 
   for (const std::string& address : gateway->grpc_addresses()) {
-    WarnOfOpenPort(address, auth_mode, GrpcTlsFiles(options));
+    WarnOfOpenPort(address, options.auth.value_or(AuthMode::kNone), GrpcTlsFiles(options));
   }
-  WarnOfOpenPort(gateway->http_address(), auth_mode, HttpTlsFiles(options));
+  if (options.http_api) {
+    WarnOfOpenPort(gateway->http_address(), options.auth.value_or(AuthMode::kNone), HttpTlsFiles(options));
+  }
   const std::string grpc_addresses = absl::StrJoin(gateway->grpc_addresses(), ",");
   Log(LogLevel::kInfo, "serving",
       {{"version", Version()},

@@ -20,6 +20,10 @@ namespace {
 using Setter = std::function<std::string(const std::string&, Options*)>;
 constexpr char kOk[] = "";
 
+constexpr int kMostStreams = 10'000'000;
+// More than a machine makes.
+constexpr int kMostRequests = 10'000'000;
+
 Setter Text(std::string Options::*member) {
   return [member](const std::string& text, Options* o) -> std::string {
     if (absl::StripAsciiWhitespace(text).empty()) return "a name or path that is not empty";
@@ -129,16 +133,39 @@ std::string SetCorsOrigins(const std::string& text, Options* o) {
   return kOk;
 }
 
+std::string SetHttpApi(const std::string& text, Options* o) {
+  if (text != "on" && text != "off") return "one of on, off";
+  o->http_api = text == "on";
+  return kOk;
+}
+
 std::string SetAuth(const std::string& text, Options* o) {
   AuthMode mode;
   if (text == "none") {
     mode = AuthMode::kNone;
   } else if (text == "consul") {
     mode = AuthMode::kConsul;
+  } else if (text == "mtls") {
+    mode = AuthMode::kMtls;
   } else {
-    return "one of none, consul";
+    return "one of none, consul, mtls";
   }
   o->auth = mode;
+  return kOk;
+}
+
+std::string SetCheckAllow(const std::string& text, Options* o) {
+  std::vector<std::string> entries;
+  for (const absl::string_view part : absl::StrSplit(text, ',')) {
+    entries.emplace_back(absl::StripAsciiWhitespace(part));
+  }
+  if (entries == std::vector<std::string>{"none"}) entries.clear();
+  absl::StatusOr<consul::CheckAllowList> list = consul::CheckAllowList::Parse(entries);
+  if (!list.ok()) {
+    return "none, or addresses, ranges without bits behind the prefix, host names and *.DOMAIN, several with commas, "
+           "such as 10.1.0.0/16,web.example,*.svc.example";
+  }
+  o->check_allow = *std::move(list);
   return kOk;
 }
 
@@ -223,8 +250,11 @@ std::vector<OptionSpec> MakeTable() {
        "PEM certificates of authorities: clients must show a certificate that one of them has signed (mutual TLS).", "",
        nullptr, false, Text(&Options::grpc_tls_client_ca_file)},
       {"Listening", "http_listen", "HOST:PORT",
-       "Where HTTP listens: the JSON API (/api/v1/), probes (/livez, /readyz) and /metrics.", d.http_listen, nullptr,
+       "Where HTTP listens: the JSON API (/api/v1/, unless --http_api=off), probes (/livez, /readyz) and /metrics.", d.http_listen, nullptr,
        false, SetHttpListen},
+      {"Listening", "http_api", "on|off",
+       "off: the HTTP port has probes and metrics alone, for whoever reaches it to read or write nothing.", "on", nullptr,
+       false, SetHttpApi},
       {"Listening", "http_max_connections", "N",
        "Most connections of the HTTP port, each stream and each poll being one; 0 is an eighth of the process's "
        "descriptors, at most 16384.",
@@ -243,15 +273,40 @@ std::vector<OptionSpec> MakeTable() {
        "PEM certificates of authorities: clients must show a certificate that one of them has signed (mutual TLS).", "",
        nullptr, false, Text(&Options::http_tls_client_ca_file)},
 
-      {"Listening", "auth", "none|consul",
+      {"Listening", "auth", "none|consul|mtls",
        "Who may call, and what: none asks nobody; consul takes each caller's ACL token, from x-consul-token in the "
-       "call's metadata, and asks Consul what it may do.",
+       "call's metadata, and asks Consul what it may do; mtls takes each caller's certificate "
+       "(--grpc_tls_client_ca_file), and looks in --auth_mtls_file for what it may do.",
        "none while every address listened at is of this host; beyond it has to be given", nullptr, false, SetAuth},
       {"Listening", "auth_grace", "DURATION",
        "With --auth=consul: while Consul is away, what callers were allowed to read so shortly before is served as "
        "last "
        "known.",
        text(d.auth_grace), nullptr, false, Duration(&Options::auth_grace, absl::ZeroDuration(), absl::Hours(24))},
+
+      {"Listening", "auth_mtls_file", "FILE",
+       "With --auth=mtls: YAML list of who may read, write and register what, by the SPIFFE ID or else the common name "
+       "of the client's certificate. Looked at each second, and used when it has changed.",
+       "", nullptr, false, Text(&Options::auth_mtls_file)},
+
+      {"Limits", "limit_caller_streams", "N",
+       "Streams that one caller may have open; 0: any number. A caller is a token that Consul knows, or else the name "
+       "in a verified certificate, or else an address (of IPv6 a /64 network).",
+       absl::StrCat(d.limit_caller_streams), nullptr, false, Number(&Options::limit_caller_streams, 0, kMostStreams)},
+      {"Limits", "limit_caller_targets", "N",
+       "Different keys, prefixes and services that the streams of one caller may watch; 0: any number.",
+       absl::StrCat(d.limit_caller_targets), nullptr, false, Number(&Options::limit_caller_targets, 0, kMostStreams)},
+      {"Limits", "limit_caller_requests", "N",
+       "Calls that one caller may make a second, all of them at once if it likes; 0: any number.",
+       absl::StrCat(d.limit_caller_requests), nullptr, false,
+       Number(&Options::limit_caller_requests, 0, kMostRequests)},
+      {"Limits", "limit_streams", "N", "Streams that all callers together may have open; 0: any number.",
+       absl::StrCat(d.limit_streams), nullptr, false, Number(&Options::limit_streams, 0, kMostStreams)},
+      {"Limits", "limit_targets", "N",
+       "Different keys, prefixes and services that the streams of all callers together may watch; 0: any number.",
+       absl::StrCat(d.limit_targets), nullptr, false, Number(&Options::limit_targets, 0, kMostStreams)},
+      {"Limits", "limit_requests", "N", "Calls that all callers together may make a second; 0: any number.",
+       absl::StrCat(d.limit_requests), nullptr, false, Number(&Options::limit_requests, 0, kMostRequests)},
 
       {"Consul", "consul_address", "URL[,URL...]",
        "Consul's HTTP API, best the agent of the same host. Of several, the first one that works is used until it is "
@@ -276,6 +331,11 @@ std::vector<OptionSpec> MakeTable() {
        "How long Consul may hold a blocking query. Short ones free their connections sooner, long ones ask less often.",
        text(d.consul_wait), nullptr, false, Duration(&Options::consul_wait, absl::Seconds(1), absl::Minutes(10))},
 
+      {"Behaviour", "check_allow", "none|ADDRESS[,...]",
+       "Where checks of registrations may lead, beside the instance's own IP address: addresses, ranges (10.1.0.0/16), "
+       "host names and *.DOMAIN. Loopback, link-local and metadata addresses only where they are listed by themselves.",
+       "127.0.0.0/8,::1,localhost while every address listened at, and Consul's, is of this host; beyond it none",
+       nullptr, true, SetCheckAllow},
       {"Behaviour", "watch_linger", "DURATION",
        "How long a target stays watched after its last reader has gone, in case one comes back.", text(d.watch_linger),
        nullptr, false, Duration(&Options::watch_linger, absl::ZeroDuration(), absl::Hours(24))},

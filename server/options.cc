@@ -14,6 +14,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "server/option_table.h"
 #include "server/yaml_options.h"
 
@@ -141,6 +143,27 @@ void CheckAuth(Settings* settings) {
   if (o.auth == AuthMode::kConsul && o.backend != BackendKind::kConsul) {
     settings->Error("auth=consul needs backend=consul: the embedded store has no access control");
   }
+  if (o.auth == AuthMode::kMtls && o.auth_mtls_file.empty()) {
+    settings->Error("auth=mtls needs auth_mtls_file: the list of who may do what");
+  }
+  if (o.auth == AuthMode::kMtls && o.grpc_tls_client_ca_file.empty()) {
+    settings->Error("auth=mtls needs grpc_tls_client_ca_file: who calls is what the client's certificate says");
+  }
+  if (o.auth == AuthMode::kMtls && o.http_api && o.http_tls_client_ca_file.empty()) {
+    settings->Error(
+        "auth=mtls needs http_tls_client_ca_file, too: the HTTP port serves the API (http_api=off: probes and metrics "
+        "alone)");
+  }
+  if (o.auth != AuthMode::kMtls && !o.auth_mtls_file.empty()) {
+    settings->Error("auth_mtls_file is set, and auth=mtls is not: nobody would look at the list");
+  }
+  // Certificates that keep strangers off one port say nothing where another lets them in.
+  if (o.auth == AuthMode::kNone && o.http_api && !o.grpc_tls_client_ca_file.empty() &&
+      o.http_tls_client_ca_file.empty() && !IsLoopback(o.http_listen)) {
+    settings->Error(
+        "http_tls_client_ca_file is missing: grpc_tls_client_ca_file lets none but its clients call, and the HTTP port "
+        "would serve everybody the same API; set it, or http_api=off (probes and metrics alone)");
+  }
   if (o.auth.has_value() || settings->given("auth")) return;
   std::vector<std::string> open = o.grpc_listen;
   open.push_back(o.http_listen);
@@ -149,10 +172,27 @@ void CheckAuth(Settings* settings) {
     settings->Error(
         absl::StrCat("auth: ", open.front(),
                      " is open to other hosts, so say who may call: set auth=consul (callers bring Consul's "
-                     "ACL tokens) or auth=none (everybody who reaches the port)"));
+                     "ACL tokens), auth=mtls (callers show certificates) or auth=none (everybody who reaches the "
+                     "port)"));
     return;
   }
   o.auth = AuthMode::kNone;
+}
+
+// Whoever is on this host may look at its ports anyway; whoever is not must not have them looked at.
+void SetDefaultCheckAllow(Settings* settings) {
+  Options& o = settings->options;
+  if (settings->given("check_allow")) return;
+  std::vector<std::string> addresses = o.grpc_listen;
+  addresses.push_back(o.http_listen);
+  if (o.backend == BackendKind::kConsul) {
+    for (absl::string_view url : absl::StrSplit(o.consul_address, ',')) {
+      if (!absl::ConsumePrefix(&url, "https://")) absl::ConsumePrefix(&url, "http://");
+      addresses.emplace_back(url);
+    }
+  }
+  o.check_allow = std::all_of(addresses.begin(), addresses.end(), IsLoopback) ? consul::CheckAllowList::OfThisHost()
+                                                                              : consul::CheckAllowList();
 }
 
 std::vector<std::string> Wrap(const std::string& text, size_t width) {
@@ -228,6 +268,7 @@ absl::StatusOr<CommandLine> ParseOptions(const std::vector<std::string>& args, c
   if (settings.options.backend == BackendKind::kConsul) ApplyConsulVariables(environment, &settings);
   CheckTogether(&settings);
   CheckAuth(&settings);
+  SetDefaultCheckAllow(&settings);
   if (absl::Status status = settings.status(); !status.ok()) return status;
   line.options = std::move(settings.options);
   if (line.options.data_dir.empty()) line.options.data_dir = DefaultDataDir(environment);
@@ -236,7 +277,8 @@ absl::StatusOr<CommandLine> ParseOptions(const std::vector<std::string>& args, c
 
 std::vector<std::string> UnknownVariables(const std::vector<std::string>& names) {
   // Beside the options: what deploy/run.sh, meshgatectl and tests/run.sh read or set.
-  std::set<std::string> known = {"MESHGATE_CONFIG", "MESHGATE_FIRST_STEPS", "MESHGATE_ENDPOINT", "MESHGATE_SANITIZERS"};
+  std::set<std::string> known = {"MESHGATE_CONFIG", "MESHGATE_FIRST_STEPS", "MESHGATE_ENDPOINT",
+                                 "MESHGATE_TOKEN",  "MESHGATE_TOKEN_FILE",  "MESHGATE_SANITIZERS"};
   for (const OptionSpec& spec : OptionTable()) known.insert(EnvironmentName(spec.name));
   std::vector<std::string> unknown;
   for (const std::string& name : names) {

@@ -9,14 +9,16 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "consul/check_allow_list.h"
 #include "server/log.h"
 
 namespace meshgate::server {
 
 enum class BackendKind { kEmbedded, kConsul };
 
-// Who callers are, and who says what they may do: nobody asks; Consul, by the ACL token that each one brings.
-enum class AuthMode { kNone, kConsul };
+// Who callers are, and who says what they may do: nobody asks; Consul, by the ACL token that each one brings; a list of
+// the gateway's own, by the certificate that each one shows.
+enum class AuthMode { kNone, kConsul, kMtls };
 
 // Settings of one process. What each one means is said once, in the table of options.cc that --help and the README's
 // table are made from.
@@ -37,6 +39,8 @@ struct Options {
   std::string grpc_tls_key_file;
   std::string grpc_tls_client_ca_file;
   std::string http_listen = "127.0.0.1:8080";
+  // Whether HTTP serves the API, beside probes and metrics.
+  bool http_api = true;
   // 0: an eighth of the process's descriptors, at most 16,384.
   int http_max_connections = 0;
   // Of pages that may call the API from a browser; empty: none.
@@ -49,6 +53,16 @@ struct Options {
   std::optional<AuthMode> auth;
   // Readers notice an outage of Consul by `stale` within seconds; most restarts and elections are over by then.
   absl::Duration auth_grace = absl::Seconds(60);
+  std::string auth_mtls_file;
+
+  // What callers may use, each and together; 0: no limit. A stream costs 2 to 20 KiB, a target what it holds and a
+  // share of a query. A process that watches a thousand keys for each of ten users stays far below.
+  int limit_caller_streams = 100'000;
+  int limit_caller_targets = 20'000;
+  int limit_caller_requests = 0;
+  int limit_streams = 250'000;
+  int limit_targets = 100'000;
+  int limit_requests = 0;
 
   // One or, with commas, several.
   std::string consul_address = "http://127.0.0.1:8500";
@@ -63,6 +77,10 @@ struct Options {
   // Shorter than Consul's own 5 minutes: over HTTP/1.1 a query that nobody needs any more holds its connection until
   // its wait ends.
   absl::Duration consul_wait = absl::Seconds(30);
+
+  // ParseOptions() sets it where it is not given: this host's own addresses while nobody but this host is listened to
+  // and Consul is there too, otherwise nothing.
+  std::optional<consul::CheckAllowList> check_allow;
 
   absl::Duration watch_linger = absl::Seconds(30);
   // A reader that does not take messages for a minute keeps its stream. A whole process that has stopped does not

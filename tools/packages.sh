@@ -18,6 +18,7 @@ build_packages=(
 # What the tests need on top. `consul` is not among them: Debian 12 has none, see install_consul in tools/system.sh.
 # shellcheck disable=SC2034
 test_packages=(
+  clang libclang-rt-14-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   python3-grpcio python3-h2 python3-protobuf python3-yaml
   golang-go golang-google-grpc-dev golang-goprotobuf-dev nodejs

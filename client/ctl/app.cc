@@ -25,6 +25,10 @@ Outcome RunCommand(const Args& args, const Invocation& invocation, const Environ
     options.credentials = *std::move(credentials);
     options.tls_server_name = invocation.tls_server_name;
   }
+  auto token = ChooseToken(invocation, environment.variables);
+  if (!token.ok()) return {token.status(), /*local=*/true};
+  options.token = *std::move(token);
+  options.insecure_token = invocation.insecure_token;
   client::Client client(options);
   Context context{&client, {}, invocation.format, &environment};
   context.call.cancellation = environment.cancellation;

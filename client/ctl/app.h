@@ -9,6 +9,7 @@
 #include "client/cancellation.h"
 #include "client/client.h"
 #include "client/ctl/args.h"
+#include "client/ctl/token.h"
 
 namespace meshgate::ctl {
 
@@ -25,6 +26,8 @@ struct Environment {
   client::Cancellation* cancellation;
   // Whether `out` is read by a human.
   bool out_is_terminal = false;
+  // Tokens are looked for in these; null: nowhere.
+  Variables variables;
 };
 
 // meshgatectl without a process around it. `args` without the program's name; returns the exit code.

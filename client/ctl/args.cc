@@ -34,16 +34,20 @@ const CommandSpec* FindCommand(const std::string& name) {
 
 po::options_description GlobalOptions() {
   po::options_description options("Options of every command", kHelpWidth);
-  options.add_options()                                                                                       //
-      ("endpoint,e", po::value<std::string>()->value_name("HOST:PORT"),                                       //
-       "the gateway (default: $MESHGATE_ENDPOINT, else 127.0.0.1:50051)")                                     //
-      ("tls", "the gateway speaks TLS; the options below mean that, too")                                     //
-      ("ca-file", po::value<std::string>()->value_name("FILE"),                                               //
-       "PEM certificates of authorities that the gateway's is checked against (default: the system's)")       //
-      ("cert-file", po::value<std::string>()->value_name("FILE"), "PEM certificate to show to the gateway")   //
-      ("key-file", po::value<std::string>()->value_name("FILE"), "PEM key of --cert-file")                    //
-      ("tls-server-name", po::value<std::string>()->value_name("NAME"),                                       //
-       "what the gateway's certificate has to be for (default: the endpoint's host)")                         //
+  options.add_options()                                                                                      //
+      ("endpoint,e", po::value<std::string>()->value_name("HOST:PORT"),                                      //
+       "the gateway (default: $MESHGATE_ENDPOINT, else 127.0.0.1:50051)")                                    //
+      ("tls", "the gateway speaks TLS; the options below mean that, too")                                    //
+      ("ca-file", po::value<std::string>()->value_name("FILE"),                                              //
+       "PEM certificates of authorities that the gateway's is checked against (default: the system's)")      //
+      ("cert-file", po::value<std::string>()->value_name("FILE"), "PEM certificate to show to the gateway")  //
+      ("key-file", po::value<std::string>()->value_name("FILE"), "PEM key of --cert-file")                   //
+      ("tls-server-name", po::value<std::string>()->value_name("NAME"),                                      //
+       "what the gateway's certificate has to be for (default: the endpoint's host)")                        //
+      ("token-file", po::value<std::string>()->value_name("FILE"),                                           //
+       "Consul's ACL token to call with, looked at again for each call (default: that of $MESHGATE_TOKEN_FILE, "
+       "$MESHGATE_TOKEN, $CONSUL_HTTP_TOKEN_FILE or $CONSUL_HTTP_TOKEN, else none)")                          //
+      ("insecure-token", "send a token in plain text to another host, too, where the network can read it")    //
       ("timeout,t", po::value<std::string>()->value_name("TIME"), "for each call, e.g. 500ms (default 10s)")  //
       ("output,o", po::value<std::string>()->value_name("text|json"),                                         //
        "json is protobuf's, one message per line (default text)")                                             //
@@ -89,14 +93,31 @@ absl::Status UsageError(const std::string& command, const std::string& what) {
       absl::StrCat(what, "; see meshgatectl ", command, command.empty() ? "" : " ", "--help"));
 }
 
+// What Boost says, without what follows '=' in an option that it does not know: that may be a secret.
+std::string What(const po::error& error) {
+  const auto* unknown = dynamic_cast<const po::unknown_option*>(&error);
+  if (unknown == nullptr) return error.what();
+  const std::string option = unknown->get_option_name();
+  return absl::StrCat("unrecognised option '", option.substr(0, option.find('=')), "'");
+}
+
+// Whether somebody tries to give the token itself, which everybody on the host would see.
+bool GivesToken(const std::vector<std::string>& args) {
+  for (const std::string& arg : args) {
+    if (arg == "--") return false;
+    if (arg == "--token" || absl::StartsWith(arg, "--token=")) return true;
+  }
+  return false;
+}
+
 // Where the command is: the first argument that is neither an option nor a global option's value.
 size_t CommandPosition(const std::vector<std::string>& args) {
   size_t at = 0;
   while (at < args.size() && absl::StartsWith(args[at], "-")) {
     const std::string& arg = args[at];
     static const std::set<std::string> kTakeNext = {
-        "--endpoint", "--timeout", "--output",    "-e",         "-t",
-        "-o",         "--ca-file", "--cert-file", "--key-file", "--tls-server-name"};
+        "--endpoint",  "--timeout",  "--output",          "-e",          "-t", "-o", "--ca-file",
+        "--cert-file", "--key-file", "--tls-server-name", "--token-file"};
     at += kTakeNext.count(arg) > 0 ? 2 : 1;
   }
   return std::min(at, args.size());
@@ -134,6 +155,10 @@ absl::Status FillGlobals(const po::variables_map& options, const std::string& de
     return absl::InvalidArgumentError(absl::StrCat("--output is text or json, not ", format));
   }
   out->format = format == "json" ? Format::kJson : Format::kText;
+  out->token_file = StringOf(options, "token-file");
+  // An unset variable of a shell must not have the call made as somebody else.
+  if (Has(options, "token-file") && out->token_file.empty()) return absl::InvalidArgumentError("--token-file is empty");
+  out->insecure_token = Has(options, "insecure-token");
   return FillTls(options, out);
 }
 
@@ -164,7 +189,7 @@ absl::StatusOr<CommandLine> ReadCommandLine(const CommandSpec& command, const st
     po::store(po::command_line_parser(args).options(all).positional(positional).style(style).run(), line.options);
     po::notify(line.options);
   } catch (const po::error& error) {
-    return absl::InvalidArgumentError(error.what());
+    return absl::InvalidArgumentError(What(error));
   }
   line.positional = ListOf(line.options, "positional");
   if (Has(line.options, "help")) return line;
@@ -197,6 +222,11 @@ absl::StatusOr<Invocation> ParseCommand(const CommandSpec& command, const std::v
 }  // namespace
 
 absl::StatusOr<Invocation> ParseArguments(const std::vector<std::string>& args, const std::string& default_endpoint) {
+  if (GivesToken(args)) {
+    return UsageError("",
+                      "a token does not belong on a command line, where everybody on the host can see it: give "
+                      "--token-file or $MESHGATE_TOKEN");
+  }
   const size_t at = CommandPosition(args);
   for (size_t i = 0; i < at; ++i) {
     if (args[i] == "--help" || args[i] == "-h") return Print(GeneralHelp());
@@ -212,7 +242,7 @@ absl::StatusOr<Invocation> ParseArguments(const std::vector<std::string>& args, 
       const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
       po::command_line_parser(args).options(known).style(style).run();
     } catch (const po::error& error) {
-      return UsageError("", error.what());
+      return UsageError("", What(error));
     }
     return UsageError("", "no command given");
   }

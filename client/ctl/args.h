@@ -81,6 +81,10 @@ struct Invocation {
   // Plain text without.
   std::optional<client::TlsOptions> tls;
   std::string tls_server_name;
+  // Empty: not given.
+  std::string token_file;
+  // Send a token in plain text, to another host, too.
+  bool insecure_token = false;
   absl::Duration timeout;
   Format format = Format::kText;
   CommandArgs command;

@@ -25,8 +25,10 @@ constexpr Advice kByReason[] = {
     {"CONSUL_UNAVAILABLE", "the gateway runs but its store does not answer: try again, and look at its /readyz"},
     {"WRITE_OUTCOME_UNKNOWN", "read it back before you write again"},
     {"CONSUL_OVERLOADED", "try again in a moment"},
-    {"TOKEN_UNKNOWN", "check the Consul token of the gateway"},
-    {"PERMISSION_DENIED", "check the Consul policy of the gateway's token"},
+    {"TOKEN_UNKNOWN",
+     "check the token that is sent (--token-file, $MESHGATE_TOKEN), or without one that of the gateway"},
+    {"PERMISSION_DENIED", "check the Consul policies of the token that is sent (--token-file, $MESHGATE_TOKEN)"},
+    {"CHECK_NOT_ALLOWED", "or register with --check-ttl, which connects to nothing"},
     {"DRAINING", "the gateway is shutting down: try again"},
 };
 

@@ -31,10 +31,14 @@ int main(int argc, char** argv) {
   // gRPC's own log repeats on standard error what the one line of an error says.
   setenv("GRPC_VERBOSITY", "NONE", 0);
   std::ios::sync_with_stdio(false);
-  const char* endpoint = std::getenv("MESHGATE_ENDPOINT");
-  const bool given = endpoint != nullptr && *endpoint != '\0';
+  const auto variable = [](const char* name) -> std::string {
+    const char* value = std::getenv(name);
+    return value == nullptr ? "" : value;
+  };
+  const std::string endpoint = variable("MESHGATE_ENDPOINT");
   const meshgate::ctl::Environment environment{&std::cin,    &std::cout,
-                                               &std::cerr,   given ? endpoint : "127.0.0.1:50051",
-                                               cancellation, isatty(STDOUT_FILENO) == 1};
+                                               &std::cerr,   endpoint.empty() ? "127.0.0.1:50051" : endpoint,
+                                               cancellation, isatty(STDOUT_FILENO) == 1,
+                                               variable};
   return meshgate::ctl::RunMeshgatectl(std::vector<std::string>(argv + 1, argv + argc), environment);
 }

@@ -165,6 +165,9 @@ void CheckRunner::Probe(const SharedCheck& check) {
     if (check->stopped) return;
   }
   const CheckDefinition& definition = check->definition();
+  if (auto refusal = check_allow_.Refusal(check->ref.registration->address, definition)) {
+    return OnProbed(check, {Health::kCritical, *std::move(refusal)});
+  }
   const absl::Duration timeout = definition.timeout > absl::ZeroDuration() ? definition.timeout : kDefaultTimeout;
   prober_->Probe(definition, timeout, [this, check](ProbeResult result) { OnProbed(check, std::move(result)); });
 }

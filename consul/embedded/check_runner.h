@@ -4,11 +4,13 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "consul/base/mutex.h"
 #include "consul/base/tasks.h"
+#include "consul/check_allow_list.h"
 #include "consul/embedded/catalog.h"
 #include "consul/embedded/prober.h"
 
@@ -39,8 +41,9 @@ class CheckRunner {
     virtual void OnCriticalTooLong(const CheckRef& check) = 0;
   };
 
-  // All outlive this.
-  CheckRunner(Tasks* tasks, Prober* prober, Sink* sink) : tasks_(tasks), prober_(prober), sink_(sink) {}
+  // The pointers outlive this. Checks that `check_allow` refuses are critical, without being made.
+  CheckRunner(Tasks* tasks, Prober* prober, Sink* sink, CheckAllowList check_allow)
+      : tasks_(tasks), prober_(prober), sink_(sink), check_allow_(std::move(check_allow)) {}
 
   // Runs the checks of a registration in place of those of the same id. Their first probe follows at once, spread over
   // a second so that a restart does not make all of them in one moment; a TTL begins anew.
@@ -72,6 +75,7 @@ class CheckRunner {
   Tasks* const tasks_;
   Prober* const prober_;
   Sink* const sink_;
+  const CheckAllowList check_allow_;
 
   Mutex mu_;
   bool shut_down_ ABSL_GUARDED_BY(mu_) = false;

@@ -9,21 +9,19 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "consul/base/link_local.h"
 
 namespace meshgate::consul::embedded {
 namespace {
 
 // As much of an answer as is kept; no more is read.
 constexpr size_t kMaxOutput = 4096;
-constexpr long kMaxRedirects = 10;
 
 ProbeResult Stopped() { return {Health::kCritical, "the prober is stopped"}; }
 
 }  // namespace
 
 struct CurlProber::Transfer {
-  explicit Transfer(Callback d) : done(std::move(d)), easy(curl_easy_init()) {}
+  Transfer(Callback d, const CheckAllowList& allow) : done(std::move(d)), check_allow(allow), easy(curl_easy_init()) {}
   ~Transfer() {
     curl_easy_cleanup(easy);
     curl_slist_free_all(headers);
@@ -40,7 +38,7 @@ struct CurlProber::Transfer {
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &Transfer::OnOpenSocket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, this);
@@ -49,8 +47,6 @@ struct CurlProber::Transfer {
   void SetUp(const HttpProbe& probe) {
     is_http = true;
     curl_easy_setopt(easy, CURLOPT_URL, probe.url.c_str());
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(easy, CURLOPT_MAXREDIRS, kMaxRedirects);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "meshgate health check");
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &Transfer::OnBody);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, this);
@@ -87,7 +83,9 @@ struct CurlProber::Transfer {
     long status = 0;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     const bool cut = code == CURLE_WRITE_ERROR && output.size() == kMaxOutput;
-    if (code != CURLE_OK && !cut && link_local) return {Health::kCritical, "link-local addresses are not probed"};
+    if (code != CURLE_OK && !cut && refused) {
+      return {Health::kCritical, "the name leads to an address that --check_allow does not list"};
+    }
     if (code != CURLE_OK && !cut) return {Health::kCritical, error[0] != 0 ? error : curl_easy_strerror(code)};
     if (!is_http) return {Health::kPassing, "connected"};
     Health health = Health::kCritical;
@@ -96,10 +94,10 @@ struct CurlProber::Transfer {
     return {health, absl::StrCat("HTTP ", status, " ", output)};
   }
 
-  // Registrations with such an address are refused; this is where names and redirects lead.
   static curl_socket_t OnOpenSocket(void* self, curlsocktype, curl_sockaddr* address) {
-    if (IsLinkLocal(&address->addr)) {
-      static_cast<Transfer*>(self)->link_local = true;
+    auto* transfer = static_cast<Transfer*>(self);
+    if (!transfer->check_allow.MayLeadTo(&address->addr)) {
+      transfer->refused = true;
       return CURL_SOCKET_BAD;
     }
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
@@ -114,10 +112,12 @@ struct CurlProber::Transfer {
   }
 
   Callback done;
+  // Outlives the transfer.
+  const CheckAllowList& check_allow;
   CURL* const easy;
   curl_slist* headers = nullptr;
   bool is_http = false;
-  bool link_local = false;
+  bool refused = false;
   std::string output;
   char error[CURL_ERROR_SIZE] = {};
 };
@@ -198,14 +198,15 @@ class CurlProber::Loop {
   std::vector<std::unique_ptr<Transfer>> added_ ABSL_GUARDED_BY(mu_);
 };
 
-CurlProber::CurlProber() : loop_(std::make_unique<Loop>()), thread_([this] { loop_->Run(); }) {
+CurlProber::CurlProber(CheckAllowList check_allow)
+    : check_allow_(std::move(check_allow)), loop_(std::make_unique<Loop>()), thread_([this] { loop_->Run(); }) {
   pthread_setname_np(thread_.native_handle(), "prober");
 }
 
 CurlProber::~CurlProber() { Shutdown(); }
 
 void CurlProber::Probe(const CheckDefinition& check, absl::Duration timeout, Callback done) {
-  auto transfer = std::make_unique<Transfer>(std::move(done));
+  auto transfer = std::make_unique<Transfer>(std::move(done), check_allow_);
   transfer->SetUp(timeout);
   if (const auto* http = std::get_if<HttpProbe>(&check.probe)) {
     transfer->SetUp(*http);

@@ -6,18 +6,20 @@
 #include <vector>
 
 #include "consul/base/mutex.h"
+#include "consul/check_allow_list.h"
 #include "consul/embedded/prober.h"
 
 namespace meshgate::consul::embedded {
 
 // Makes HTTP and TCP probes, all on one thread of its own; probes of other kinds are critical.
 //
-// HTTP as Consul's agent has it: 2xx passes, 429 warns, anything else is critical; redirects are followed, up to ten
-// and to http and https only. Link-local addresses are never connected to, whatever name or redirect leads there. Every
-// probe opens a connection of its own, without a proxy. TCP: a connection that is made passes.
+// HTTP as Consul's agent has it: 2xx passes, 429 warns, anything else is critical, redirects too: they are not
+// followed, as they would lead to wherever the instance says. Every probe opens a connection of its own, without a
+// proxy. TCP: a connection that is made passes. Which checks may be made at all is for the caller to know; where a name
+// has led to an address that it must not (CheckAllowList::MayLeadTo()), no connection is made.
 class CurlProber final : public Prober {
  public:
-  CurlProber();
+  explicit CurlProber(CheckAllowList check_allow);
   ~CurlProber() override;
 
   void Probe(const CheckDefinition& check, absl::Duration timeout, Callback done) override;
@@ -27,6 +29,7 @@ class CurlProber final : public Prober {
   struct Transfer;
   class Loop;
 
+  const CheckAllowList check_allow_;
   const std::unique_ptr<Loop> loop_;
   // Held during Shutdown(), so that a second caller waits for the first.
   Mutex shutdown_mu_;

@@ -148,7 +148,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedBackend>> EmbeddedBackend::Open(EmbeddedO
   auto state = (*store)->Load();
   if (!state.ok()) return state.status();
   auto engine = std::make_shared<Engine>(options.scheduler, std::move(options.prober), *std::move(store),
-                                         *std::move(state), options.max_queued_bytes);
+                                         *std::move(state), options.max_queued_bytes, std::move(options.check_allow));
   engine->Start();
   auto node = std::make_shared<const embedded::NodeInfo>(
       embedded::NodeInfo{options.node_name.empty() ? HostName() : options.node_name, options.node_address,
@@ -335,6 +335,19 @@ CallHandle EmbeddedBackend::Heartbeat(const std::string& id, Health health, cons
         if (status.ok()) engine->Beat(id);
         done(std::move(status));
       });
+}
+
+CallHandle EmbeddedBackend::FindService(const std::string& id, const ReadOptions& /*options*/,
+                                        Callback<std::string> done) {
+  return engine_->Check([engine = engine_.get(), id, done = std::move(done)](absl::Status status) mutable {
+    if (!status.ok()) return done(std::move(status));
+    const SharedRecord record = engine->WithState([&](const State& state) { return state.catalog.Find(id); });
+    if (record == nullptr) {
+      return done(
+          MakeError(absl::StatusCode::kNotFound, reason::kInstanceNotFound, "no instance with this id is registered"));
+    }
+    done(record->registration->service);
+  });
 }
 
 CallHandle EmbeddedBackend::Authorize(const std::vector<Permission>& permissions, const ReadOptions&,

@@ -9,7 +9,9 @@
 #include "absl/status/statusor.h"
 #include "consul/backend.h"
 #include "consul/base/scheduler.h"
+#include "consul/check_allow_list.h"
 #include "consul/embedded/prober.h"
+#include "consul/instance_directory.h"
 
 namespace meshgate::consul {
 
@@ -29,6 +31,9 @@ struct EmbeddedOptions {
   Scheduler* scheduler = nullptr;
   // Makes the HTTP, TCP and gRPC checks: MakeProber() of consul/embedded/probers.h.
   std::unique_ptr<embedded::Prober> prober;
+  // Where the checks of what is registered may lead, also of what was registered before it was narrowed: others are
+  // critical. Whoever takes registrations from callers refuses them before (CheckAllowList::Validate()).
+  CheckAllowList check_allow = CheckAllowList::OfThisHost();
   // What instances are said to run on. Empty: the host's name.
   std::string node_name;
   // The address of instances that have none.
@@ -58,7 +63,7 @@ struct EmbeddedOptions {
 // Instances survive a restart with the last status of their checks. HTTP, TCP and gRPC checks are then made at once,
 // TTLs begin anew. `deregister_critical_after` is acted on when it has passed, without Consul's reaper in between.
 // A heartbeat that reports what is known already costs no write.
-class EmbeddedBackend final : public Backend {
+class EmbeddedBackend final : public Backend, public InstanceDirectory {
  public:
   // Opens the store and reads all of it. INVALID_ARGUMENT: an option is missing. FAILED_PRECONDITION: another process
   // uses the directory, or the file is another program's or a newer version's. DATA_LOSS: the file is damaged.
@@ -97,6 +102,7 @@ class EmbeddedBackend final : public Backend {
   CallHandle Deregister(const std::string& id, const WriteOptions& options, DoneCallback done) override;
   CallHandle Heartbeat(const std::string& id, Health health, const std::string& note, const WriteOptions& options,
                        DoneCallback done) override;
+  CallHandle FindService(const std::string& id, const ReadOptions& options, Callback<std::string> done) override;
   // After a write has failed for the disk's sake, this one tries the disk again and fails as long as it does.
   CallHandle CheckHealth(absl::Duration timeout, Callback<BackendHealth> done) override;
 

@@ -43,11 +43,11 @@ class Engine::ReadCall final : public Call, public Waiter, public std::enable_sh
 };
 
 Engine::Engine(Scheduler* scheduler, std::unique_ptr<Prober> prober, std::unique_ptr<Store> store, State state,
-               size_t max_queued_bytes)
+               size_t max_queued_bytes, CheckAllowList check_allow)
     : tasks_(scheduler),
       store_(std::move(store)),
       prober_(std::move(prober)),
-      checks_(&tasks_, prober_.get(), this),
+      checks_(&tasks_, prober_.get(), this, std::move(check_allow)),
       writes_(std::make_shared<WriteQueue>(&tasks_, max_queued_bytes)),
       state_(std::move(state)) {}
 

@@ -34,7 +34,7 @@ class Engine final : public CheckRunner::Sink, public std::enable_shared_from_th
 
   // `scheduler` outlives this.
   Engine(Scheduler* scheduler, std::unique_ptr<Prober> prober, std::unique_ptr<Store> store, State state,
-         size_t max_queued_bytes);
+         size_t max_queued_bytes, CheckAllowList check_allow);
 
   // Starts the writer and the checks of what is registered already.
   void Start();

@@ -31,8 +31,9 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address, bool use_tls)
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
   arguments.SetUserAgentPrefix("meshgate-health-check");
-  return grpc::CreateCustomChannel(address, use_tls ? grpc::SslCredentials({}) : grpc::InsecureChannelCredentials(),
-                                   arguments);
+  // Said, so that no host is taken for a scheme: "unix:80".
+  return grpc::CreateCustomChannel("dns:///" + address,
+                                   use_tls ? grpc::SslCredentials({}) : grpc::InsecureChannelCredentials(), arguments);
 }
 
 ProbeResult ResultOf(const grpc::Status& status, const health_v1::HealthCheckResponse& response) {

@@ -10,6 +10,8 @@ namespace {
 
 class AnyProber final : public embedded::Prober {
  public:
+  explicit AnyProber(CheckAllowList check_allow) : curl_(std::move(check_allow)) {}
+
   void Probe(const CheckDefinition& check, absl::Duration timeout, Callback done) override {
     embedded::Prober& prober = std::holds_alternative<GrpcProbe>(check.probe) ? static_cast<embedded::Prober&>(grpc_)
                                                                               : static_cast<embedded::Prober&>(curl_);
@@ -28,6 +30,8 @@ class AnyProber final : public embedded::Prober {
 
 }  // namespace
 
-std::unique_ptr<embedded::Prober> MakeProber() { return std::make_unique<AnyProber>(); }
+std::unique_ptr<embedded::Prober> MakeProber(CheckAllowList check_allow) {
+  return std::make_unique<AnyProber>(std::move(check_allow));
+}
 
 }  // namespace meshgate::consul

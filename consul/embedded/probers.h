@@ -3,12 +3,13 @@
 
 #include <memory>
 
+#include "consul/check_allow_list.h"
 #include "consul/embedded/prober.h"
 
 namespace meshgate::consul {
 
-// Makes all kinds of probes: HTTP and TCP on a thread of its own, gRPC on gRPC's. For EmbeddedOptions.
-std::unique_ptr<embedded::Prober> MakeProber();
+// Makes all kinds of probes: HTTP and TCP on a thread of its own, gRPC on gRPC's. For EmbeddedOptions, with its list.
+std::unique_ptr<embedded::Prober> MakeProber(CheckAllowList check_allow);
 
 }  // namespace meshgate::consul
 

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "consul/base/errors.h"
 #include "consul/check_names.h"
 #include "consul/http/bodies.h"
@@ -28,16 +29,30 @@ Request UpdateCheck(const std::string& check_id, const std::string& body) {
   return request;
 }
 
-}  // namespace
-
-CallHandle ConsulBackend::Register(const Registration& registration, const WriteOptions& options, DoneCallback done) {
-  const ActiveCallHandle call = calls_.Begin(options.timeout, options.token);
+Request RegisterRequest(std::string body) {
   Request request;
   request.method = Method::kPut;
   // Without it the checks of an instance that is replaced stay.
   request.target = Target("/v1/agent/service/register").Query("replace-existing-checks", "true").str();
-  request.body = RegistrationBody(registration);
-  SendWrite(call, Endpoint::kAgentService, std::move(request), std::move(done));
+  request.body = std::move(body);
+  return request;
+}
+
+// An agent that is too old. Agents may differ, so none is taken for old because another was.
+bool RefusesToDisableRedirects(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) && absl::StrContains(status.message(), "unknown field \"DisableRedirects\"");
+}
+
+}  // namespace
+
+CallHandle ConsulBackend::Register(const Registration& registration, const WriteOptions& options, DoneCallback done) {
+  const ActiveCallHandle call = calls_.Begin(options.timeout, options.token);
+  SendWrite(call, Endpoint::kAgentService, RegisterRequest(RegistrationBody(registration)),
+            [this, call, older = RegistrationBody(registration, /*disable_redirects=*/false),
+             done = std::move(done)](absl::Status status) mutable {
+              if (!RefusesToDisableRedirects(status)) return done(std::move(status));
+              SendWrite(call, Endpoint::kAgentService, RegisterRequest(std::move(older)), std::move(done));
+            });
   return call;
 }
 
@@ -52,6 +67,17 @@ CallHandle ConsulBackend::Deregister(const std::string& id, const WriteOptions& 
                 request.target = Target("/v1/agent/service/deregister/").Segment(id).str();
                 SendWrite(call, Endpoint::kAgentService, std::move(request), std::move(done));
               });
+  return call;
+}
+
+CallHandle ConsulBackend::FindService(const std::string& id, const ReadOptions& options, Callback<std::string> done) {
+  const ActiveCallHandle call = calls_.Begin(options.timeout, options.token);
+  calls_.Send(call, Endpoint::kAgentService, Look(id), [done = std::move(done)](Response response, absl::Time) mutable {
+    if (absl::Status status = StatusOf({Endpoint::kAgentService}, response); !status.ok()) {
+      return done(std::move(status));
+    }
+    done(ParseAgentService(std::move(response.body)));
+  });
   return call;
 }
 

@@ -38,6 +38,7 @@ const char* StatusName(Health health) {
 // Adds what a probe needs to its check.
 struct AddProbe {
   json::object& check;
+  bool disable_redirects;
 
   void operator()(const HttpProbe& probe) const {
     check["HTTP"] = View(probe.url);
@@ -46,6 +47,7 @@ struct AddProbe {
     for (const auto& [name, value] : probe.headers) headers[View(name)] = json::array{View(value)};
     if (!headers.empty()) check["Header"] = std::move(headers);
     if (probe.tls_skip_verify) check["TLSSkipVerify"] = true;
+    if (disable_redirects) check["DisableRedirects"] = true;
   }
   void operator()(const TcpProbe& probe) const { check["TCP"] = View(probe.address); }
   void operator()(const GrpcProbe& probe) const {
@@ -55,7 +57,7 @@ struct AddProbe {
   void operator()(const TtlProbe& probe) const { check["TTL"] = GoDuration(probe.ttl); }
 };
 
-json::object CheckBody(const Registration& registration, size_t position) {
+json::object CheckBody(const Registration& registration, size_t position, bool disable_redirects) {
   const CheckDefinition& definition = registration.checks[position];
   json::object check;
   const bool ttl = std::holds_alternative<TtlProbe>(definition.probe);
@@ -64,7 +66,7 @@ json::object CheckBody(const Registration& registration, size_t position) {
   const std::string name = CheckName(registration, position);
   check["Name"] = View(name);
   check["Status"] = StatusName(definition.initial_status);
-  std::visit(AddProbe{check}, definition.probe);
+  std::visit(AddProbe{check, disable_redirects}, definition.probe);
   if (!ttl) {
     check["Interval"] = GoDuration(definition.interval);
     check["Timeout"] = GoDuration(definition.timeout > absl::ZeroDuration() ? definition.timeout : kDefaultTimeout);
@@ -146,7 +148,7 @@ std::string TxnGetInstancesBody(const std::vector<InstanceName>& instances) {
   return json::serialize(body);
 }
 
-std::string RegistrationBody(const Registration& registration) {
+std::string RegistrationBody(const Registration& registration, bool disable_redirects) {
   json::object body;
   body["ID"] = View(registration.id);
   body["Name"] = View(registration.service);
@@ -160,7 +162,8 @@ std::string RegistrationBody(const Registration& registration) {
   body["Meta"] = std::move(meta);
   body["Weights"] = {{"Passing", registration.weight_passing}, {"Warning", registration.weight_warning}};
   json::array checks;
-  for (size_t i = 0; i < registration.checks.size(); ++i) checks.emplace_back(CheckBody(registration, i));
+  for (size_t i = 0; i < registration.checks.size(); ++i)
+    checks.emplace_back(CheckBody(registration, i, disable_redirects));
   body["Checks"] = std::move(checks);
   return json::serialize(body);
 }

@@ -30,8 +30,9 @@ std::string TxnGetInstancesBody(const std::vector<InstanceName>& instances);
 // /v1/internal/acl/authorize.
 std::string AuthorizeBody(const std::vector<Permission>& permissions);
 
-// /v1/agent/service/register.
-std::string RegistrationBody(const Registration& registration);
+// /v1/agent/service/register. Agents that know of it are told not to follow redirects of HTTP checks, by which an
+// instance could send them elsewhere: since 1.9.17, 1.10.10, 1.11.5 and 1.12. Others refuse what they do not know.
+std::string RegistrationBody(const Registration& registration, bool disable_redirects = true);
 
 // /v1/agent/check/update/. `health` is not kMaintenance.
 std::string CheckUpdateBody(Health health, const std::string& note);

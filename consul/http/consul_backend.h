@@ -12,6 +12,7 @@
 #include "consul/base/scheduler.h"
 #include "consul/http/calls.h"
 #include "consul/http/paths.h"
+#include "consul/instance_directory.h"
 #include "consul/reporter.h"
 
 namespace meshgate::consul::http {
@@ -49,7 +50,7 @@ struct ConsulBackendOptions {
 //
 // Heartbeats are one request for instances that were registered here; for those of other tools their checks are looked
 // up each time. Deregister() looks first, because Consul's answer to an unknown id differs by version.
-class ConsulBackend final : public Backend {
+class ConsulBackend final : public Backend, public InstanceDirectory {
  public:
   // INVALID_ARGUMENT when an option can't be used. `scheduler` and `reporter` outlive the backend; `scheduler` runs
   // until Shutdown() has returned. Does not connect.
@@ -91,6 +92,8 @@ class ConsulBackend final : public Backend {
   CallHandle Deregister(const std::string& id, const WriteOptions& options, DoneCallback done) override;
   CallHandle Heartbeat(const std::string& id, Health health, const std::string& note, const WriteOptions& options,
                        DoneCallback done) override;
+
+  CallHandle FindService(const std::string& id, const ReadOptions& options, Callback<std::string> done) override;
 
   CallHandle CheckHealth(absl::Duration timeout, Callback<BackendHealth> done) override;
 

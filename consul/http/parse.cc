@@ -318,6 +318,14 @@ absl::StatusOr<std::vector<std::string>> ParseTtlChecks(std::string body, const 
   return ids;
 }
 
+absl::StatusOr<std::string> ParseAgentService(std::string body) {
+  Document document(std::move(body));
+  std::string service = document.String(document.As<object>(document.root(), "the whole"), "Service");
+  if (document.ok() && service.empty()) document.Fail("an instance has no service");
+  if (!document.ok()) return document.status();
+  return service;
+}
+
 absl::StatusOr<std::string> ParseLeader(std::string body) {
   Document document(std::move(body));
   const auto leader = document.As<std::string_view>(document.root(), "the whole");

@@ -55,6 +55,9 @@ absl::StatusOr<std::vector<bool>> ParseAuthorized(std::string body);
 // /v1/agent/checks: the ids of an instance's TTL checks.
 absl::StatusOr<std::vector<std::string>> ParseTtlChecks(std::string body, const std::string& instance_id);
 
+// /v1/agent/service/ID: the service that it is an instance of.
+absl::StatusOr<std::string> ParseAgentService(std::string body);
+
 // /v1/status/leader: empty while there is none.
 absl::StatusOr<std::string> ParseLeader(std::string body);
 

@@ -5,9 +5,13 @@
 namespace meshgate::consul {
 
 absl::Duration TokenBucket::Take(absl::Time now) {
-  const absl::Time start = std::max(next_, now);
-  next_ = start + interval_;
-  return std::max(absl::ZeroDuration(), start - slack_ - now);
+  const absl::Duration wait = Wait(now);
+  next_ = std::max(next_, now) + interval_;
+  return wait;
+}
+
+absl::Duration TokenBucket::Wait(absl::Time now) const {
+  return std::max(absl::ZeroDuration(), std::max(next_, now) - slack_ - now);
 }
 
 }  // namespace meshgate::consul

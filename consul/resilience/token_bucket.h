@@ -12,6 +12,10 @@ class TokenBucket {
 
   // Takes a token and returns how long its holder has to wait for it, zero where one was there.
   absl::Duration Take(absl::Time now);
+  // How long a token that is taken now has to be waited for. Takes none.
+  absl::Duration Wait(absl::Time now) const;
+  // As it was made.
+  bool full(absl::Time now) const { return next_ <= now; }
 
  private:
   // The generic cell rate algorithm: one time stamp in place of a count and a time.

@@ -1,7 +1,6 @@
 #include "server/auth/authorizer.h"
 
 #include <algorithm>
-#include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
@@ -9,214 +8,19 @@
 namespace meshgate::server::auth {
 namespace {
 
-using metrics::AuthReporter;
-
-// What Consul takes in one question.
-constexpr size_t kMaxTogether = 64;
-// Tokens that are asked about at a time: a share of the connections that don't wait.
-constexpr int kAskedAtOnce = 8;
 constexpr absl::Duration kRetryAfter = absl::Seconds(1);
 
 }  // namespace
 
+void Authorizer::Report(const std::vector<bool>& allowed) const {
+  const bool all = std::find(allowed.begin(), allowed.end(), false) == allowed.end();
+  reporter_->OnCheck(all ? metrics::AuthReporter::Result::kAllowed : metrics::AuthReporter::Result::kDenied);
+}
+
 absl::Status PermissionUnknown(const absl::Status& why) {
-  return WithRetryAfter(
-      MakeError(absl::StatusCode::kUnavailable, reason::kPermissionUnknown,
-                absl::StrCat("Consul does not tell whether the token has the permission: ", why.message())),
-      kRetryAfter);
-}
-
-Authorizer::Authorizer(consul::Backend* backend, Scheduler* scheduler, AuthReporter* reporter,
-                       const AuthorizerOptions& options)
-    : backend_(backend), scheduler_(scheduler), reporter_(reporter), options_(options) {}
-
-SharedIdentity Authorizer::Identify(std::string_view token) const {
-  return std::make_shared<const Identity>(std::string(token), hash_.Of({token}));
-}
-
-void Authorizer::Check(const SharedIdentity& identity, const std::string& datacenter, std::vector<Question> questions,
-                       Grace grace, absl::AnyInvocable<void()> begun, Done done) {
-  {
-    MutexLock lock(mu_);
-    QueueKey key(identity->id(), datacenter);
-    Queue& queue = queues_[key];
-    queue.identity = identity;
-    queue.waiting.push_back({std::move(questions), grace, std::move(begun), std::move(done)});
-    if (!queue.asking && queue.waiting.size() == 1) ready_.push_back(std::move(key));
-  }
-  Pump();
-}
-
-void Authorizer::Pump() {
-  while (true) {
-    Batch batch;
-    QueueKey key;
-    SharedIdentity identity;
-    {
-      MutexLock lock(mu_);
-      if (ready_.empty() || asking_ >= kAskedAtOnce) return;
-      key = std::move(ready_.front());
-      ready_.pop_front();
-      Queue& queue = queues_[key];
-      identity = queue.identity;
-      size_t together = 0;
-      while (!queue.waiting.empty()) {
-        const size_t more = queue.waiting.front().questions.size();
-        // One that is larger goes alone.
-        if (!batch.empty() && together + more > kMaxTogether) break;
-        together += more;
-        batch.push_back(std::move(queue.waiting.front()));
-        queue.waiting.pop_front();
-      }
-      queue.asking = true;
-      ++asking_;
-    }
-    std::vector<consul::Permission> permissions;
-    for (Asked& one : batch) {
-      if (one.begun) one.begun();
-      for (const Question& question : one.questions) permissions.push_back(question.permission);
-    }
-    consul::ReadOptions options;
-    options.datacenter = key.second;
-    options.timeout = options_.timeout;
-    options.token = identity->token();
-    const absl::Time asked = scheduler_->Now();
-    backend_->Authorize(
-        permissions, options,
-        [this, key, identity, asked, batch = std::move(batch)](absl::StatusOr<std::vector<bool>> allowed) mutable {
-          OnAnswer(key, identity, asked, std::move(batch), std::move(allowed));
-        });
-  }
-}
-
-void Authorizer::OnAnswer(const QueueKey& key, const SharedIdentity& identity, absl::Time asked, Batch batch,
-                          absl::StatusOr<std::vector<bool>> allowed) {
-  reporter_->OnAnswered(scheduler_->Now() - asked);
-  {
-    MutexLock lock(mu_);
-    --asking_;
-    const auto queue = queues_.find(key);
-    queue->second.asking = false;
-    if (queue->second.waiting.empty()) {
-      queues_.erase(queue);
-    } else {
-      ready_.push_back(key);
-    }
-    if (absl::IsUnauthenticated(allowed.status())) OnUnknownLocked(*identity, asked);
-  }
-  Pump();
-  size_t from = 0;
-  for (Asked& one : batch) {
-    const size_t count = one.questions.size();
-    if (!allowed.ok()) {
-      Conclude(identity, key.second, asked, std::move(one), allowed.status());
-      continue;
-    }
-    std::vector<bool> part(allowed->begin() + static_cast<ptrdiff_t>(from),
-                           allowed->begin() + static_cast<ptrdiff_t>(from + count));
-    from += count;
-    Conclude(identity, key.second, asked, std::move(one), std::move(part));
-  }
-}
-
-void Authorizer::Conclude(const SharedIdentity& identity, const std::string& datacenter, absl::Time asked, Asked one,
-                          absl::StatusOr<std::vector<bool>> allowed) {
-  if (allowed.ok()) {
-    Remember(*identity, datacenter, asked, one.questions, *allowed);
-    const bool all = std::find(allowed->begin(), allowed->end(), false) == allowed->end();
-    reporter_->OnCheck(all ? AuthReporter::Result::kAllowed : AuthReporter::Result::kDenied);
-    one.done(std::move(allowed));
-    return;
-  }
-  if (absl::IsUnauthenticated(allowed.status())) {
-    reporter_->OnCheck(AuthReporter::Result::kUnknownToken);
-    one.done(MakeError(absl::StatusCode::kUnauthenticated, reason::kTokenUnknown,
-                       "Consul does not know the token: it is wrong, or was deleted"));
-    return;
-  }
-  if (one.grace == Grace::kLastKnown) {
-    if (std::optional<std::vector<bool>> known = Recall(*identity, datacenter, one.questions)) {
-      reporter_->OnCheck(AuthReporter::Result::kCached);
-      one.done(*std::move(known));
-      return;
-    }
-  }
-  reporter_->OnCheck(AuthReporter::Result::kUnavailable);
-  one.done(PermissionUnknown(allowed.status()));
-}
-
-Hash128 Authorizer::KeyOf(const Identity& identity, const std::string& datacenter,
-                          const consul::Permission& permission) const {
-  const Hash128& id = identity.id();
-  const char kind = static_cast<char>(permission.kind);
-  return hash_.Of({std::string_view(reinterpret_cast<const char*>(&id), sizeof id), datacenter,
-                   std::string_view(&kind, 1), permission.name});
-}
-
-void Authorizer::Remember(const Identity& identity, const std::string& datacenter, absl::Time asked,
-                          const std::vector<Question>& questions, const std::vector<bool>& allowed) {
-  std::vector<Hash128> keys;
-  for (const Question& question : questions) keys.push_back(KeyOf(identity, datacenter, question.permission));
-  MutexLock lock(mu_);
-  OfToken& token = remembered_[identity.id()];
-  if (asked <= token.unknown) return;
-  const size_t before = token.answers.size();
-  for (size_t i = 0; i < questions.size(); ++i) {
-    Remembered& known = token.answers[keys[i]];
-    known.asked = asked;
-    known.index = std::max(known.index, questions[i].index);
-    known.allowed = allowed[i];
-  }
-  remembered_answers_ += token.answers.size() - before;
-  if (remembered_answers_ > options_.max_remembered) ForgetSome();
-}
-
-void Authorizer::OnUnknownLocked(const Identity& identity, absl::Time asked) {
-  const auto token = remembered_.find(identity.id());
-  // Nothing is void where nothing is remembered.
-  if (token == remembered_.end()) return;
-  token->second.unknown = std::max(token->second.unknown, asked);
-  remembered_answers_ -=
-      absl::erase_if(token->second.answers, [&](const auto& one) { return one.second.asked <= asked; });
-}
-
-void Authorizer::ForgetSome() {
-  const absl::Time oldest = scheduler_->Now() - options_.grace;
-  for (auto& [id, token] : remembered_) {
-    remembered_answers_ -= absl::erase_if(token.answers, [&](const auto& one) { return one.second.asked < oldest; });
-  }
-  absl::erase_if(remembered_,
-                 [&](const auto& one) { return one.second.answers.empty() && one.second.unknown < oldest; });
-  if (remembered_answers_ <= options_.max_remembered) return;
-  // Nobody loses by how much others ask.
-  const auto most = std::max_element(remembered_.begin(), remembered_.end(), [](const auto& a, const auto& b) {
-    return a.second.answers.size() < b.second.answers.size();
-  });
-  size_t number = 0;
-  remembered_answers_ -= absl::erase_if(most->second.answers, [&](const auto&) { return ++number % 2 == 0; });
-}
-
-std::optional<std::vector<bool>> Authorizer::Recall(const Identity& identity, const std::string& datacenter,
-                                                    const std::vector<Question>& questions) {
-  std::vector<bool> allowed;
-  const absl::Time oldest = scheduler_->Now() - options_.grace;
-  MutexLock lock(mu_);
-  const auto token = remembered_.find(identity.id());
-  if (token == remembered_.end()) return std::nullopt;
-  for (const Question& question : questions) {
-    const auto known = token->second.answers.find(KeyOf(identity, datacenter, question.permission));
-    if (known == token->second.answers.end() || known->second.asked < oldest) return std::nullopt;
-    if (known->second.allowed && known->second.index < question.index) return std::nullopt;
-    allowed.push_back(known->second.allowed);
-  }
-  return allowed;
-}
-
-std::optional<bool> Authorizer::LastKnown(const SharedIdentity& identity, const std::string& datacenter,
-                                          const Question& question) {
-  const std::optional<std::vector<bool>> known = Recall(*identity, datacenter, {question});
-  if (!known.has_value()) return std::nullopt;
-  return known->front();
+  return WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kPermissionUnknown,
+                                  absl::StrCat("it is not known now what the caller may see: ", why.message())),
+                        kRetryAfter);
 }
 
 }  // namespace meshgate::server::auth

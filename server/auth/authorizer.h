@@ -3,35 +3,23 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "consul/backend.h"
-#include "consul/base/mutex.h"
 #include "consul/base/scheduler.h"
+#include "consul/watch/target.h"
 #include "metrics/auth_reporter.h"
 #include "server/auth/identity.h"
-#include "server/auth/keyed_hash.h"
 
 namespace meshgate::server::auth {
-
-struct AuthorizerOptions {
-  // For so long after Consul was asked, what it said stands while it can't be asked again.
-  absl::Duration grace = absl::Seconds(60);
-  // For one question to Consul.
-  absl::Duration timeout = absl::Seconds(10);
-  // Answers that are remembered for the grace; beyond it the token that has most of them loses half, and its callers
-  // have to wait for Consul.
-  size_t max_remembered = 200'000;
-};
 
 // One thing that somebody wants to see or do.
 struct Question {
@@ -40,96 +28,77 @@ struct Question {
   uint64_t index = 0;
 };
 
-// Asks Consul what callers may do: with their own tokens, never with the gateway's.
-//
-// The questions of one token are asked one after the other, and what comes while one is under way is asked together, so
-// that a change costs each token one question. Thread-safe; never blocks.
+// A write of configuration: of one key or, for a deletion, of all that begin so.
+struct KeyWrite {
+  std::string_view name;
+  bool prefix = false;
+};
+
+// Decides about writes where Consul cannot: those made with the gateway's own token. Thread-safe; never blocks.
+class WritePolicy {
+ public:
+  virtual ~WritePolicy() = default;
+
+  // PERMISSION_DENIED: the caller may not do this.
+  virtual absl::Status CheckWrite(const Identity& identity, const KeyWrite& write) const = 0;
+
+  // As consul::InstanceDirectory's.
+  virtual void FindService(const std::string& id, absl::Duration timeout,
+                           consul::Backend::Callback<std::string> done) = 0;
+};
+
+// Says who callers are, and what they may do: the Guard's source, whatever that knows it from. Thread-safe; never
+// blocks.
 class Authorizer {
  public:
-  // What was asked, in order. UNAUTHENTICATED (TOKEN_UNKNOWN): Consul does not know the token. UNAVAILABLE
-  // (PERMISSION_UNKNOWN): Consul did not tell.
+  using Metadata = std::vector<std::pair<std::string, std::string>>;
+  // What was asked, in order. An error instead: nothing may be told to the caller. UNAUTHENTICATED and
+  // PERMISSION_DENIED are about the caller as a whole; UNAVAILABLE (PERMISSION_UNKNOWN) means that nobody knows now.
   using Done = absl::AnyInvocable<void(absl::StatusOr<std::vector<bool>>)>;
 
   enum class Grace { kNone, kLastKnown };
 
-  // All outlive the authorizer, and the backend is shut down before that is destroyed.
-  Authorizer(consul::Backend* backend, Scheduler* scheduler, metrics::AuthReporter* reporter,
-             const AuthorizerOptions& options);
+  // Both outlive the authorizer.
+  Authorizer(Scheduler* scheduler, metrics::AuthReporter* reporter) : scheduler_(scheduler), reporter_(reporter) {}
+  virtual ~Authorizer() = default;
   Authorizer(const Authorizer&) = delete;
   Authorizer& operator=(const Authorizer&) = delete;
 
-  // The caller that has sent `token`; empty: none.
-  SharedIdentity Identify(std::string_view token) const;
+  // The caller with these headers, names in lower case, and this certificate (Caller::tls_identity). Null: they make
+  // nobody, and the call ends with Unidentified().
+  virtual SharedIdentity Identify(const Metadata& metadata, const std::string& tls_identity) const = 0;
+  virtual absl::Status Unidentified() const = 0;
 
-  // Asks after this call has begun, never before, and calls `done` once, on the scheduler. `begun`, which may be null,
-  // is called just before the question goes out, without a lock held. With Grace::kLastKnown a Consul that does not
-  // tell is answered for by what it said before, where that is known of each question and covers what is to be shown.
-  void Check(const SharedIdentity& identity, const std::string& datacenter, std::vector<Question> questions,
-             Grace grace, absl::AnyInvocable<void()> begun, Done done);
+  // Finds out after this call has begun, never before, and calls `done` once, on the scheduler. `begun`, which may be
+  // null, is called just before, without a lock held. With Grace::kLastKnown somebody who does not tell is answered for
+  // by what was said before, where that is known of each question and covers what is to be shown.
+  virtual void Check(const SharedIdentity& identity, const std::string& datacenter, std::vector<Question> questions,
+                     Grace grace, absl::AnyInvocable<void()> begun, Done done) = 0;
 
-  // What Consul said within the grace, where that is known and covers what is to be shown. Asks nothing.
-  std::optional<bool> LastKnown(const SharedIdentity& identity, const std::string& datacenter,
-                                const Question& question);
+  // What is known now, or was said within the grace, where that covers what is to be shown. Asks nobody.
+  virtual std::optional<bool> LastKnown(const SharedIdentity& identity, const std::string& datacenter,
+                                        const Question& question) = 0;
+
+  // Whether the caller was found to be who it says it is, by whoever knows, within the last ten minutes, as far as is
+  // remembered. Asks nobody.
+  virtual bool Knows(const Identity& identity) { return false; }
+
+  // False: nothing that the target can ever hold may be read by the caller, as far as is known without asking.
+  virtual bool MayEverShow(const Identity& identity, const consul::Target& target) const { return true; }
+
+  // Null: callers' own tokens go to Consul, which decides by itself about each write, and each read that goes to it.
+  virtual WritePolicy* writes() { return nullptr; }
 
   metrics::AuthReporter* reporter() const { return reporter_; }
   Scheduler* scheduler() const { return scheduler_; }
 
+ protected:
+  // Counts what became of a check.
+  void Report(const std::vector<bool>& allowed) const;
+
  private:
-  using QueueKey = std::pair<Hash128, std::string>;
-  struct Asked {
-    std::vector<Question> questions;
-    Grace grace;
-    absl::AnyInvocable<void()> begun;
-    Done done;
-  };
-  // Of one token in one datacenter. Erased when nothing is left.
-  struct Queue {
-    SharedIdentity identity;
-    std::deque<Asked> waiting;
-    bool asking = false;
-  };
-  struct Remembered {
-    absl::Time asked;
-    // Of the latest that was shown on its account.
-    uint64_t index = 0;
-    bool allowed = false;
-  };
-  struct OfToken {
-    absl::flat_hash_map<Hash128, Remembered> answers;
-    // When Consul was last asked and did not know it: what it said of it before is void.
-    absl::Time unknown = absl::InfinitePast();
-  };
-  using Batch = std::vector<Asked>;
-
-  void Pump();
-  void OnAnswer(const QueueKey& key, const SharedIdentity& identity, absl::Time asked, Batch batch,
-                absl::StatusOr<std::vector<bool>> allowed);
-  void Conclude(const SharedIdentity& identity, const std::string& datacenter, absl::Time asked, Asked one,
-                absl::StatusOr<std::vector<bool>> allowed);
-
-  Hash128 KeyOf(const Identity& identity, const std::string& datacenter, const consul::Permission& permission) const;
-  void Remember(const Identity& identity, const std::string& datacenter, absl::Time asked,
-                const std::vector<Question>& questions, const std::vector<bool>& allowed);
-  void OnUnknownLocked(const Identity& identity, absl::Time asked) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void ForgetSome() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Nothing: not known of each of them.
-  std::optional<std::vector<bool>> Recall(const Identity& identity, const std::string& datacenter,
-                                          const std::vector<Question>& questions);
-
-  consul::Backend* const backend_;
   Scheduler* const scheduler_;
   metrics::AuthReporter* const reporter_;
-  const AuthorizerOptions options_;
-  const KeyedHash hash_;
-
-  Mutex mu_;
-  absl::flat_hash_map<QueueKey, Queue> queues_ ABSL_GUARDED_BY(mu_);
-  // Those that wait, and for whom nothing is under way.
-  std::deque<QueueKey> ready_ ABSL_GUARDED_BY(mu_);
-  int asking_ ABSL_GUARDED_BY(mu_) = 0;
-  // Tokens that Consul has known within the grace; what others try takes no room.
-  absl::flat_hash_map<Hash128, OfToken> remembered_ ABSL_GUARDED_BY(mu_);
-  size_t remembered_answers_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 // UNAVAILABLE (PERMISSION_UNKNOWN), with when to come back.

@@ -2,39 +2,12 @@
 
 #include <algorithm>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
-#include "absl/strings/strip.h"
-#include "consul/base/errors.h"
-
 namespace meshgate::server::auth {
 namespace {
 
-using consul::Permission;
 using consul::TargetKind;
 
-constexpr char kTokenHeader[] = "x-consul-token";
-constexpr char kAuthorizationHeader[] = "authorization";
-constexpr absl::string_view kBearer = "Bearer ";
-// Consul's are UUIDs of 36.
-constexpr size_t kMaxTokenBytes = 256;
 constexpr absl::Duration kRecheckEvery = absl::Seconds(1);
-
-absl::string_view TokenOf(const std::vector<std::pair<std::string, std::string>>& metadata) {
-  absl::string_view bearer;
-  for (const auto& [name, value] : metadata) {
-    if (name == kTokenHeader) return absl::StripAsciiWhitespace(value);
-    if (bearer.empty() && name == kAuthorizationHeader && absl::StartsWithIgnoreCase(value, kBearer)) {
-      bearer = absl::StripAsciiWhitespace(absl::string_view(value).substr(kBearer.size()));
-    }
-  }
-  return bearer;
-}
-
-bool MayBeToken(absl::string_view token) {
-  return token.size() <= kMaxTokenBytes &&
-         std::all_of(token.begin(), token.end(), [](char c) { return absl::ascii_isgraph(c); });
-}
 
 }  // namespace
 
@@ -131,23 +104,17 @@ class Guard::Guarded final : public consul::Subscription {
   bool told_stale_ = false;
 };
 
-Guard::Guard(consul::Hub* hub, consul::Backend* backend, Scheduler* scheduler, metrics::AuthReporter* reporter,
+Guard::Guard(consul::Hub* hub, Scheduler* scheduler, std::unique_ptr<Authorizer> authorizer,
              const GuardOptions& options, uint64_t seed)
     : hub_(hub),
       scheduler_(scheduler),
       options_(options),
-      authorizer_(backend, scheduler, reporter, options.authorizer),
+      authorizer_(std::move(authorizer)),
       random_(static_cast<std::minstd_rand::result_type>(seed)) {}
 
 Guard::~Guard() {
   MutexLock lock(mu_);
   if (timer_ != 0) scheduler_->Cancel(timer_);
-}
-
-SharedIdentity Guard::Identify(const std::vector<std::pair<std::string, std::string>>& metadata) const {
-  const absl::string_view token = TokenOf(metadata);
-  if (!MayBeToken(token)) return nullptr;
-  return authorizer_.Identify(std::string_view(token.data(), token.size()));
 }
 
 std::unique_ptr<consul::Subscription> Guard::Subscribe(const SharedIdentity& identity, const consul::Target& target,
@@ -160,27 +127,12 @@ std::unique_ptr<consul::Subscription> Guard::Subscribe(const SharedIdentity& ide
                                    subscriber);
 }
 
-void Guard::MayWrite(const SharedIdentity& identity, const std::vector<std::string>& services,
-                     absl::AnyInvocable<void(absl::Status)> done) {
-  std::vector<Question> questions;
-  for (const std::string& service : services) questions.push_back({{Permission::Kind::kWriteService, service}, 0});
-  authorizer_.Check(identity, "", std::move(questions), Authorizer::Grace::kNone, nullptr,
-                    [done = std::move(done)](absl::StatusOr<std::vector<bool>> allowed) mutable {
-                      if (!allowed.ok()) return done(allowed.status());
-                      if (std::find(allowed->begin(), allowed->end(), false) == allowed->end()) {
-                        return done(absl::OkStatus());
-                      }
-                      done(MakeError(absl::StatusCode::kPermissionDenied, reason::kPermissionDenied,
-                                     "the token has no permission to write this service"));
-                    });
-}
-
 std::shared_ptr<Pair> Guard::PairOf(const SharedIdentity& identity, const consul::Target& target,
                                     const consul::View& view, const Pair::Stream* stream) {
   MutexLock lock(mu_);
   std::shared_ptr<Pair>& pair = pairs_[PairKey(identity->id(), target, view)];
   if (pair == nullptr || !pair->ended().ok()) {
-    pair = std::make_shared<Pair>(hub_, &authorizer_, identity, target, view);
+    pair = std::make_shared<Pair>(hub_, authorizer_.get(), identity, target, view);
     RecheckLaterLocked(pair);
   }
   pair->Join(stream);
@@ -190,13 +142,17 @@ std::shared_ptr<Pair> Guard::PairOf(const SharedIdentity& identity, const consul
 void Guard::Leave(const PairKey& key, const std::shared_ptr<Pair>& pair, const Pair::Stream* stream) {
   MutexLock lock(mu_);
   if (!pair->Leave(stream)) return;
+  if (const auto due = due_of_.find(pair.get()); due != due_of_.end()) {
+    due_.erase(due->second);
+    due_of_.erase(due);
+  }
   const auto found = pairs_.find(key);
   if (found != pairs_.end() && found->second == pair) pairs_.erase(found);
 }
 
 void Guard::RecheckLaterLocked(const std::shared_ptr<Pair>& pair) {
   const double jitter = std::uniform_real_distribution<double>(0.9, 1.1)(random_);
-  due_.emplace(scheduler_->Now() + jitter * options_.recheck, pair);
+  due_of_[pair.get()] = due_.emplace(scheduler_->Now() + jitter * options_.recheck, pair);
   ArmLocked();
 }
 
@@ -214,14 +170,27 @@ void Guard::OnTimer() {
     const absl::Time until = scheduler_->Now();
     while (!due_.empty() && due_.begin()->first <= until &&
            now.size() < static_cast<size_t>(options_.rechecks_per_second)) {
-      std::shared_ptr<Pair> pair = due_.begin()->second.lock();
+      std::shared_ptr<Pair> pair = std::move(due_.begin()->second);
       due_.erase(due_.begin());
-      if (pair != nullptr && pair->ended().ok()) now.push_back(std::move(pair));
+      due_of_.erase(pair.get());
+      if (pair->ended().ok()) now.push_back(std::move(pair));
     }
     for (const auto& pair : now) RecheckLaterLocked(pair);
     ArmLocked();
   }
   for (const auto& pair : now) pair->Recheck();
+}
+
+void Guard::RecheckAll() {
+  std::vector<std::shared_ptr<Pair>> pairs;
+  std::vector<std::weak_ptr<Registration>> registrations;
+  {
+    MutexLock lock(mu_);
+    for (const auto& [key, pair] : pairs_) pairs.push_back(pair);
+    for (const auto& [id, registration] : registrations_) registrations.push_back(registration);
+  }
+  for (const auto& pair : pairs) pair->RecheckAll();
+  for (const auto& registration : registrations) RecheckRegistration(registration);
 }
 
 }  // namespace meshgate::server::auth

@@ -29,27 +29,37 @@
 namespace meshgate::server::auth {
 
 struct GuardOptions {
-  AuthorizerOptions authorizer;
-  // How long after Consul was asked about a stream that idles it is asked again, give or take a tenth.
+  // How long after it was asked about a stream that idles it is asked again, give or take a tenth.
   absl::Duration recheck = absl::Seconds(30);
   // Pairs of a token and a target at most; where there are more they are asked about less often.
   int rechecks_per_second = 50;
 };
 
-// Stands between the hub, which reads with the gateway's own token, and callers: nothing of it reaches a caller before
-// Consul has said, after it had come, that the caller's token may read it. Thread-safe; never blocks.
+// Stands between what is done with the gateway's own token, reading for the hub above all, and callers: nothing that
+// the hub reads reaches a caller before the authorizer has said, after it had come, that the caller may read it. Where
+// Consul says what callers may do, "Consul" below is what says so; otherwise it is the authorizer itself. Thread-safe;
+// never blocks.
 class Guard {
  public:
   // All outlive the guard. The backend is shut down, and the scheduler stopped, before it is destroyed.
-  Guard(consul::Hub* hub, consul::Backend* backend, Scheduler* scheduler, metrics::AuthReporter* reporter,
-        const GuardOptions& options, uint64_t seed = std::random_device()());
+  Guard(consul::Hub* hub, Scheduler* scheduler, std::unique_ptr<Authorizer> authorizer, const GuardOptions& options,
+        uint64_t seed = std::random_device()());
   ~Guard();
   Guard(const Guard&) = delete;
   Guard& operator=(const Guard&) = delete;
 
-  // The caller with these headers, names in lower case. `x-consul-token`, or else `authorization: Bearer TOKEN`;
-  // neither is a caller without a token. Null: what no token can be.
-  SharedIdentity Identify(const std::vector<std::pair<std::string, std::string>>& metadata) const;
+  // As Authorizer's.
+  SharedIdentity Identify(const Authorizer::Metadata& metadata, const std::string& tls_identity) const {
+    return authorizer_->Identify(metadata, tls_identity);
+  }
+  absl::Status Unidentified() const { return authorizer_->Unidentified(); }
+
+  // Whether nobody else decides about what callers write and read directly: their calls go to Consul with the gateway's
+  // own token. What is read for them then has to go through Admit() and Filter(), too.
+  bool decides() const { return authorizer_->writes() != nullptr; }
+
+  // As Authorizer's.
+  bool Knows(const Identity& identity) { return authorizer_->Knows(identity); }
 
   // As Hub::Subscribe(), which is called, in Next(), once Consul has said that the token may read of the target, or, of
   // a prefix, that it is there: strangers start no query. A resume token counts where nothing narrows down what is
@@ -82,14 +92,30 @@ class Guard {
   void ConfirmEmpty(const SharedIdentity& identity, const consul::Target& target,
                     absl::AnyInvocable<void(absl::Status)> done);
 
-  // Whether the caller may register and deregister instances of all these services.
-  void MayWrite(const SharedIdentity& identity, const std::vector<std::string>& services,
-                absl::AnyInvocable<void(absl::Status)> done);
+  // Whether the caller may make this write. OK where Consul decides about that.
+  absl::Status MayWriteKey(const SharedIdentity& identity, const KeyWrite& write) const;
+
+  // Whether the caller may register and deregister instances of all these services and, where nobody else decides about
+  // that, the instance that is registered with this id already, which is looked up within `timeout`. NOT_FOUND
+  // (INSTANCE_NOT_FOUND) where no service is given and there is none.
+  void MayWriteInstance(const SharedIdentity& identity, const std::string& id, std::vector<std::string> services,
+                        absl::Duration timeout, absl::AnyInvocable<void(absl::Status)> done);
+
+  // For as long as the result lives, `lost` is told once, on any thread, when RecheckAll() finds that the caller may
+  // not write all of these services any more. Null where Consul decides, and refuses the next heartbeat.
+  class Registration;
+  std::shared_ptr<Registration> WhileMayWrite(const SharedIdentity& identity, std::vector<std::string> services,
+                                              absl::AnyInvocable<void(absl::Status)> lost);
+
+  // What callers may do has changed, as the authorizer knows already: ends what may not go on.
+  void RecheckAll();
 
  private:
   class Guarded;
   struct Filtering;
+  using StatusDone = absl::AnyInvocable<void(absl::Status)>;
   using PairKey = std::tuple<Hash128, consul::Target, consul::View>;
+  using Due = std::multimap<absl::Time, std::shared_ptr<Pair>>;
 
   void StartFiltering(std::unique_ptr<Filtering> filtering);
   void FilterMore(std::unique_ptr<Filtering> filtering);
@@ -99,15 +125,20 @@ class Guard {
   void RecheckLaterLocked(const std::shared_ptr<Pair>& pair) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ArmLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnTimer();
+  void CheckServices(const SharedIdentity& identity, const std::vector<std::string>& services, StatusDone done);
+  void RecheckRegistration(const std::weak_ptr<Registration>& registration);
 
   consul::Hub* const hub_;
   Scheduler* const scheduler_;
   const GuardOptions options_;
-  Authorizer authorizer_;
+  const std::unique_ptr<Authorizer> authorizer_;
 
   Mutex mu_;
   absl::flat_hash_map<PairKey, std::shared_ptr<Pair>> pairs_ ABSL_GUARDED_BY(mu_);
-  std::multimap<absl::Time, std::weak_ptr<Pair>> due_ ABSL_GUARDED_BY(mu_);
+  // Those that have streams, by when they are asked about again.
+  Due due_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<const Pair*, Due::iterator> due_of_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<const Registration*, std::weak_ptr<Registration>> registrations_ ABSL_GUARDED_BY(mu_);
   Scheduler::TimerId timer_ ABSL_GUARDED_BY(mu_) = 0;
   std::minstd_rand random_ ABSL_GUARDED_BY(mu_);
 };

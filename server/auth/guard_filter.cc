@@ -63,16 +63,17 @@ struct Guard::Filtering {
 
 void Guard::Admit(const SharedIdentity& identity, const consul::Target& target,
                   absl::AnyInvocable<void(absl::Status)> done) {
+  if (!authorizer_->MayEverShow(*identity, target)) return done(DeniedOf(target.kind, *identity));
   Question whole{*WholeOf(target, false), 0};
   const bool decides = WholeDecides(target.kind);
-  const std::optional<bool> known = authorizer_.LastKnown(identity, target.datacenter, whole);
+  const std::optional<bool> known = authorizer_->LastKnown(identity, target.datacenter, whole);
   if (known.has_value() && (*known || !decides)) return done(absl::OkStatus());
-  authorizer_.Check(
-      identity, target.datacenter, {std::move(whole)}, Authorizer::Grace::kLastKnown, nullptr,
-      [decides, kind = target.kind, done = std::move(done)](absl::StatusOr<std::vector<bool>> allowed) mutable {
-        if (!allowed.ok()) return done(allowed.status());
-        done(allowed->front() || !decides ? absl::OkStatus() : DeniedOf(kind));
-      });
+  authorizer_->Check(identity, target.datacenter, {std::move(whole)}, Authorizer::Grace::kLastKnown, nullptr,
+                     [decides, identity, kind = target.kind,
+                      done = std::move(done)](absl::StatusOr<std::vector<bool>> allowed) mutable {
+                       if (!allowed.ok()) return done(allowed.status());
+                       done(allowed->front() || !decides ? absl::OkStatus() : DeniedOf(kind, *identity));
+                     });
 }
 
 void Guard::Filter(const SharedIdentity& identity, const consul::Target& target, const consul::CachedState& cached,
@@ -124,48 +125,48 @@ void Guard::FilterMore(std::unique_ptr<Filtering> filtering) {
   }
   const SharedIdentity identity = f.identity;
   const std::string datacenter = f.target.datacenter;
-  authorizer_.Check(identity, datacenter, std::move(questions), Authorizer::Grace::kLastKnown, nullptr,
-                    [this, asks_whole, first, end,
-                     filtering = std::move(filtering)](absl::StatusOr<std::vector<bool>> allowed) mutable {
-                      Filtering& f = *filtering;
-                      const TargetKind kind = f.target.kind;
-                      const consul::State& state = *f.cached.state;
-                      if (!allowed.ok()) return f.done(allowed.status());
-                      auto answer = allowed->cbegin();
-                      const bool whole_counts = WholeDecides(kind) || IsEmpty(state);
-                      if (asks_whole && !*answer++ && whole_counts) return f.done(DeniedOf(kind));
-                      if (kind == TargetKind::kKey) return f.done(f.cached.state);
-                      for (size_t i = first; i < end; ++i) {
-                        if (!*answer++) {
-                          f.hidden = true;
-                        } else if (++f.found; kind == TargetKind::kPrefix) {
-                          f.entries.push_back(state.entries[i]);
-                        } else {
-                          f.allowed.insert(f.parts[i].name);
-                        }
-                      }
-                      f.next = end;
-                      if (end < f.size() && f.found <= f.page.limit) return FilterMore(std::move(filtering));
-                      const bool nothing = f.hidden && f.found == 0 && f.page.after.empty();
-                      if (nothing && !IsNarrowed(f.target, {})) return f.done(DeniedOf(kind));
-                      if (!f.hidden && f.found == f.size()) return f.done(f.cached.state);
-                      auto some = std::make_shared<consul::State>();
-                      some->entries = std::move(f.entries);
-                      some->instances = Allowed(state.instances, f.allowed);
-                      some->services = Allowed(state.services, f.allowed);
-                      f.done(consul::SharedState(std::move(some)));
-                    });
+  authorizer_->Check(identity, datacenter, std::move(questions), Authorizer::Grace::kLastKnown, nullptr,
+                     [this, asks_whole, first, end,
+                      filtering = std::move(filtering)](absl::StatusOr<std::vector<bool>> allowed) mutable {
+                       Filtering& f = *filtering;
+                       const TargetKind kind = f.target.kind;
+                       const consul::State& state = *f.cached.state;
+                       if (!allowed.ok()) return f.done(allowed.status());
+                       auto answer = allowed->cbegin();
+                       const bool whole_counts = WholeDecides(kind) || IsEmpty(state);
+                       if (asks_whole && !*answer++ && whole_counts) return f.done(DeniedOf(kind, *f.identity));
+                       if (kind == TargetKind::kKey) return f.done(f.cached.state);
+                       for (size_t i = first; i < end; ++i) {
+                         if (!*answer++) {
+                           f.hidden = true;
+                         } else if (++f.found; kind == TargetKind::kPrefix) {
+                           f.entries.push_back(state.entries[i]);
+                         } else {
+                           f.allowed.insert(f.parts[i].name);
+                         }
+                       }
+                       f.next = end;
+                       if (end < f.size() && f.found <= f.page.limit) return FilterMore(std::move(filtering));
+                       const bool nothing = f.hidden && f.found == 0 && f.page.after.empty();
+                       if (nothing && !IsNarrowed(f.target, {})) return f.done(DeniedOf(kind, *f.identity));
+                       if (!f.hidden && f.found == f.size()) return f.done(f.cached.state);
+                       auto some = std::make_shared<consul::State>();
+                       some->entries = std::move(f.entries);
+                       some->instances = Allowed(state.instances, f.allowed);
+                       some->services = Allowed(state.services, f.allowed);
+                       f.done(consul::SharedState(std::move(some)));
+                     });
 }
 
 void Guard::ConfirmEmpty(const SharedIdentity& identity, const consul::Target& target,
                          absl::AnyInvocable<void(absl::Status)> done) {
   // Consul is a service itself: whoever sees none may see none.
-  if (target.kind == TargetKind::kCatalog) return done(DeniedOf(target.kind));
-  authorizer_.Check(
+  if (target.kind == TargetKind::kCatalog) return done(DeniedOf(target.kind, *identity));
+  authorizer_->Check(
       identity, target.datacenter, {{*WholeOf(target, false), 0}}, Authorizer::Grace::kNone, nullptr,
       [this, identity, target, done = std::move(done)](absl::StatusOr<std::vector<bool>> allowed) mutable {
         if (!allowed.ok()) return done(allowed.status());
-        if (!allowed->front()) return done(DeniedOf(target.kind));
+        if (!allowed->front()) return done(DeniedOf(target.kind, *identity));
         if (target.kind != TargetKind::kService || IsNarrowed(target, {})) return done(absl::OkStatus());
         // Its instances may all be on nodes that are hidden, which Consul does not say.
         consul::CachedReadOptions options;

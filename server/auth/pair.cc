@@ -1,6 +1,7 @@
 #include "server/auth/pair.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/hash/hash.h"
@@ -82,6 +83,7 @@ std::optional<Pair::Verdict> Pair::Decide(const consul::SharedMessage& message, 
 }
 
 std::optional<absl::Status> Pair::Admit(const Stream& stream) {
+  if (!authorizer_->MayEverShow(*identity_, target_)) return DeniedOf(target_.kind, *identity_);
   const Question whole{*WholeOf(target_, false), 0};
   // Whoever was shortly before may have Consul asked; what it is told waits for an answer of its own.
   const std::optional<bool> known = authorizer_->LastKnown(identity_, target_.datacenter, whole);
@@ -133,7 +135,7 @@ void Pair::AskToAdmit(const std::shared_ptr<Inquiry>& inquiry) {
         Verdict verdict;
         if (!allowed.ok()) verdict.status = allowed.status();
         if (allowed.ok() && !allowed->front() && WholeDecides(self->target_.kind)) {
-          verdict.status = DeniedOf(self->target_.kind);
+          verdict.status = DeniedOf(self->target_.kind, *self->identity_);
         }
         self->Conclude(inquiry, std::move(verdict));
       });
@@ -203,8 +205,11 @@ void Pair::OnAnswer(const std::shared_ptr<Inquiry>& inquiry, const consul::Share
 
 void Pair::Conclude(const std::shared_ptr<Inquiry>& inquiry, Verdict verdict) {
   Wakes wakes;
+  bool again = false;
   {
     MutexLock lock(mu_);
+    // It may show what was not there to be looked at.
+    again = inquiry->begun < recheck_all_;
     // What a stream that goes on once held says nothing of the others.
     const bool its_own = inquiry->resumed && absl::IsPermissionDenied(verdict.status);
     if (!verdict.status.ok() && !absl::IsUnavailable(verdict.status) && !its_own) {
@@ -216,6 +221,7 @@ void Pair::Conclude(const std::shared_ptr<Inquiry>& inquiry, Verdict verdict) {
     inquiry->waiting.clear();
   }
   WakeAll(wakes);
+  if (again) RecheckAll();
 }
 
 absl::Status Pair::JudgeLocked(const Contents& contents, const std::vector<Part>& held, bool resumed,
@@ -224,7 +230,7 @@ absl::Status Pair::JudgeLocked(const Contents& contents, const std::vector<Part>
   if (WholeOf(target_, !contents.parts.empty() || !held.empty()).has_value()) {
     const bool whole = *answer++;
     const bool counts = WholeDecides(target_.kind) || (contents.known && WholeCountsLocked());
-    if (!whole && counts) return DeniedOf(target_.kind);
+    if (!whole && counts) return DeniedOf(target_.kind, *identity_);
   }
   if (target_.kind == TargetKind::kKey) return absl::OkStatus();
 
@@ -244,27 +250,38 @@ absl::Status Pair::JudgeLocked(const Contents& contents, const std::vector<Part>
     shown_.insert(NumberOf(part.name));
   }
   const bool nothing = !hidden->empty() && hidden->size() == contents.parts.size() && shown_.empty();
-  if (nothing && contents.snapshot && !narrowed_) return DeniedOf(target_.kind);
+  if (nothing && contents.snapshot && !narrowed_) return DeniedOf(target_.kind, *identity_);
   // Whether there is a token for all that matches would tell whether something does that is hidden.
   if (!hidden->empty() || (narrowed_ && contents.known)) partial_ = true;
   return absl::OkStatus();
 }
 
-void Pair::Recheck() {
+void Pair::Recheck() { RecheckSome(kRecheckedTogether); }
+
+void Pair::RecheckAll() {
+  {
+    MutexLock lock(mu_);
+    recheck_all_ = Tick();
+    if (rechecking_) recheck_again_ = true;
+  }
+  RecheckSome(std::numeric_limits<size_t>::max());
+}
+
+void Pair::RecheckSome(size_t most) {
   {
     MutexLock lock(mu_);
     if (!ended_.ok() || rechecking_ || streams_.empty()) return;
     rechecking_ = true;
     DropOldLocked();
   }
-  if (target_.kind == TargetKind::kKey) return OnState({});
+  if (target_.kind == TargetKind::kKey) return OnState({}, most);
   hub_->Read(target_, consul::CachedReadOptions(),
-             [self = shared_from_this()](absl::StatusOr<consul::CachedState> cached) {
-               self->OnState(cached.ok() ? *cached : consul::CachedState());
+             [self = shared_from_this(), most](absl::StatusOr<consul::CachedState> cached) {
+               self->OnState(cached.ok() ? *cached : consul::CachedState(), most);
              });
 }
 
-void Pair::OnState(const consul::CachedState& cached) {
+void Pair::OnState(const consul::CachedState& cached, size_t most) {
   std::vector<Question> questions;
   std::vector<std::string> names;
   {
@@ -272,7 +289,7 @@ void Pair::OnState(const consul::CachedState& cached) {
     if (cached.state != nullptr) {
       const std::vector<Part> parts = PartsSeen(cached);
       // From where the last one ended, once around at most.
-      for (size_t i = 0; i < parts.size() && names.size() < kRecheckedTogether; ++i) {
+      for (size_t i = 0; i < parts.size() && names.size() < most; ++i) {
         const Part& part = parts[next_recheck_++ % parts.size()];
         if (shown_.contains(NumberOf(part.name))) names.push_back(part.name);
       }
@@ -291,16 +308,18 @@ void Pair::OnState(const consul::CachedState& cached) {
 void Pair::OnRechecked(uint64_t begun, const std::vector<std::string>& names,
                        absl::StatusOr<std::vector<bool>> allowed) {
   Wakes wakes;
+  bool again = false;
   {
     MutexLock lock(mu_);
     rechecking_ = false;
+    again = std::exchange(recheck_again_, false);
     if (!allowed.ok()) {
-      if (absl::IsUnauthenticated(allowed.status())) EndLocked(allowed.status(), begun, &wakes);
+      if (!absl::IsUnavailable(allowed.status())) EndLocked(allowed.status(), begun, &wakes);
     } else {
       auto answer = allowed->begin();
       bool whole = true;
       if (WholeOf(target_, !names.empty()).has_value()) whole = *answer++;
-      if (!whole && WholeCountsLocked()) EndLocked(DeniedOf(target_.kind), begun, &wakes);
+      if (!whole && WholeCountsLocked()) EndLocked(DeniedOf(target_.kind, *identity_), begun, &wakes);
       for (const std::string& name : names) {
         // It may have been deleted meanwhile, in a message that was allowed.
         if (!*answer++ && shown_.contains(NumberOf(name))) EndLocked(LostOf(target_.kind), begun, &wakes);
@@ -308,6 +327,7 @@ void Pair::OnRechecked(uint64_t begun, const std::vector<std::string>& names,
     }
   }
   WakeAll(wakes);
+  if (again) RecheckAll();
 }
 
 void Pair::EndLocked(absl::Status status, uint64_t begun, Wakes* wakes) {

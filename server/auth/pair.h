@@ -74,8 +74,11 @@ class Pair : public std::enable_shared_from_this<Pair> {
   // woken when it may be.
   std::optional<Verdict> Decide(const consul::SharedMessage& message, const Stream& stream);
 
-  // Asks again about what streams have been shown, some of it at a time. Consul's silence is no answer.
+  // Asks again about what streams have been shown, some of it at a time. Silence is no answer.
   void Recheck();
+  // The same about all of it, for what callers may do has changed. Answers to what was asked before this don't count
+  // for it: it is done once more after the last of them.
+  void RecheckAll();
 
  private:
   struct Inquiry;
@@ -97,7 +100,8 @@ class Pair : public std::enable_shared_from_this<Pair> {
   // Adds the parts to be left out; an error ends the streams.
   absl::Status JudgeLocked(const Contents& contents, const std::vector<Part>& held, bool resumed,
                            const std::vector<bool>& allowed, Hidden* hidden) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void OnState(const consul::CachedState& cached);
+  void RecheckSome(size_t most);
+  void OnState(const consul::CachedState& cached, size_t most);
   void OnRechecked(uint64_t begun, const std::vector<std::string>& names, absl::StatusOr<std::vector<bool>> allowed);
   // By what was asked at `begun`.
   void EndLocked(absl::Status status, uint64_t begun, Wakes* wakes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -132,6 +136,10 @@ class Pair : public std::enable_shared_from_this<Pair> {
   bool partial_ ABSL_GUARDED_BY(mu_) = false;
   size_t next_recheck_ ABSL_GUARDED_BY(mu_) = 0;
   bool rechecking_ ABSL_GUARDED_BY(mu_) = false;
+  // All of it was asked for while some was being looked at.
+  bool recheck_again_ ABSL_GUARDED_BY(mu_) = false;
+  // When all of it was last asked for, by Tick().
+  uint64_t recheck_all_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace meshgate::server::auth

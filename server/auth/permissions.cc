@@ -1,7 +1,11 @@
 #include "server/auth/permissions.h"
 
+#include <string>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
+#include "consul/base/strings.h"
 
 namespace meshgate::server::auth {
 
@@ -43,13 +47,34 @@ bool IsNarrowed(const consul::Target& target, const consul::View& view) {
   return target.kind == TargetKind::kService && (!target.filter.empty() || !view.tags.empty());
 }
 
-absl::Status DeniedOf(TargetKind kind) {
-  const char* what = "this key";
-  if (kind == TargetKind::kPrefix) what = "this prefix";
-  if (kind == TargetKind::kService) what = "this service and its nodes";
-  if (kind == TargetKind::kCatalog) what = "any service";
-  return MakeError(absl::StatusCode::kPermissionDenied, reason::kPermissionDenied,
-                   absl::StrCat("the token has no permission to read ", what));
+absl::Status DeniedTo(const Identity& identity, std::string_view what, std::string_view list) {
+  std::string message;
+  if (identity.name().empty()) {
+    message = absl::StrCat("the token has no permission to ", ToAbsl(what));
+  } else {
+    // Its name is the caller's own. What others may do is not its business.
+    message = absl::StrCat("\"", identity.name(), "\" has no permission to ", ToAbsl(what), ": add it to ",
+                           ToAbsl(list), " of this identity in the file of the gateway's --auth_mtls_file");
+  }
+  return MakeError(absl::StatusCode::kPermissionDenied, reason::kPermissionDenied, message);
+}
+
+absl::Status DeniedOf(TargetKind kind, const Identity& identity) {
+  switch (kind) {
+    case TargetKind::kKey:
+      return DeniedTo(identity, "read this key", "read.keys");
+    case TargetKind::kPrefix:
+      return DeniedTo(identity, "read this prefix", "read.keys");
+    case TargetKind::kService:
+      return DeniedTo(identity, "read this service and its nodes", "read.services");
+    case TargetKind::kCatalog:
+      break;
+  }
+  return DeniedTo(identity, "read any service", "read.services");
+}
+
+absl::Status RegistrationDenied(const Identity& identity) {
+  return DeniedTo(identity, "write this service", "register.services");
 }
 
 absl::Status LostOf(TargetKind kind) {
@@ -64,6 +89,10 @@ absl::Status ForCallers(absl::Status status) {
   if (!absl::IsPermissionDenied(status) && !absl::IsUnauthenticated(status)) return status;
   return MakeError(absl::StatusCode::kUnavailable, reason::kConsulUnavailable,
                    "Consul refuses this to the gateway's own token");
+}
+
+absl::Status ForCaller(const SharedIdentity& identity, absl::Status status) {
+  return identity == nullptr || identity->token().has_value() ? status : ForCallers(std::move(status));
 }
 
 }  // namespace meshgate::server::auth

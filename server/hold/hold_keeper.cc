@@ -13,8 +13,10 @@ constexpr int kCallsAtATime = 8;
 
 }  // namespace
 
-HoldKeeper::HoldKeeper(consul::Backend* backend, Scheduler* scheduler, metrics::HoldReporter* reporter, uint64_t seed)
+HoldKeeper::HoldKeeper(consul::Backend* backend, Scheduler* scheduler, metrics::HoldReporter* reporter, uint64_t seed,
+                       consul::CheckAllowList check_allow)
     : environment_{backend, scheduler, reporter, std::make_shared<Turns>(kCallsAtATime)},
+      check_allow_(std::move(check_allow)),
       held_(std::make_shared<Held>()) {
   MutexLock lock(held_->mu);
   held_->seeds.seed(seed);

@@ -14,6 +14,7 @@
 #include "consul/backend.h"
 #include "consul/base/mutex.h"
 #include "consul/base/scheduler.h"
+#include "consul/check_allow_list.h"
 #include "metrics/hold_reporter.h"
 #include "server/hold/held_instance.h"
 #include "server/hold/hold_plan.h"
@@ -54,11 +55,14 @@ class HoldKeeper {
  public:
   // All outlive the keeper. Equal seeds give equal jitter.
   HoldKeeper(consul::Backend* backend, Scheduler* scheduler, metrics::HoldReporter* reporter,
-             uint64_t seed = std::random_device()());
+             uint64_t seed = std::random_device()(), consul::CheckAllowList check_allow = {});
   // Stop() must have been called, and the backend be shut down, where an instance is still held.
   ~HoldKeeper() { Stop(); }
   HoldKeeper(const HoldKeeper&) = delete;
   HoldKeeper& operator=(const HoldKeeper&) = delete;
+
+  // Where checks of what comes here may lead: for whoever takes a registration from a caller to ask first.
+  const consul::CheckAllowList& check_allow() const { return check_allow_; }
 
   // Takes an instance for `listener`, from another stream if need be, which ends with ABORTED (TAKEN_OVER). The
   // listener may be called before this returns; it is told the end with
@@ -103,6 +107,7 @@ class HoldKeeper {
   void RunApart(const std::string& id, ApartWrite write);
 
   const HoldEnvironment environment_;
+  const consul::CheckAllowList check_allow_;
   const std::shared_ptr<Held> held_;
 };
 

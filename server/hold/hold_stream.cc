@@ -11,6 +11,9 @@
 namespace meshgate::server {
 namespace {
 
+// Whose the instance is that has this id already.
+constexpr absl::Duration kLookUpWithin = absl::Seconds(10);
+
 absl::StatusOr<absl::Duration> ParseLinger(const google::protobuf::Duration& linger) {
   absl::StatusOr<absl::Duration> parsed = ParseDuration("linger", linger);
   if (!parsed.ok()) return parsed;
@@ -68,6 +71,9 @@ void HoldStream::OnFirst(const v1::HoldRegistrationRequest& request) {
   if (!request.has_registration()) return outbox_->End(InvalidField("registration", "required in the first message"));
   absl::StatusOr<consul::Registration> registration = ParseRegistration(request.registration());
   if (!registration.ok()) return outbox_->End(InParentField("registration", registration.status()));
+  if (absl::Status s = keeper_->check_allow().Validate(*registration); !s.ok()) {
+    return outbox_->End(InParentField("registration", std::move(s)));
+  }
   const absl::StatusOr<consul::Health> health = ParseHealth("status", request.status(), consul::Health::kPassing);
   if (!health.ok()) return outbox_->End(health.status());
   const absl::StatusOr<absl::Duration> linger = ParseLinger(request.linger());
@@ -90,11 +96,17 @@ void HoldStream::OnFirst(const v1::HoldRegistrationRequest& request) {
 
 void HoldStream::AskForPermission() {
   services_ = {plan_.registration.service};
+  // Before it is asked: what changes in between is told.
+  registration_ =
+      guard_->WhileMayWrite(identity_, services_, [weak = std::weak_ptr<Outbox>(outbox_)](absl::Status lost) {
+        if (auto outbox = weak.lock()) outbox->End(std::move(lost));
+      });
   const std::optional<std::string> held = keeper_->HeldService(id_);
   if (held.has_value() && *held != services_.front()) services_.push_back(*held);
-  guard_->MayWrite(identity_, services_, [weak = weak_from_this()](absl::Status permission) {
-    if (auto self = weak.lock()) self->OnPermission(std::move(permission));
-  });
+  guard_->MayWriteInstance(identity_, id_, services_, kLookUpWithin,
+                           [weak = weak_from_this()](absl::Status permission) {
+                             if (auto self = weak.lock()) self->OnPermission(std::move(permission));
+                           });
 }
 
 void HoldStream::OnPermission(absl::Status permission) {
@@ -139,6 +151,8 @@ void HoldStream::OnEnd(const absl::Status& status) {
   ended_ = true;
   CancelFirstTimer();
   if (hold_ == nullptr) return;
+  // Nobody is left who may hold it.
+  if (absl::IsPermissionDenied(status)) return hold_->Release();
   if (ReasonOf(status) != reason::kDraining) return hold_->Lose();
   // Its caller goes on elsewhere, and the registration with it, unless that caller has just said that it is done.
   half_closed_ ? hold_->Release() : hold_->Abandon();

@@ -79,6 +79,8 @@ class HoldStream final : public HoldListener, public std::enable_shared_from_thi
   HoldPlan plan_;
   // That the caller was asked about being let write.
   std::vector<std::string> services_;
+  // Tells of the end of that, where Consul does not.
+  std::shared_ptr<auth::Guard::Registration> registration_;
   consul::Health health_ = consul::Health::kPassing;
   absl::Duration linger_;
   // Its claim; stays once it is set.

@@ -13,6 +13,7 @@
 #include "consul/base/errors.h"
 #include "server/http/error.h"
 #include "server/http/names.h"
+#include "server/http/origin_form.h"
 #include "server/http/router.h"
 
 namespace meshgate::server {

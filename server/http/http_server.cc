@@ -21,6 +21,7 @@
 #include "server/http/http_loop.h"
 #include "server/http/http_session.h"
 #include "server/http/names.h"
+#include "server/http/origin_form.h"
 #include "server/log.h"
 
 namespace meshgate::server {

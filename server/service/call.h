@@ -5,10 +5,12 @@
 #include <string>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "consul/backend.h"
 #include "server/auth/identity.h"
+#include "server/limits/limits.h"
 
 namespace meshgate::server {
 
@@ -25,11 +27,16 @@ struct Caller {
   // Null where nobody is asked for permission.
   auth::SharedIdentity identity;
 
-  // What is asked of Consul for this caller: with its own token, or with the gateway's where callers have none.
-  consul::CallToken token() const {
-    if (identity == nullptr) return std::nullopt;
-    return identity->token();
+  // Where the call's stream counts. Null: nobody counts, or it is no stream.
+  limits::Limits::Place* place = nullptr;
+
+  // What its stream will watch. RESOURCE_EXHAUSTED where that would be too much.
+  absl::Status TakeTarget(const consul::Target& target) const {
+    return place == nullptr ? absl::OkStatus() : place->TakeTarget(target);
   }
+
+  // What is asked of Consul for this caller: with its own token, or with the gateway's where callers have none.
+  consul::CallToken token() const { return identity == nullptr ? std::nullopt : identity->token(); }
 };
 
 // Answers a unary call. Called exactly once, from any thread, possibly inside the handler.

@@ -68,6 +68,18 @@ absl::StatusOr<consul::WriteOptions> PlanWrite(const std::string& datacenter, co
   return options;
 }
 
+auth::KeyWrite WriteOf(const consul::KvOperation& operation) {
+  if (const auto* put = std::get_if<consul::PutOperation>(&operation)) return {put->entry.key, false};
+  if (const auto* prefix = std::get_if<consul::DeletePrefixOperation>(&operation)) return {prefix->prefix, true};
+  return {std::get<consul::DeleteKeyOperation>(operation).key, false};
+}
+
+absl::Status OfOperation(size_t number, const absl::Status& status) {
+  absl::Status of(status.code(), absl::StrCat("operations[", number, "]: ", status.message()));
+  status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) { of.SetPayload(url, payload); });
+  return of;
+}
+
 struct WatchParameters {
   consul::Target target;
   std::optional<consul::ResumeToken> resume;
@@ -158,6 +170,10 @@ void ConfigHandlers::ListConfig(const v1::ListConfigRequest& request, const Call
        });
 }
 
+absl::Status ConfigHandlers::MayWrite(const Caller& caller, const auth::KeyWrite& write) const {
+  return sources_.guard == nullptr ? absl::OkStatus() : sources_.guard->MayWriteKey(caller.identity, write);
+}
+
 void ConfigHandlers::PutConfig(const v1::PutConfigRequest& request, const Caller& caller,
                                Reply<v1::PutConfigResponse> reply) {
   absl::StatusOr<consul::PutOperation> put = ParsePut("", request);
@@ -165,13 +181,15 @@ void ConfigHandlers::PutConfig(const v1::PutConfigRequest& request, const Caller
   absl::StatusOr<consul::WriteOptions> options = PlanWrite(request.datacenter(), caller);
   if (!options.ok()) return reply(options.status());
 
-  sources_.backend->PutKey(put->entry, put->if_modify_index, *options,
-                           [reply = std::move(reply)](absl::StatusOr<consul::KvEntry> written) mutable {
-                             if (!written.ok()) return reply(written.status());
-                             v1::PutConfigResponse response;
-                             ToApi(*written, /*with_value=*/false, response.mutable_entry());
-                             reply(std::move(response));
-                           });
+  if (absl::Status s = MayWrite(caller, {put->entry.key}); !s.ok()) return reply(s);
+  sources_.backend->PutKey(
+      put->entry, put->if_modify_index, *options,
+      [identity = caller.identity, reply = std::move(reply)](absl::StatusOr<consul::KvEntry> written) mutable {
+        if (!written.ok()) return reply(auth::ForCaller(identity, written.status()));
+        v1::PutConfigResponse response;
+        ToApi(*written, /*with_value=*/false, response.mutable_entry());
+        reply(std::move(response));
+      });
 }
 
 void ConfigHandlers::DeleteConfig(const v1::DeleteConfigRequest& request, const Caller& caller,
@@ -181,8 +199,9 @@ void ConfigHandlers::DeleteConfig(const v1::DeleteConfigRequest& request, const 
   absl::StatusOr<consul::WriteOptions> options = PlanWrite(request.datacenter(), caller);
   if (!options.ok()) return reply(options.status());
 
-  auto done = [reply = std::move(reply)](absl::Status deleted) mutable {
-    if (!deleted.ok()) return reply(std::move(deleted));
+  if (absl::Status s = MayWrite(caller, WriteOf(*operation)); !s.ok()) return reply(s);
+  auto done = [identity = caller.identity, reply = std::move(reply)](absl::Status deleted) mutable {
+    if (!deleted.ok()) return reply(auth::ForCaller(identity, std::move(deleted)));
     reply(v1::DeleteConfigResponse());
   };
   if (const auto* prefix = std::get_if<consul::DeletePrefixOperation>(&*operation)) {
@@ -200,9 +219,14 @@ void ConfigHandlers::CommitConfig(const v1::CommitConfigRequest& request, const 
   absl::StatusOr<std::vector<consul::KvOperation>> operations = ParseCommit(request);
   if (!operations.ok()) return reply(operations.status());
 
+  for (size_t i = 0; i < operations->size(); ++i) {
+    const absl::Status s = MayWrite(caller, WriteOf((*operations)[i]));
+    if (!s.ok()) return reply(OfOperation(i, s));
+  }
   sources_.backend->Commit(*operations, *options,
-                           [reply = std::move(reply)](absl::StatusOr<std::vector<consul::KvEntry>> written) mutable {
-                             if (!written.ok()) return reply(written.status());
+                           [identity = caller.identity,
+                            reply = std::move(reply)](absl::StatusOr<std::vector<consul::KvEntry>> written) mutable {
+                             if (!written.ok()) return reply(auth::ForCaller(identity, written.status()));
                              v1::CommitConfigResponse response;
                              for (const consul::KvEntry& entry : *written) {
                                ToApi(entry, /*with_value=*/false, response.add_entries());
@@ -216,6 +240,10 @@ void ConfigHandlers::WatchConfig(const v1::WatchConfigRequest& request, const Ca
   absl::StatusOr<WatchParameters> watch = ParseWatch(request);
   if (!watch.ok()) {
     outbox->End(watch.status());
+    return;
+  }
+  if (absl::Status taken = caller.TakeTarget(watch->target); !taken.ok()) {
+    outbox->End(std::move(taken));
     return;
   }
   outbox->Start(Subscribe(sources_, caller.identity, watch->target, consul::View(), watch->resume, outbox.get()),

@@ -3,9 +3,11 @@
 
 #include <memory>
 
+#include "absl/status/status.h"
 #include "consul/backend.h"
 #include "consul/watch/hub.h"
 #include "meshgate/v1/config_service.pb.h"
+#include "server/auth/authorizer.h"
 #include "server/service/call.h"
 #include "server/service/reader.h"
 #include "server/stream/outbox.h"
@@ -33,6 +35,9 @@ class ConfigHandlers {
   void WatchConfig(const v1::WatchConfigRequest& request, const Caller& caller, const std::shared_ptr<Outbox>& outbox);
 
  private:
+  // OK also where Consul decides.
+  absl::Status MayWrite(const Caller& caller, const auth::KeyWrite& write) const;
+
   const ReadSources sources_;
 };
 

@@ -12,6 +12,7 @@ namespace {
 struct DirectRead {
   ReadSources sources;
   auth::SharedIdentity identity;
+  auth::Guard::Page page;
   consul::Target target;
   std::string near;
   uint64_t min_index;
@@ -25,9 +26,28 @@ bool IsEmpty(const consul::State& state) {
   return state.entries.empty() && state.instances.empty() && state.services.empty();
 }
 
+// What the caller may read of an answer that Consul gave to the gateway itself.
+void GiveFiltered(std::unique_ptr<DirectRead> read, ReadResult result) {
+  consul::CachedState state;
+  state.state = result.state;
+  state.index = result.info.index();
+  // The read itself may be gone before the guard returns.
+  const auth::SharedIdentity identity = read->identity;
+  const consul::Target target = read->target;
+  const auth::Guard::Page page = read->page;
+  read->sources.guard->Filter(
+      identity, target, state, page,
+      [read = std::move(read), result = std::move(result)](absl::StatusOr<consul::SharedState> seen) mutable {
+        if (!seen.ok()) return read->done(seen.status());
+        result.state = *std::move(seen);
+        read->done(std::move(result));
+      });
+}
+
 // A list that shows nothing may be one of which nothing may be seen. For a key Consul has said so already.
 void Give(std::unique_ptr<DirectRead> read, ReadResult result) {
   auth::Guard* const guard = read->sources.guard;
+  if (guard != nullptr && guard->decides()) return GiveFiltered(std::move(read), std::move(result));
   if (guard == nullptr || read->target.kind == consul::TargetKind::kKey || !IsEmpty(*result.state)) {
     read->done(std::move(result));
     return;
@@ -48,7 +68,7 @@ consul::Backend::Callback<consul::Answer<std::vector<T>>> OnAnswer(std::unique_p
                                                                    std::vector<T> consul::State::*list) {
   return [read = std::move(read), list](absl::StatusOr<consul::Answer<std::vector<T>>> answer) mutable {
     if (!answer.ok()) {
-      read->done(answer.status());
+      read->done(auth::ForCaller(read->identity, answer.status()));
       return;
     }
     const uint64_t index = answer->meta.index.value_or(0);
@@ -100,12 +120,18 @@ void ReadDirect(const ReadSources& sources, consul::Target target, std::string n
   read->target = std::move(target);
   read->target.datacenter = plan.datacenter;
   read->near = std::move(near);
+  read->page = plan.page;
   read->min_index = plan.min_index;
   read->options.mode = plan.mode;
   read->options.datacenter = plan.datacenter;
   read->options.timeout = plan.timeout;
   read->done = std::move(done);
-  Ask(std::move(read));
+  if (sources.guard == nullptr || !sources.guard->decides()) return Ask(std::move(read));
+  const consul::Target asked = read->target;
+  sources.guard->Admit(plan.identity, asked, [read = std::move(read)](absl::Status admitted) mutable {
+    if (!admitted.ok()) return read->done(std::move(admitted));
+    Ask(std::move(read));
+  });
 }
 
 v1::ReadInfo::Source SourceOf(const consul::CachedState& cached) {

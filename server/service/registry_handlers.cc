@@ -75,21 +75,22 @@ void RegistryHandlers::Register(const v1::RegisterRequest& request, const Caller
                                 Reply<v1::RegisterResponse> reply) {
   absl::StatusOr<consul::Registration> registration = ParseRegistration(request);
   if (!registration.ok()) return reply(registration.status());
+  if (absl::Status s = holds_->check_allow().Validate(*registration); !s.ok()) return reply(std::move(s));
   absl::StatusOr<consul::WriteOptions> options = PlanWrite(caller);
   if (!options.ok()) return reply(options.status());
 
-  auto write = [holds = holds_, registration = *registration, options = *options,
+  auto write = [holds = holds_, registration = *registration, options = *options, identity = caller.identity,
                 reply = std::move(reply)](absl::Status permitted) mutable {
     if (!permitted.ok()) return reply(std::move(permitted));
     holds->Register(registration, options,
-                    [id = registration.id, reply = std::move(reply)](absl::Status registered) mutable {
-                      if (!registered.ok()) return reply(std::move(registered));
+                    [id = registration.id, identity, reply = std::move(reply)](absl::Status registered) mutable {
+                      if (!registered.ok()) return reply(auth::ForCaller(identity, std::move(registered)));
                       v1::RegisterResponse response;
                       response.set_id(std::move(id));
                       reply(std::move(response));
                     });
   };
-  WhenPermitted(registration->id, registration->service, caller, std::move(write));
+  WhenPermitted(registration->id, registration->service, caller, options->timeout, std::move(write));
 }
 
 void RegistryHandlers::Deregister(const v1::DeregisterRequest& request, const Caller& caller,
@@ -98,25 +99,27 @@ void RegistryHandlers::Deregister(const v1::DeregisterRequest& request, const Ca
   absl::StatusOr<consul::WriteOptions> options = PlanWrite(caller);
   if (!options.ok()) return reply(options.status());
 
-  auto write = [holds = holds_, id = request.id(), options = *options,
+  auto write = [holds = holds_, id = request.id(), options = *options, identity = caller.identity,
                 reply = std::move(reply)](absl::Status permitted) mutable {
     if (!permitted.ok()) return reply(std::move(permitted));
-    holds->Deregister(id, options, [reply = std::move(reply)](absl::Status deregistered) mutable {
-      if (!deregistered.ok()) return reply(std::move(deregistered));
+    holds->Deregister(id, options, [identity, reply = std::move(reply)](absl::Status deregistered) mutable {
+      if (!deregistered.ok()) return reply(auth::ForCaller(identity, std::move(deregistered)));
       reply(v1::DeregisterResponse());
     });
   };
-  WhenPermitted(request.id(), "", caller, std::move(write));
+  WhenPermitted(request.id(), "", caller, options->timeout, std::move(write));
 }
 
 void RegistryHandlers::WhenPermitted(const std::string& id, const std::string& service, const Caller& caller,
-                                     absl::AnyInvocable<void(absl::Status)> write) {
-  const std::optional<std::string> held = sources_.guard == nullptr ? std::nullopt : holds_->HeldService(id);
-  if (!held.has_value()) return write(absl::OkStatus());
+                                     absl::Duration timeout, absl::AnyInvocable<void(absl::Status)> write) {
+  auth::Guard* const guard = sources_.guard;
+  if (guard == nullptr) return write(absl::OkStatus());
+  const std::optional<std::string> held = holds_->HeldService(id);
+  if (!held.has_value() && !guard->decides()) return write(absl::OkStatus());
   std::vector<std::string> services;
-  if (!service.empty() && service != *held) services.push_back(service);
-  services.push_back(*held);
-  sources_.guard->MayWrite(caller.identity, services, std::move(write));
+  if (!service.empty() && service != held) services.push_back(service);
+  if (held.has_value()) services.push_back(*held);
+  guard->MayWriteInstance(caller.identity, id, std::move(services), timeout, std::move(write));
 }
 
 void RegistryHandlers::Heartbeat(const v1::HeartbeatRequest& request, const Caller& caller,
@@ -128,11 +131,18 @@ void RegistryHandlers::Heartbeat(const v1::HeartbeatRequest& request, const Call
   absl::StatusOr<consul::WriteOptions> options = PlanWrite(caller);
   if (!options.ok()) return reply(options.status());
 
-  sources_.backend->Heartbeat(request.id(), *health, request.note(), *options,
-                              [reply = std::move(reply)](absl::Status reported) mutable {
-                                if (!reported.ok()) return reply(std::move(reported));
-                                reply(v1::HeartbeatResponse());
-                              });
+  auto report = [backend = sources_.backend, id = request.id(), health = *health, note = request.note(),
+                 options = *options, identity = caller.identity,
+                 reply = std::move(reply)](absl::Status permitted) mutable {
+    if (!permitted.ok()) return reply(std::move(permitted));
+    backend->Heartbeat(id, health, note, options, [identity, reply = std::move(reply)](absl::Status reported) mutable {
+      if (!reported.ok()) return reply(auth::ForCaller(identity, std::move(reported)));
+      reply(v1::HeartbeatResponse());
+    });
+  };
+  // A heartbeat does not wait for what is held.
+  if (sources_.guard == nullptr || !sources_.guard->decides()) return report(absl::OkStatus());
+  WhenPermitted(request.id(), "", caller, options->timeout, std::move(report));
 }
 
 void RegistryHandlers::Discover(const v1::DiscoverRequest& request, const Caller& caller,
@@ -179,6 +189,10 @@ void RegistryHandlers::WatchService(const v1::WatchServiceRequest& request, cons
   absl::StatusOr<WatchParameters> watch = ParseWatch(request);
   if (!watch.ok()) {
     outbox->End(watch.status());
+    return;
+  }
+  if (absl::Status taken = caller.TakeTarget(watch->query.target); !taken.ok()) {
+    outbox->End(std::move(taken));
     return;
   }
   outbox->Start(

@@ -6,6 +6,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "consul/backend.h"
 #include "consul/watch/hub.h"
 #include "meshgate/v1/registry_service.pb.h"
@@ -20,8 +21,8 @@ namespace meshgate::server {
 // The proto's comments are the contract. Thread-safe; never blocks. Requests are used inside the call only.
 class RegistryHandlers {
  public:
-  // All outlive the handlers and every call. Writes that may meet a held instance go through `holds`. Without a guard
-  // nobody is asked for permission; with one each caller has an identity.
+  // All outlive the handlers and every call. Writes that may meet a held instance go through `holds`, which also says
+  // where checks may lead. Without a guard nobody is asked for permission; with one each caller has an identity.
   RegistryHandlers(consul::Backend* backend, consul::Hub* hub, HoldKeeper* holds, auth::Guard* guard = nullptr)
       : sources_{backend, hub, guard}, holds_(holds) {}
 
@@ -37,8 +38,9 @@ class RegistryHandlers {
                     const std::shared_ptr<Outbox>& outbox);
 
  private:
-  // Calls `write` with OK, or how it is refused. What is held waits for writes to it, so whoever may not has none wait.
-  void WhenPermitted(const std::string& id, const std::string& service, const Caller& caller,
+  // Calls `write` with OK, or how it is refused. What is held waits for writes to it, so whoever may not has none wait;
+  // what is not is left to Consul, where that decides. `service` may be empty: that of the instance alone counts.
+  void WhenPermitted(const std::string& id, const std::string& service, const Caller& caller, absl::Duration timeout,
                      absl::AnyInvocable<void(absl::Status)> write);
 
   const ReadSources sources_;

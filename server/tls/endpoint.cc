@@ -1,8 +1,5 @@
 #include "server/tls/endpoint.h"
 
-#include <sys/stat.h>
-
-#include <cerrno>
 #include <utility>
 #include <vector>
 
@@ -14,24 +11,6 @@ namespace meshgate::server::tls {
 namespace {
 
 using Reason = metrics::HandshakeFailure;
-
-constexpr absl::Duration kLookEvery = absl::Seconds(1);
-constexpr absl::Duration kRetryAfter = absl::Seconds(10);
-
-// Differs when a file, or what its name leads to, is another or has been written.
-std::string StateOf(const Files& files) {
-  std::string state;
-  for (const std::string* path : {&files.cert_file, &files.key_file, &files.client_ca_file}) {
-    struct stat s = {};
-    if (stat(path->c_str(), &s) != 0) {
-      absl::StrAppend(&state, "error ", errno, ";");
-      continue;
-    }
-    absl::StrAppend(&state, s.st_dev, ":", s.st_ino, ":", s.st_size, ":", s.st_mtim.tv_sec, ".", s.st_mtim.tv_nsec, ":",
-                    s.st_ctim.tv_sec, ".", s.st_ctim.tv_nsec, ";");
-  }
-  return state;
-}
 
 std::string Sentence(Reason reason, const ContextOptions& context) {
   switch (reason) {
@@ -72,8 +51,6 @@ std::string Sentence(Reason reason, const ContextOptions& context) {
 absl::StatusOr<std::shared_ptr<Endpoint>> Endpoint::Open(const Options& options, HandshakeBudget* budget,
                                                          Scheduler* scheduler, metrics::TlsReporter* reporter) {
   std::shared_ptr<Endpoint> endpoint(new Endpoint(options, budget, scheduler, reporter));
-  // Before they are read: what changes meanwhile is seen later.
-  endpoint->seen_ = StateOf(options.context.files);
   auto context = LoadContext(options.context, absl::Now());
   if (!context.ok()) return context.status();
   reporter->OnCertificate(context->expires);
@@ -87,7 +64,11 @@ absl::StatusOr<std::shared_ptr<Endpoint>> Endpoint::Open(const Options& options,
 
 Endpoint::Endpoint(const Options& options, HandshakeBudget* budget, Scheduler* scheduler,
                    metrics::TlsReporter* reporter)
-    : options_(options), budget_(budget), scheduler_(scheduler), reporter_(reporter) {}
+    : options_(options),
+      budget_(budget),
+      scheduler_(scheduler),
+      reporter_(reporter),
+      files_({options.context.files.cert_file, options.context.files.key_file, options.context.files.client_ca_file}) {}
 
 std::shared_ptr<SSL_CTX> Endpoint::context() const {
   MutexLock lock(mu_);
@@ -95,37 +76,25 @@ std::shared_ptr<SSL_CTX> Endpoint::context() const {
 }
 
 void Endpoint::WatchLater() {
-  scheduler_->After(kLookEvery, [weak = weak_from_this()] {
+  scheduler_->After(FileWatch::kLookEvery, [weak = weak_from_this()] {
     const std::shared_ptr<Endpoint> self = weak.lock();
     if (self == nullptr) return;
-    self->Look();
+    if (self->files_.Look(self->scheduler_->Now())) self->Reload();
     self->WatchLater();
   });
-}
-
-void Endpoint::Look() {
-  std::string state = StateOf(options_.context.files);
-  if (state != seen_) {
-    seen_ = std::move(state);
-    changed_ = true;
-  } else if (std::exchange(changed_, false) || (!refused_.empty() && scheduler_->Now() >= retry_)) {
-    Reload();
-  }
 }
 
 void Endpoint::Reload() {
   auto context = LoadContext(options_.context, absl::Now());
   reporter_->OnReload(context.ok());
   if (!context.ok()) {
-    retry_ = scheduler_->Now() + kRetryAfter;
-    std::string why(context.status().message());
-    if (why == refused_) return;
-    refused_ = why;
+    const std::string why(context.status().message());
+    if (!files_.OnRefused(why, scheduler_->Now())) return;
     Log(LogLevel::kError, "the TLS files have changed and cannot be used; the certificate before stays",
         {{"listener", options_.context.listener}, {"error", why}});
     return;
   }
-  refused_.clear();
+  files_.OnUsed();
   reporter_->OnCertificate(context->expires);
   const std::string expires = absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", context->expires, absl::UTCTimeZone());
   {

@@ -13,6 +13,7 @@
 #include "consul/base/scheduler.h"
 #include "metrics/tls_reporter.h"
 #include "server/call_log.h"
+#include "server/file_watch.h"
 #include "server/tls/context.h"
 #include "server/tls/failure.h"
 #include "server/tls/handshake_budget.h"
@@ -51,7 +52,6 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
   Endpoint(const Options& options, HandshakeBudget* budget, Scheduler* scheduler, metrics::TlsReporter* reporter);
 
   void WatchLater();
-  void Look();
   void Reload();
 
   const Options options_;
@@ -61,11 +61,7 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
   LineLimiter limiter_;
 
   // One look follows the other: of the looks alone.
-  std::string seen_;
-  bool changed_ = false;
-  // Why the files cannot be used, and when they are tried again.
-  std::string refused_;
-  absl::Time retry_;
+  FileWatch files_;
 
   mutable Mutex mu_;
   std::shared_ptr<SSL_CTX> context_ ABSL_GUARDED_BY(mu_);

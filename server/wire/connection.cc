@@ -8,10 +8,10 @@
 #include <random>
 #include <utility>
 
-#include "boost/asio/buffer.hpp"
+#include "boost/asio/error.hpp"
 #include "boost/asio/post.hpp"
-#include "boost/asio/write.hpp"
 #include "consul/base/errors.h"
+#include "server/log.h"
 
 namespace meshgate::server::wire {
 namespace {
@@ -43,10 +43,7 @@ absl::Duration Jittered(absl::Duration age) {
   return age * std::uniform_real_distribution<double>(1 - kAgeJitter, 1 + kAgeJitter)(random);
 }
 
-void SetUp(Connection::Socket& socket, absl::Duration user_timeout) {
-  error_code ignored;
-  socket.non_blocking(true, ignored);
-  const int fd = socket.native_handle();
+void SetUp(int fd, absl::Duration user_timeout) {
   // They fail on a Unix socket, which needs neither.
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -56,12 +53,12 @@ void SetUp(Connection::Socket& socket, absl::Duration user_timeout) {
 
 }  // namespace
 
-Connection::Connection(EventLoop* loop, Socket socket, std::string peer, const ConnectionOptions* options,
+Connection::Connection(EventLoop* loop, int fd, std::string peer, const ConnectionOptions* options,
                        const CallFactory* calls, tls::HandshakeBudget::Place place, std::function<void()> on_closed)
     : loop_(loop),
       options_(options),
       on_closed_(std::move(on_closed)),
-      socket_(std::move(socket)),
+      socket_(&loop->poller(), fd, this),
       session_({loop, &options->session, calls}, std::move(peer), [this] { FlushSoon(); }),
       opened_(loop->now()),
       heard_(loop->now()),
@@ -72,27 +69,28 @@ Connection::Connection(EventLoop* loop, Socket socket, std::string peer, const C
 }
 
 void Connection::Start() {
-  SetUp(socket_, options_->keepalive_timeout);
+  if (!socket_.watched()) {
+    Log(LogLevel::kWarn, "a connection is closed: the kernel has no memory to watch it", {{"peer", session_.peer()}});
+    return Close();
+  }
+  SetUp(socket_.fd(), options_->keepalive_timeout);
   if (!shaking_hands()) Flush();
-  if (!closed_) Read();
+  if (!closed_) socket_.WaitReadable();
 }
 
-void Connection::Read() {
-  // Readiness, not bytes: a connection that waits has no buffer.
-  socket_.async_wait(Socket::wait_read, [self = shared_from_this()](const error_code& error) {
-    if (self->closed_) return;
-    if (error) return self->Close();
-    // Nothing is read before its turn: handshakes that wait have no buffer either.
-    if (self->shaking_hands()) return self->loop_->HandshakeLater(self);
-    self->OnReadable();
-  });
-}
-
+// Readiness, not bytes: a connection that waits has no buffer.
 void Connection::OnReadable() {
+  const auto self = shared_from_this();
+  if (closed_) return;
+  // Nothing is read before its turn: handshakes that wait have no buffer either.
+  shaking_hands() ? loop_->HandshakeLater(self) : ReadMore();
+}
+
+void Connection::ReadMore() {
   loop_->Tick();
   std::vector<char>& buffer = loop_->read_buffer();
   error_code error;
-  const size_t size = socket_.read_some(boost::asio::buffer(buffer.data(), read_bytes_), error);
+  const size_t size = socket_.Read(buffer.data(), read_bytes_, &error);
   if (error && error != boost::asio::error::would_block) return Close();
   if (size > 0) heard_ = loop_->now();
   if (size == read_bytes_) read_bytes_ = std::min(2 * read_bytes_, buffer.size());
@@ -136,7 +134,7 @@ void Connection::Take(std::string_view bytes) {
   loop_->deliveries().Flush(loop_->now());
   if (closing_ && !writing_ && !flush_due_) Close();
   if (closed_ || closing_) return;
-  if (!more) return Read();
+  if (!more) return socket_.WaitReadable();
   boost::asio::post(loop_->io(), [self = shared_from_this()] {
     if (self->closed_) return;
     self->loop_->Tick();
@@ -175,7 +173,7 @@ void Connection::Flush() {
 
 bool Connection::Send(const std::string& bytes) {
   error_code error;
-  const size_t sent = socket_.write_some(boost::asio::buffer(bytes), error);
+  const size_t sent = socket_.Write(bytes, &error);
   if (error && error != boost::asio::error::would_block) {
     Close();
     return false;
@@ -183,24 +181,27 @@ bool Connection::Send(const std::string& bytes) {
   loop_->Tick();
   if (sent == bytes.size()) return true;
   rest_.assign(bytes, sent, std::string::npos);
-  WriteRest();
+  rest_at_ = 0;
+  writing_ = true;
+  writing_since_ = loop_->now();
+  socket_.WaitWritable();
   return true;
 }
 
-void Connection::WriteRest() {
-  writing_ = true;
-  writing_since_ = loop_->now();
-  boost::asio::async_write(socket_, boost::asio::buffer(rest_),
-                           [self = shared_from_this()](const error_code& error, size_t) {
-                             self->writing_ = false;
-                             std::string().swap(self->rest_);
-                             if (self->closed_) return;
-                             if (error) return self->Close();
-                             self->loop_->Tick();
-                             if (self->shaking_hands()) return self->Read();
-                             self->Flush();
-                             self->loop_->deliveries().Flush(self->loop_->now());
-                           });
+void Connection::OnWritable() {
+  const auto self = shared_from_this();
+  if (closed_) return;
+  error_code error;
+  rest_at_ += socket_.Write(std::string_view(rest_).substr(rest_at_), &error);
+  const bool failed = error && error != boost::asio::error::would_block;
+  if (!failed && rest_at_ < rest_.size()) return socket_.WaitWritable();
+  writing_ = false;
+  std::string().swap(rest_);
+  if (failed) return Close();
+  loop_->Tick();
+  if (shaking_hands()) return socket_.WaitReadable();
+  Flush();
+  loop_->deliveries().Flush(loop_->now());
 }
 
 void Connection::GoAway() {
@@ -261,9 +262,10 @@ void Connection::Close() {
   if (tls_ != nullptr && !writing_) {
     std::string last_words;
     tls_->End(&last_words);
-    socket_.write_some(boost::asio::buffer(last_words), ignored);
+    socket_.Write(last_words, &ignored);
   }
-  socket_.close(ignored);
+  socket_.Close();
+  std::string().swap(rest_);
   EndCalls();
 }
 

@@ -10,11 +10,11 @@
 #include <string_view>
 
 #include "absl/time/time.h"
-#include "boost/asio/generic/stream_protocol.hpp"
 #include "metrics/connection_reporter.h"
 #include "server/tls/channel.h"
 #include "server/tls/endpoint.h"
 #include "server/wire/event_loop.h"
+#include "server/wire/poller.h"
 #include "server/wire/session.h"
 
 namespace meshgate::server::wire {
@@ -38,10 +38,8 @@ struct ConnectionOptions {
 // One client's connection, on its loop's thread, in plain text or TLS, which then begins with a handshake. Holds no
 // buffer but for what its socket has not taken, at most kSendBytes and a frame, and for what was read and takes long to
 // be done with.
-class Connection final : public std::enable_shared_from_this<Connection> {
+class Connection final : public std::enable_shared_from_this<Connection>, private PolledSocket::Owner {
  public:
-  using Socket = boost::asio::generic::stream_protocol::socket;
-
   // Of frames that are put together for one send.
   static constexpr size_t kSendBytes = 256 << 10;
 
@@ -51,10 +49,10 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   // Of what was read, taken at a time at first.
   static constexpr size_t kFirstPieceBytes = 64;
 
-  // `options` and `calls` outlive it. `on_closed` is called once, on the loop. With TLS, `place` is one of the
-  // endpoint's for the handshake.
-  Connection(EventLoop* loop, Socket socket, std::string peer, const ConnectionOptions* options,
-             const CallFactory* calls, tls::HandshakeBudget::Place place, std::function<void()> on_closed);
+  // Owns `fd`, a connected socket. `options` and `calls` outlive it. `on_closed` is called once, on the loop. With TLS,
+  // `place` is one of the endpoint's for the handshake.
+  Connection(EventLoop* loop, int fd, std::string peer, const ConnectionOptions* options, const CallFactory* calls,
+             tls::HandshakeBudget::Place place, std::function<void()> on_closed);
 
   void Start();
   // Sends what there is to send.
@@ -69,8 +67,9 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void Close();
 
  private:
-  void Read();
-  void OnReadable();
+  void OnReadable() override;
+  void OnWritable() override;
+  void ReadMore();
   // Takes what was read, as much as there is time for, and says what there is to say to it. Others have their turn
   // before the rest.
   void Take(std::string_view bytes);
@@ -81,7 +80,6 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   // Sends what the socket takes, and keeps the rest. False: the connection is closed.
   bool Send(const std::string& bytes);
   void FlushSoon();
-  void WriteRest();
   bool shaking_hands() const { return handshake_ != nullptr; }
   void CheckHandshake();
   void FailHandshake(const tls::Failure& failure, std::string_view last_words);
@@ -95,14 +93,15 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   EventLoop* const loop_;
   const ConnectionOptions* const options_;
   const std::function<void()> on_closed_;
-  Socket socket_;
+  PolledSocket socket_;
   Session session_;
   // Null: plain text.
   std::unique_ptr<tls::Channel> tls_;
   // Of one that is in progress.
   std::unique_ptr<tls::HandshakeBudget::Place> handshake_;
-  // What the socket did not take.
+  // What the socket did not take, from `rest_at_` on.
   std::string rest_;
+  size_t rest_at_ = 0;
   // Of the next read. What takes long is read in smaller pieces, so that little is kept here.
   size_t read_bytes_ = kFirstReadBytes;
   size_t piece_bytes_ = kFirstPieceBytes;

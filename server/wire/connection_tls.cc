@@ -2,7 +2,7 @@
 #include <utility>
 #include <vector>
 
-#include "boost/asio/buffer.hpp"
+#include "boost/asio/error.hpp"
 #include "server/wire/connection.h"
 
 namespace meshgate::server::wire {
@@ -19,8 +19,8 @@ void Connection::ContinueHandshake() {
   loop_->Tick();
   std::vector<char>& buffer = loop_->read_buffer();
   error_code error;
-  const size_t size = socket_.read_some(boost::asio::buffer(buffer.data(), kFirstReadBytes), error);
-  if (error == boost::asio::error::would_block) return Read();
+  const size_t size = socket_.Read(buffer.data(), kFirstReadBytes, &error);
+  if (error == boost::asio::error::would_block) return socket_.WaitReadable();
   if (error) return FailHandshake({HandshakeFailure::kClosed, error.message()}, {});
   heard_ = loop_->now();
   heard_any_ = true;
@@ -32,7 +32,7 @@ void Connection::ContinueHandshake() {
   if (!out.empty() && !Send(out)) return options_->tls->OnFailure({HandshakeFailure::kClosed, ""}, session_.peer());
   if (result == Channel::Result::kMore) {
     // Goes on when what it says has left: the peer has reason to read it.
-    if (!writing_) Read();
+    if (!writing_) socket_.WaitReadable();
     return;
   }
   handshake_.reset();
@@ -45,7 +45,7 @@ void Connection::FailHandshake(const tls::Failure& failure, std::string_view las
   if (failure.reason == HandshakeFailure::kPlaintext && !failure.http) last_words = {};
   error_code ignored;
   if (!writing_ && !last_words.empty()) {
-    socket_.write_some(boost::asio::buffer(last_words.data(), last_words.size()), ignored);
+    socket_.Write(last_words, &ignored);
   }
   options_->tls->OnFailure(failure, session_.peer());
   Close();

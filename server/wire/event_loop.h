@@ -25,6 +25,7 @@
 #include "consul/watch/reader_thread.h"
 #include "server/stream/delivery_report.h"
 #include "server/wire/memory_budget.h"
+#include "server/wire/poller.h"
 #include "server/wire/timed_list.h"
 
 namespace meshgate::server::wire {
@@ -65,6 +66,7 @@ class EventLoop final : public consul::ReaderThread {
 
   // ---- The loop's thread.
   boost::asio::io_context& io() { return io_; }
+  Poller& poller() { return poller_; }
   // When what is being done began: read once for a batch.
   absl::Time now() const { return now_; }
   void Tick() { now_ = clock_->Now(); }
@@ -107,6 +109,7 @@ class EventLoop final : public consul::ReaderThread {
   Scheduler* const clock_;
   const Options options_;
   boost::asio::io_context io_{1};
+  Poller poller_{&io_};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> open_;
   std::thread thread_;
   // Until it starts, whoever has made it.

@@ -1,6 +1,6 @@
 #include "server/wire/front.h"
 
-#include <unistd.h>
+#include <fcntl.h>
 
 #include <algorithm>
 #include <thread>
@@ -56,21 +56,17 @@ void Front::OnAccept(Listener::Protocol::socket socket, std::string peer) {
     place = options_.connection.tls->Admit(peer);
     if (!place) return;
   }
-  boost::system::error_code gone;
-  const auto protocol = socket.local_endpoint(gone).protocol();
-  const int fd = gone ? -1 : socket.release(gone);
-  if (gone) return;
+  boost::system::error_code error;
+  socket.non_blocking(true, error);
+  const int fd = error ? -1 : socket.release(error);
+  if (error) return;
+  fcntl(fd, F_SETFD, FD_CLOEXEC);
   ++connections_;
   if (reporter_ != nullptr) reporter_->OnConnections(+1);
   EventLoop* const loop = loops_[next_++ % loops_.size()].get();
   // From the acceptor's loop to its own.
-  loop->Post([this, loop, protocol, fd, peer = std::move(peer), place = std::move(place)]() mutable {
-    boost::system::error_code error;
-    Connection::Socket own(loop->io());
-    own.assign(protocol, fd, error);
-    // What follows ends at once then.
-    if (error) close(fd);
-    auto connection = std::make_shared<Connection>(loop, std::move(own), std::move(peer), &options_.connection, &calls_,
+  loop->Post([this, loop, fd, peer = std::move(peer), place = std::move(place)]() mutable {
+    auto connection = std::make_shared<Connection>(loop, fd, std::move(peer), &options_.connection, &calls_,
                                                    std::move(place), [this] {
                                                      if (--connections_ > 0) return;
                                                      MutexLock lock(mu_);

@@ -11,6 +11,7 @@
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/server_builder.h"
+#include "server/limits/caller_key.h"
 #include "server/log.h"
 
 namespace meshgate::server::wire {
@@ -37,6 +38,16 @@ void SetUpGrpcOnce() {
   static_cast<void>(done);
 }
 
+absl::Status AdmitForwarded(const Stream& stream, limits::Limits* limits) {
+  if (limits == nullptr) return absl::OkStatus();
+  return limits->TakeRequest([&stream] {
+    Caller caller;
+    caller.peer = stream.peer();
+    caller.tls_identity = stream.tls_identity();
+    return limits::CallerKey(caller, nullptr);
+  });
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
@@ -55,9 +66,13 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
 
   std::unique_ptr<GrpcServer> server(
       new GrpcServer(std::move(services), std::move(inner), methods, options.forwarder, calls));
-  auto front = Front::Start(options.front, clock, watches, [s = server.get()](Stream* stream) {
-    const CallFactory* const native = s->methods_->Find(stream->head().path);
-    return native != nullptr ? (*native)(stream) : s->forwarder_.Start(stream);
+  auto front = Front::Start(options.front, clock, watches, [s = server.get(), limits = options.limits](Stream* stream) {
+    if (const CallFactory* native = s->methods_->Find(stream->head().path)) return (*native)(stream);
+    if (absl::Status admitted = AdmitForwarded(*stream, limits); !admitted.ok()) {
+      stream->Finish(EndingOf(admitted));
+      return std::shared_ptr<Call>();
+    }
+    return s->forwarder_.Start(stream);
   });
   if (!front.ok()) return front.status();
   server->front_ = *std::move(front);

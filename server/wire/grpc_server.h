@@ -20,6 +20,8 @@ namespace meshgate::server::wire {
 struct GrpcServerOptions {
   FrontOptions front;
   Forwarder::Options forwarder;
+  // Of calls that no table has; those that one has see to it themselves. Outlives the server; null: nobody counts.
+  limits::Limits* limits = nullptr;
 };
 
 struct NamedService {

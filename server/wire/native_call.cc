@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "server/limits/caller_key.h"
 
 namespace meshgate::server::wire {
 namespace {
@@ -16,7 +17,7 @@ Caller CallerOf(const Stream& stream, absl::Time now, const auth::Guard* guard) 
                                   [](const auto& header) { return header.first == CallScope::kRequestId; });
   if (given != metadata.end()) caller.request_id = given->second;
   caller.time_left = stream.deadline() - now;
-  if (guard != nullptr) caller.identity = guard->Identify(metadata);
+  if (guard != nullptr) caller.identity = guard->Identify(metadata, caller.tls_identity);
   return caller;
 }
 
@@ -26,17 +27,30 @@ NativeCall::NativeCall(Stream* stream, const MethodInfo* method, const NativeEnv
     : stream_(stream),
       loop_(&stream->loop()),
       scope_(method, environment.calls, CallerOf(*stream, stream->loop().now(), environment.guard)),
-      guard_(environment.guard) {}
+      guard_(environment.guard),
+      limits_(environment.limits) {}
 
-absl::Status NativeCall::KnowsCaller() const {
+absl::Status NativeCall::Admit() {
+  if (limits_ != nullptr) {
+    absl::Status taken = limits_->TakeRequest([this] { return limits::CallerKey(scope_.caller(), guard_); });
+    if (!taken.ok()) return taken;
+  }
   if (guard_ == nullptr || scope_.caller().identity != nullptr) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kUnauthenticated, reason::kTokenUnknown,
-                   "the token holds characters that no token has, or too many");
+  return guard_->Unidentified();
+}
+
+absl::Status NativeCall::AdmitStream() {
+  if (absl::Status admitted = Admit(); !admitted.ok() || limits_ == nullptr) return admitted;
+  auto place = limits_->OpenStream(limits::CallerKey(scope_.caller(), guard_));
+  if (!place.ok()) return place.status();
+  place_ = *std::move(place);
+  scope_.SetPlace(place_.get());
+  return absl::OkStatus();
 }
 
 bool NativeCall::End(const absl::Status& status) {
   if (std::exchange(over_, true)) return false;
-  scope_.OnFinished(status, [this] { return subject_; });
+  scope_.OnFinished(status, [this] { return Subject(); });
   OnEnd(status);
   return true;
 }
@@ -60,7 +74,12 @@ absl::Status NativeCall::StalledStatus(absl::Duration stalled) {
 }
 
 void NativeCall::OnClosed(Why why) {
-  // Where the call has not ended by itself.
+  scope_.SetPlace(nullptr);
+  place_.reset();
+  if (over_) {
+    stream_ = nullptr;
+    return;
+  }
   absl::Status status = absl::CancelledError("the caller has gone");
   if (why == Why::kDeadline) {
     status = MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline, "the deadline passed");

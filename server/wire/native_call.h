@@ -16,6 +16,7 @@
 #include "server/auth/guard.h"
 #include "server/call_scope.h"
 #include "server/call_tracker.h"
+#include "server/limits/limits.h"
 #include "server/service/call.h"
 #include "server/service/request_parser.h"
 #include "server/stream/stream_set.h"
@@ -33,6 +34,8 @@ struct NativeEnvironment {
   CallTracker* calls;
   // Null: callers are taken for whom they are.
   auth::Guard* guard = nullptr;
+  // Null: nobody counts what they use.
+  limits::Limits* limits = nullptr;
 };
 
 // What they have in common: who calls, metrics, the log, and one end.
@@ -44,28 +47,32 @@ class NativeCall : public Call {
  protected:
   NativeCall(Stream* stream, const MethodInfo* method, const NativeEnvironment& environment);
 
-  // Whether the caller is one that may be asked about; otherwise how the call ends.
-  absl::Status KnowsCaller() const;
+  // Whether the caller may make a call now, and is one that may be asked about; otherwise how this one ends. Once, when
+  // the call is made: whoever sends nothing more counts, too.
+  absl::Status Admit();
+  // The same of a stream, which counts until it is over.
+  absl::Status AdmitStream();
 
   // Counts and logs the end. The first one counts; returns whether this was it.
   bool End(const absl::Status& status);
   // What a call does when it has ended, before its stream does.
   virtual void OnEnd(const absl::Status& status) {}
+  // What the call is about, for the log.
+  virtual std::string Subject() const = 0;
   // End(), and the stream with it.
   void Finish(const absl::Status& status);
   // Where the call has been told to end already, how.
   virtual absl::Status StalledStatus(absl::Duration stalled);
 
-  void NoteSubject(const google::protobuf::Message& request) { subject_ = SubjectOf(request); }
-
   // Null once the stream is over.
   Stream* stream_;
   EventLoop* const loop_;
-  const CallScope scope_;
-  std::string subject_;
+  CallScope scope_;
 
  private:
   auth::Guard* const guard_;
+  limits::Limits* const limits_;
+  std::unique_ptr<limits::Limits::Place> place_;
   bool over_ = false;
 };
 
@@ -81,13 +88,13 @@ class UnaryCall final : public NativeCall, public std::enable_shared_from_this<U
   UnaryCall(Stream* stream, const MethodInfo* method, const NativeEnvironment& environment, const Handler* handler)
       : NativeCall(stream, method, environment), handler_(handler) {
     stream->SetHeaders({{CallScope::kRequestId, scope_.caller().request_id}});
+    if (const absl::Status admitted = Admit(); !admitted.ok()) Finish(admitted);
   }
 
   void OnMessage(std::string message) override {
     // A unary call has one; gRPC's own server does not look at more either.
     if (std::exchange(begun_, true)) return;
     scope_.reporter()->OnReceived();
-    if (absl::Status caller = KnowsCaller(); !caller.ok()) return Answer(caller);
     const absl::Status parsed = ParseRequest(message, &request_);
     if (!parsed.ok()) return Answer(parsed);
     held_ = kCopies * message.size();
@@ -146,6 +153,8 @@ class UnaryCall final : public NativeCall, public std::enable_shared_from_this<U
     std::shared_ptr<UnaryCall> call_;
   };
 
+  std::string Subject() const override { return SubjectOf(request_); }
+
   void Handle() { (*handler_)(request_, scope_.caller(), Reply<Response>(PendingReply(this->shared_from_this()))); }
 
   void Return() {
@@ -166,7 +175,6 @@ class UnaryCall final : public NativeCall, public std::enable_shared_from_this<U
             "too many answers of this connection are not taken: read them, or ask for fewer at a time");
       }
     }
-    this->NoteSubject(request_);
     Finish(response.status());
   }
 

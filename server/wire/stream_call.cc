@@ -1,6 +1,7 @@
 #include "server/wire/stream_call.h"
 
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "meshgate/v1/registry_service.pb.h"
@@ -32,6 +33,10 @@ StreamCall::StreamCall(Stream* stream, const MethodInfo* method, const NativeEnv
       outbox_(std::make_shared<Outbox>(loop_, this, environment.scheduler, reporter)) {
   stream->SendHeaders({{CallScope::kRequestId, scope_.caller().request_id}});
   membership_ = environment.streams->Add(outbox_);
+  if (absl::Status status = AdmitStream(); !status.ok()) {
+    admitted_ = false;
+    outbox_->End(std::move(status));
+  }
 }
 
 StreamCall::~StreamCall() { outbox_->Close(); }
@@ -78,17 +83,17 @@ HoldCall::HoldCall(Stream* stream, const MethodInfo* method, const NativeEnviron
     : StreamCall(stream, method, environment, Unreported()),
       hold_(std::make_shared<HoldStream>(outbox(), environment.scheduler, keeper, environment.guard,
                                          scope_.caller().identity)) {
-  hold_->Open();
+  if (admitted()) hold_->Open();
 }
 
 void HoldCall::OnMessage(std::string message) {
   scope_.reporter()->OnReceived();
-  if (absl::Status caller = KnowsCaller(); !caller.ok()) return outbox()->End(std::move(caller));
+  // No message that follows is refused for coming too soon: what is held would be lost by it.
+  if (!admitted()) return;
   v1::HoldRegistrationRequest request;
   absl::Status parsed = ParseRequest(message, &request);
   if (!parsed.ok()) return outbox()->End(std::move(parsed));
   hold_->OnMessage(request);
-  subject_ = hold_->id();
 }
 
 void HoldCall::OnEnd(const absl::Status& status) {

@@ -31,6 +31,8 @@ class StreamCall : public NativeCall, public Outbox::Listener {
   ~StreamCall() override;
 
   const std::shared_ptr<Outbox>& outbox() const { return outbox_; }
+  // Otherwise the stream is ending, and nothing that comes means anything.
+  bool admitted() const { return admitted_; }
 
   void OnEnd(const absl::Status& status) override;
   absl::Status StalledStatus(absl::Duration stalled) override;
@@ -39,6 +41,7 @@ class StreamCall : public NativeCall, public Outbox::Listener {
   consul::WatchReporter* const reporter_;
   const std::shared_ptr<Outbox> outbox_;
   std::unique_ptr<StreamSet::Membership> membership_;
+  bool admitted_ = true;
 };
 
 // A server-streaming call to `handler(const Request&, const Caller&, const std::shared_ptr<Outbox>&)`, which starts the
@@ -55,11 +58,11 @@ class WatchCall final : public StreamCall {
   void OnMessage(std::string message) override {
     if (std::exchange(begun_, true)) return;
     scope_.reporter()->OnReceived();
-    if (absl::Status caller = KnowsCaller(); !caller.ok()) return outbox()->End(std::move(caller));
+    if (!admitted()) return;
     Request request;
     absl::Status parsed = ParseRequest(message, &request);
     if (!parsed.ok()) return outbox()->End(std::move(parsed));
-    NoteSubject(request);
+    subject_ = SubjectOf(request);
     (*handler_)(request, scope_.caller(), outbox());
   }
 
@@ -70,7 +73,10 @@ class WatchCall final : public StreamCall {
   }
 
  private:
+  std::string Subject() const override { return subject_; }
+
   const Handler* const handler_;
+  std::string subject_;
   bool begun_ = false;
 };
 
@@ -80,10 +86,13 @@ class HoldCall final : public StreamCall {
   HoldCall(Stream* stream, const MethodInfo* method, const NativeEnvironment& environment, HoldKeeper* keeper);
 
   void OnMessage(std::string message) override;
-  void OnHalfClose() override { hold_->OnHalfClose(); }
+  void OnHalfClose() override {
+    if (admitted()) hold_->OnHalfClose();
+  }
 
  protected:
   void OnEnd(const absl::Status& status) override;
+  std::string Subject() const override { return hold_->id(); }
 
  private:
   const std::shared_ptr<HoldStream> hold_;

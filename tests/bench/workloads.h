@@ -10,7 +10,7 @@ namespace meshgate::bench {
 // Sizes; 0 is the workload's own default, which --quick makes tiny.
 struct Config {
   bool quick = false;
-  bool tls = false;          // many_keys: over HTTPS, with HTTP/2.
+  bool tls = false;          // many_keys: over HTTPS, with HTTP/2; floods: over TLS, and those of TLS itself
   int runs = 0;              // compared workloads, reconnect, floods: how many, for the medians
   int streams = 0;           // all but unary, discover, many_keys and floods
   int keys = 0;              // many_keys: so many keys, each with a stream of its own

@@ -60,13 +60,35 @@ class FakeGateway {
   }
   ~FakeGateway() { server_->Shutdown(std::chrono::system_clock::now()); }
 
+  // The token of the latest call that names one of GetConfig, WatchConfig and HoldRegistration; empty: none.
+  std::string token() { return tokens_.latest(); }
+
   std::string endpoint() const { return "127.0.0.1:" + std::to_string(port_); }
+
+  class Tokens {
+   public:
+    void Note(const grpc::ServerContext& context) {
+      const auto found = context.client_metadata().find("x-consul-token");
+      std::lock_guard<std::mutex> lock(mu_);
+      latest_ = found == context.client_metadata().end() ? "" : std::string(found->second.data(), found->second.size());
+    }
+    std::string latest() {
+      std::lock_guard<std::mutex> lock(mu_);
+      return latest_;
+    }
+
+   private:
+    std::mutex mu_;
+    std::string latest_;
+  };
 
   template <typename Request, typename Response>
   using Answer = std::function<grpc::Status(const Request&, Response*)>;
 
   class Config final : public v1::ConfigService::Service {
    public:
+    explicit Config(Tokens* tokens) : tokens_(tokens) {}
+
     Answer<v1::GetConfigRequest, v1::GetConfigResponse> get;
     Answer<v1::PutConfigRequest, v1::PutConfigResponse> put;
     Answer<v1::DeleteConfigRequest, v1::DeleteConfigResponse> del;
@@ -81,8 +103,9 @@ class FakeGateway {
     }
 
    private:
-    grpc::Status GetConfig(grpc::ServerContext*, const v1::GetConfigRequest* request,
+    grpc::Status GetConfig(grpc::ServerContext* context, const v1::GetConfigRequest* request,
                            v1::GetConfigResponse* response) override {
+      tokens_->Note(*context);
       return Call(get, *request, response);
     }
     grpc::Status PutConfig(grpc::ServerContext*, const v1::PutConfigRequest* request,
@@ -103,6 +126,7 @@ class FakeGateway {
     }
     grpc::Status WatchConfig(grpc::ServerContext* context, const v1::WatchConfigRequest* request,
                              grpc::ServerWriter<v1::WatchConfigResponse>* writer) override {
+      tokens_->Note(*context);
       Stream<v1::WatchConfigResponse> stream;
       stream.hold = true;
       {
@@ -116,12 +140,15 @@ class FakeGateway {
       return Play(stream, context, writer);
     }
 
+    Tokens* const tokens_;
     std::mutex mu_;
     std::vector<v1::WatchConfigRequest> watch_requests_;
   };
 
   class Registry final : public v1::RegistryService::Service {
    public:
+    explicit Registry(Tokens* tokens) : tokens_(tokens) {}
+
     Answer<v1::RegisterRequest, v1::RegisterResponse> add;
     Answer<v1::DeregisterRequest, v1::DeregisterResponse> remove;
     Answer<v1::HeartbeatRequest, v1::HeartbeatResponse> heartbeat;
@@ -174,6 +201,7 @@ class FakeGateway {
     grpc::Status HoldRegistration(
         grpc::ServerContext* context,
         grpc::ServerReaderWriter<v1::HoldRegistrationResponse, v1::HoldRegistrationRequest>* stream) override {
+      tokens_->Note(*context);
       Stream<v1::HoldRegistrationResponse> script;
       {
         std::lock_guard<std::mutex> lock(mu_);
@@ -199,6 +227,7 @@ class FakeGateway {
       return script.status;
     }
 
+    Tokens* const tokens_;
     std::mutex mu_;
     std::condition_variable changed_;
     std::vector<v1::HoldRegistrationRequest> hold_requests_;
@@ -225,8 +254,9 @@ class FakeGateway {
     return grpc::Status::CANCELLED;
   }
 
-  Config config_;
-  Registry registry_;
+  Tokens tokens_;
+  Config config_{&tokens_};
+  Registry registry_{&tokens_};
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };

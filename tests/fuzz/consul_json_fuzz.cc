@@ -21,6 +21,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   (void)ParseTxn(body);
   (void)ParseTxnErrors(body);
   (void)ParseTxnInstances(body);
+  (void)ParseAuthorized(body);
+  if (const auto service = ParseAgentService(body); service.ok()) MESHGATE_FUZZ_CHECK(!service->empty());
   (void)ParseTtlChecks(body, "web-1");
   (void)ParseLeader(body);
   return 0;

@@ -14,6 +14,7 @@
 #include "absl/strings/str_replace.h"
 #include "meshgate/v1/config_service.grpc.pb.h"
 #include "meshgate/v1/registry_service.grpc.pb.h"
+#include "tests/integration/watch_stream.h"
 #include "tests/testing/consul_agent.h"
 #include "tests/testing/gateway_process.h"
 #include "tests/testing/tcp_proxy.h"
@@ -98,6 +99,10 @@ class AuthFixture : public ::testing::Test {
     if (!token.empty()) context->AddMetadata("x-consul-token", token);
   }
 
+  // For whoever calls.
+  v1::ConfigService::Stub* config(const std::string& /*token*/) { return config_.get(); }
+  v1::RegistryService::Stub* registry(const std::string& /*token*/) { return registry_.get(); }
+
   bool WasSent(const std::string& bytes) { return proxy_->recorded().find(bytes) != std::string::npos; }
 
   ConsulAgent agent_{AgentOptions()};
@@ -118,31 +123,6 @@ class AuthFixture : public ::testing::Test {
     const size_t at = dense.find(field);
     return at == std::string::npos ? "" : dense.substr(at + field.size(), 36);
   }
-};
-
-// One WatchConfig or WatchService stream.
-template <typename Response>
-class WatchStream {
- public:
-  // `open` starts the call with the context.
-  explicit WatchStream(const std::function<std::unique_ptr<grpc::ClientReader<Response>>(grpc::ClientContext*)>& open)
-      : reader_(open(&context_)) {}
-  ~WatchStream() { context_.TryCancel(); }
-
-  bool Read() { return reader_->Read(&response_); }
-  const Response& response() const { return response_; }
-  grpc::Status Finish() { return reader_->Finish(); }
-  // Reads to the end.
-  grpc::Status End() {
-    while (Read()) {
-    }
-    return Finish();
-  }
-
- private:
-  grpc::ClientContext context_;
-  Response response_;
-  const std::unique_ptr<grpc::ClientReader<Response>> reader_;
 };
 
 }  // namespace meshgate::testing

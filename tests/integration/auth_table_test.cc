@@ -1,7 +1,12 @@
 // Who may do what through a gateway with --auth=consul.
+#include <cstdlib>
+#include <fstream>
 #include <string>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "tests/integration/auth_calls.h"
+#include "tests/testing/child_process.h"
 
 namespace meshgate::testing {
 namespace {
@@ -38,6 +43,34 @@ TEST_F(AuthTableTest, EveryCallEndsAsConsulWouldHaveIt) {
   // The same token with less.
   MakePolicy("allowed", kElse);
   expect_all(Secret(1), grpc::StatusCode::PERMISSION_DENIED, "who may no more");
+}
+
+// Would break if meshgatectl could not call a gateway that asks Consul who its callers are.
+TEST_F(AuthTableTest, MeshgatectlBringsItsToken) {
+  MakePolicy("allowed", kAllowed);
+  MakeToken(Secret(1), "allowed");
+  Put("app/k", "seen");
+  const std::string file = absl::StrCat(getenv("TEST_TMPDIR"), "/ctl-token");
+  std::ofstream(file) << Secret(1) << "\n";
+  const auto run = [&](const std::string& before, const std::string& options, int* code) {
+    ExitStatus status;
+    std::string said = RunCommand({"/bin/sh", "-c",
+                                   absl::StrCat(before, " exec client/meshgatectl get app/k -e ",
+                                                gateway_->grpc_address(), " ", options, " 2>&1")},
+                                  &status);
+    *code = status.code.value_or(-1);
+    return said;
+  };
+  int code = 0;
+  EXPECT_EQ(run("", "--token-file " + file, &code), "seen");
+  EXPECT_EQ(run("MESHGATE_TOKEN=" + Secret(1), "", &code), "seen");
+  EXPECT_EQ(run("CONSUL_HTTP_TOKEN_FILE=" + file, "", &code), "seen");
+  EXPECT_EQ(code, 0);
+  EXPECT_TRUE(absl::StrContains(run("", "", &code), "PERMISSION_DENIED"));
+  EXPECT_EQ(code, 64 + grpc::StatusCode::PERMISSION_DENIED);
+  const std::string said = run(absl::StrCat("MESHGATE_TOKEN=", kUnknown), "", &code);
+  EXPECT_TRUE(absl::StrContains(said, "UNAUTHENTICATED (TOKEN_UNKNOWN)")) << said;
+  EXPECT_FALSE(absl::StrContains(said, kUnknown));
 }
 
 // Of what a token may see in part it gets that part, whichever way the read goes.

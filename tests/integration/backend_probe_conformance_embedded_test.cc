@@ -18,7 +18,7 @@ class EmbeddedUnderTest final : public BackendUnderTest {
     EmbeddedOptions options;
     options.data_dir = directory_.path() + "/data";
     options.scheduler = &scheduler_;
-    options.prober = MakeProber();
+    options.prober = MakeProber(options.check_allow);
     auto opened = EmbeddedBackend::Open(std::move(options));
     EXPECT_TRUE(opened.ok()) << opened.status();
     backend_ = *std::move(opened);

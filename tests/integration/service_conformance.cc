@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "consul/instance_directory.h"
 #include "tests/integration/backend_conformance.h"
 
 namespace meshgate::consul {
@@ -151,6 +152,26 @@ TEST_P(BackendConformance, DeregisterRemovesAndWakes) {
 // A caller that mistypes an id would believe that it has deregistered.
 TEST_P(BackendConformance, DeregisterOfAnUnknownInstance) {
   EXPECT_EQ(Outcome(Deregister(Unique("svc-unknown"))), "NOT_FOUND INSTANCE_NOT_FOUND");
+}
+
+// Whoever decides by services what a caller may do to an instance would decide by another one's, or by none.
+TEST_P(BackendConformance, AnInstanceIsFoundByItsId) {
+  auto* const directory = dynamic_cast<InstanceDirectory*>(&backend());
+  ASSERT_NE(directory, nullptr);
+  const auto service_of = [&](const std::string& id) {
+    testing::Pending<absl::StatusOr<std::string>> found;
+    directory->FindService(id, {}, found.Callback());
+    auto answer = found.Get(kBound);
+    return answer.value_or(absl::UnknownError("no answer"));
+  };
+  const std::string service = Unique("svc-directory"), id = service + " x?&";
+  EXPECT_EQ(Outcome(service_of(id).status()), "NOT_FOUND INSTANCE_NOT_FOUND");
+  ASSERT_TRUE(Register(MakeRegistration(id, service, 1)).ok());
+  EXPECT_EQ(*service_of(id), service);
+  ASSERT_TRUE(Register(MakeRegistration(id, service + "-2", 1)).ok());
+  EXPECT_EQ(*service_of(id), service + "-2");
+  ASSERT_TRUE(Deregister(id).ok());
+  EXPECT_EQ(Outcome(service_of(id).status()), "NOT_FOUND INSTANCE_NOT_FOUND");
 }
 
 // An instance that was forgotten has to hear that it must register again, and one without a TTL check that its

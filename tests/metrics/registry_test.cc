@@ -226,6 +226,21 @@ TEST(RegistryTest, TellsHowLastKnownStatesAreKept) {
   EXPECT_THAT(registry.Scrape(), HasSubstr("meshgate_state_store_up 0"));
 }
 
+// Would break if a list that is not taken could not be seen, or a gateway without a list looked like one with nobody in
+// it.
+TEST(RegistryTest, AllowListsHaveSeriesWhereThereIsOne) {
+  Registry registry("1.2.3", "embedded");
+  EXPECT_THAT(registry.Scrape(), Not(HasSubstr("meshgate_auth_list")));
+  AllowListReporter* const list = registry.allow_list_reporter();
+  EXPECT_EQ(registry.allow_list_reporter(), list);
+  EXPECT_THAT(registry.Scrape(), HasSubstr(R"(meshgate_auth_list_reloads_total{result="ok"} 0)"));
+  list->OnList(7);
+  list->OnReload(false);
+  const std::string text = registry.Scrape();
+  EXPECT_THAT(text, HasSubstr("meshgate_auth_list_identities 7"));
+  EXPECT_THAT(text, HasSubstr(R"(meshgate_auth_list_reloads_total{result="failed"} 1)"));
+}
+
 // Would break if a listener without TLS looked like one whose certificate has expired, or a series of one with TLS
 // appeared only with its first event.
 TEST(RegistryTest, TlsHasSeriesWhereItIsSpoken) {

@@ -211,7 +211,8 @@ class ReadmeTest(unittest.TestCase):
 
     def test_errors_table(self):
         """Programs compare reasons: one that the code does not know would never match."""
-        known = set(re.findall(r'= "([A-Z_]+)";', read("consul/base/errors.h")))
+        headers = read("consul/base/errors.h") + read("consul/check_allow_list.h") + read("server/auth/identity.h")
+        known = set(re.findall(r'= "([A-Z_]+)";', headers))
         table = self.readme.split("### Errors")[1].split("## ")[0]
         named = [reason for row in re.findall(r"\| ([^|]*) \|$", table, re.MULTILINE)
                  for reason in re.findall(r"`([A-Z_]+)`", row)]
@@ -233,16 +234,21 @@ class ReadmeTest(unittest.TestCase):
 
     def test_alerts_use_metrics_that_exist(self):
         """An alert on a name that nobody exposes never fires."""
-        # TLS has series where it is spoken.
+        # TLS has series where it is spoken, and a list where there is one.
         cert, key = f"{self.folder}/cert.pem", f"{self.folder}/key.pem"
         subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=gateway", "-addext",
                         "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert], check=True, timeout=BOUND,
                        stderr=subprocess.DEVNULL)
-        gateway = Gateway(f"{self.folder}/data", arguments=[f"--grpc_tls_cert_file={cert}", f"--grpc_tls_key_file={key}"])
+        callers = f"{self.folder}/callers.yaml"
+        with open(callers, "w", encoding="utf-8") as file:
+            file.write('identities: {gateway: {read: {services: ["*"]}}}')
+        gateway = Gateway(f"{self.folder}/data", arguments=[
+            f"--grpc_tls_cert_file={cert}", f"--grpc_tls_key_file={key}", f"--grpc_tls_client_ca_file={cert}",
+            "--auth=mtls", "--http_api=off", f"--auth_mtls_file={callers}"])
         self.addCleanup(gateway.stop)
         # The first call brings its method's series.
-        subprocess.run([MESHGATECTL, "services", "--endpoint", gateway.grpc, "--ca-file", cert], check=True,
-                       stdout=subprocess.DEVNULL, timeout=BOUND)
+        subprocess.run([MESHGATECTL, "services", "--endpoint", gateway.grpc, "--ca-file", cert, "--cert-file", cert,
+                        "--key-file", key], check=True, stdout=subprocess.DEVNULL, timeout=BOUND)
         metrics = gateway.get("/metrics")
         expressions = re.findall(r"expr: (?:\|\n)?((?:.|\n)*?)\n +(?:for|labels):", read("deploy/prometheus/alerts.yml"))
         names = {name for text in expressions for name in re.findall(r"\b(?:meshgate|grpc|process)_\w+(?=[{\[ ]|$)", text)

@@ -47,6 +47,13 @@ std::string File(const std::string& text) {
   return path;
 }
 
+// Whether an instance without an address may have this probed.
+bool Allows(const Options& options, const std::string& address) {
+  consul::CheckDefinition check;
+  check.probe = consul::TcpProbe{address};
+  return options.check_allow.has_value() && !options.check_allow->Refusal("", check).has_value();
+}
+
 // Would break if the process did not run as documented without any setting.
 TEST(OptionsTest, Defaults) {
   const Options o = Must({}, {{"HOME", "/home/m"}});
@@ -109,7 +116,88 @@ TEST(OptionsTest, WhoMayCallIsSaidWhereOthersReachTheGateway) {
     named.push_back("--backend=consul");
     EXPECT_EQ(Must(named).auth, AuthMode::kConsul);
   }
-  EXPECT_THAT(ErrorOf({"--auth=yes"}), HasSubstr("none, consul"));
+  EXPECT_THAT(ErrorOf({"--auth=yes"}), HasSubstr("none, consul, mtls"));
+}
+
+// Would break if a gateway started that cannot know who calls, or with a list that nobody looks at.
+TEST(OptionsTest, AuthByCertificatesNeedsThemAndAList) {
+  const std::vector<std::string> tls = {"--grpc_tls_cert_file=c", "--grpc_tls_key_file=k"};
+  std::vector<std::string> args = tls;
+  args.push_back("--auth=mtls");
+  EXPECT_THAT(ErrorOf(args), HasSubstr("auth=mtls needs auth_mtls_file"));
+  EXPECT_THAT(ErrorOf(args), HasSubstr("auth=mtls needs grpc_tls_client_ca_file"));
+  args.push_back("--auth_mtls_file=callers.yaml");
+  EXPECT_THAT(ErrorOf(args), HasSubstr("auth=mtls needs grpc_tls_client_ca_file"));
+  args.push_back("--grpc_tls_client_ca_file=ca");
+  args.push_back("--grpc_listen=0.0.0.0:1");
+  EXPECT_THAT(ErrorOf(args), HasSubstr("auth=mtls needs http_tls_client_ca_file"));
+  std::vector<std::string> http = args;
+  for (const char* flag : {"--http_tls_cert_file=c", "--http_tls_key_file=k", "--http_tls_client_ca_file=ca"}) {
+    http.emplace_back(flag);
+  }
+  EXPECT_TRUE(Must(http).http_api);
+  args.push_back("--http_api=off");
+  const Options o = Must(args);
+  EXPECT_FALSE(o.http_api);
+  EXPECT_EQ(o.auth, AuthMode::kMtls);
+  EXPECT_EQ(o.auth_mtls_file, "callers.yaml");
+  EXPECT_EQ(o.backend, BackendKind::kEmbedded) << "the list is for every backend";
+  EXPECT_EQ(Must({"--config=" + File("auth: {mode: mtls, mtls_file: l}\n"
+                                     "http: {api: off}\n"
+                                     "grpc: {tls_cert_file: c, tls_key_file: k, tls_client_ca_file: a}\n")})
+                .auth_mtls_file,
+            "l");
+  for (const char* mode : {"--auth=none", "--auth=consul"}) {
+    EXPECT_THAT(ErrorOf({mode, "--backend=consul", "--auth_mtls_file=l"}),
+                HasSubstr("auth_mtls_file is set, and auth=mtls is not"));
+  }
+  EXPECT_THAT(ErrorOf({"--auth_mtls_file=l"}), HasSubstr("auth_mtls_file is set, and auth=mtls is not"));
+}
+
+// Would break if an authority that keeps strangers off the gRPC port were gone around by the HTTP port.
+TEST(OptionsTest, CertificatesOfOnePortAreAskedForAtTheOther) {
+  std::vector<std::string> args = {"--auth=none", "--grpc_listen=0.0.0.0:1", "--grpc_tls_cert_file=c",
+                                   "--grpc_tls_key_file=k", "--grpc_tls_client_ca_file=ca"};
+  Must(args);
+  args.push_back("--http_listen=0.0.0.0:2");
+  EXPECT_THAT(ErrorOf(args), HasSubstr("http_tls_client_ca_file is missing"));
+  args.push_back("--http_api=off");
+  Must(args);
+  args.back() = "--http_api=no";
+  EXPECT_THAT(ErrorOf(args), HasSubstr("one of on, off"));
+  args.back() = "--http_tls_client_ca_file=ca";
+  args.emplace_back("--http_tls_cert_file=c");
+  args.emplace_back("--http_tls_key_file=k");
+  Must(args);
+}
+
+// Would break if whoever reaches the gateway from elsewhere could have ports looked at that are open to its host, or to
+// Consul's, alone; or if somebody who tries it out could not register what runs beside it.
+TEST(OptionsTest, ChecksLeadToTheLoopbackWhereEverybodyIsOnTheHost) {
+  const std::vector<std::vector<std::string>> here = {
+      {}, {"--backend=consul"}, {"--backend=consul", "--consul_address=[::1]:8500,https://localhost"}};
+  for (const std::vector<std::string>& args : here) {
+    const Options o = Must(args);
+    EXPECT_TRUE(Allows(o, "127.0.0.1:80"));
+    EXPECT_TRUE(Allows(o, "[::1]:80"));
+    EXPECT_TRUE(Allows(o, "localhost:80"));
+    EXPECT_FALSE(Allows(o, "10.0.0.1:80"));
+  }
+  const std::vector<std::vector<std::string>> elsewhere = {
+      {"--grpc_listen=0.0.0.0:1", "--auth=none"},
+      {"--http_listen=[::]:1", "--auth=none"},
+      {"--backend=consul", "--consul_address=http://127.0.0.1:8500,http://10.0.0.1:8500"},
+      {"--check_allow=none"},
+      {"--check_allow=10.0.0.0/24"}};
+  for (const std::vector<std::string>& args : elsewhere) {
+    EXPECT_FALSE(Allows(Must(args), "127.0.0.1:80"));
+    EXPECT_FALSE(Allows(Must(args), "localhost:80"));
+  }
+  EXPECT_TRUE(Allows(Must({"--check_allow=10.0.0.0/24"}), "10.0.0.1:80"));
+  EXPECT_TRUE(Allows(Must({"--config=" + File("check:\n  allow: [10.0.0.0/24, '*.example']\n")}), "web.example:80"));
+  for (const char* wrong : {"10.0.0.1/24", "http://10.0.0.1", "none,10.0.0.1,", "10.0.0.1:80"}) {
+    EXPECT_THAT(ErrorOf({std::string("--check_allow=") + wrong}), HasSubstr("flag --check_allow: ")) << wrong;
+  }
 }
 
 // Would break if an option could not be set from one of the three places.
@@ -133,6 +221,7 @@ TEST(OptionsTest, EveryOptionFromEverySource) {
                                                      {"consul_tls_verify", "false"},
                                                      {"consul_max_connections", "9"},
                                                      {"consul_wait", "1m30s"},
+                                                     {"check_allow", "192.0.2.0/24,web.example"},
                                                      {"watch_linger", "7s"},
                                                      {"drain_timeout", "9s"},
                                                      {"drain_delay", "1s"},
@@ -159,6 +248,9 @@ TEST(OptionsTest, EveryOptionFromEverySource) {
     EXPECT_FALSE(o.consul_tls_verify);
     EXPECT_EQ(o.consul_max_connections, 9);
     EXPECT_EQ(o.consul_wait, absl::Seconds(90));
+    EXPECT_TRUE(Allows(o, "192.0.2.9:80"));
+    EXPECT_TRUE(Allows(o, "web.example:80"));
+    EXPECT_FALSE(Allows(o, "127.0.0.1:80"));
     EXPECT_EQ(o.watch_linger, absl::Seconds(7));
     EXPECT_EQ(o.drain_timeout, absl::Seconds(9));
     EXPECT_EQ(o.drain_delay, absl::Seconds(1));

@@ -100,6 +100,8 @@ void AddChecks(Table& table) {
   add("HttpUrlLinkLocalNumber", "http.url", http, [](Check* c) { c->mutable_http()->set_url("http://2852039166/"); });
   add("TcpLinkLocal", "tcp.address", http, [](Check* c) { c->mutable_tcp()->set_address("169.254.169.254:80"); });
   add("GrpcLinkLocal", "grpc.target", http, [](Check* c) { c->mutable_grpc()->set_target("[fe80::1]:80/web"); });
+  add("HttpUrlAnothers", "http.url", http, [](Check* c) { c->mutable_http()->set_url("http://10.0.0.9/"); });
+  add("HttpUrlName", "http.url", http, [](Check* c) { c->mutable_http()->set_url("http://metadata.example/"); });
   add("HttpHeadersTooMany", "http.headers", http, [](Check* c) {
     for (int n = 0; n < 65; ++n) (*c->mutable_http()->mutable_headers())[absl::StrCat("x-", n)] = "v";
   });

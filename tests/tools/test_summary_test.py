@@ -78,6 +78,25 @@ class SummaryTest(unittest.TestCase):
     def test_no_tests_are_no_success(self):
         self.assertEqual(self.run_summary(0), (1, "0 passed, 0 failed"))
 
+    def summarise_cases(self, xml, status):
+        path = os.path.join(self.folder.name, "results.xml")
+        if xml is not None:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(xml)
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            code = test_summary.main([f"fuzz={status}={path}"])
+        return code, out.getvalue().splitlines()[-1]
+
+    def test_counts_the_cases_of_what_bazel_does_not_run(self):
+        self.assertEqual(self.summarise_cases(PASS, 0), (0, "2 passed, 0 failed"))
+        self.assertEqual(self.summarise_cases(MIXED, 1), (1, "1 passed, 1 failed, 3 skipped"))
+
+    def test_what_failed_without_a_failed_case_is_a_failure(self):
+        self.assertEqual(self.summarise_cases(None, 1), (1, "0 passed, 1 failed"))
+        self.assertEqual(self.summarise_cases(PASS, 1), (1, "2 passed, 1 failed"))
+        self.assertEqual(self.summarise_cases("<testsuite/>", 0), (1, "0 passed, 1 failed"))
+
 
 if __name__ == "__main__":
     unittest.main()

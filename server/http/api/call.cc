@@ -7,6 +7,7 @@
 #include "consul/base/errors.h"
 #include "server/http/api/fields.h"
 #include "server/http/uri.h"
+#include "server/limits/caller_key.h"
 
 namespace meshgate::server::api {
 namespace {
@@ -16,7 +17,7 @@ Caller CallerOf(const HttpRequest& http, const auth::Guard* guard) {
   caller.peer = http.peer;
   caller.tls_identity = http.tls_identity;
   caller.request_id = std::string(http.header(CallScope::kRequestId));
-  if (guard != nullptr) caller.identity = guard->Identify(http.headers);
+  if (guard != nullptr) caller.identity = guard->Identify(http.headers, caller.tls_identity);
   return caller;
 }
 
@@ -79,15 +80,34 @@ absl::Status BindParameters(const Route& route, const HttpRequest& http, const Q
 
 Call::Call(const MethodInfo* method, const Environment& environment, const HttpRequest& http)
     : guard_(environment.guard),
+      limits_(environment.limits),
       scope_(std::make_unique<CallScope>(method, environment.calls, CallerOf(http, environment.guard))),
-      request_id_(scope_->caller().request_id) {
+      caller_(scope_->caller()),
+      request_id_(caller_.request_id) {
   scope_->reporter()->OnReceived();
 }
 
-absl::Status Call::Admit() const {
+absl::Status Call::Admit() {
+  if (limits_ != nullptr) {
+    absl::Status taken = limits_->TakeRequest([this] { return limits::CallerKey(caller(), guard_); });
+    if (!taken.ok()) return taken;
+  }
   if (guard_ == nullptr || caller().identity != nullptr) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kUnauthenticated, reason::kTokenUnknown,
-                   "the token holds characters that no token has, or too many");
+  return guard_->Unidentified();
+}
+
+absl::Status Call::AdmitStream() {
+  if (absl::Status admitted = Admit(); !admitted.ok() || limits_ == nullptr) return admitted;
+  auto place = limits_->OpenStream(limits::CallerKey(caller(), guard_));
+  if (!place.ok()) return place.status();
+  place_ = *std::move(place);
+  caller_.place = place_.get();
+  return absl::OkStatus();
+}
+
+void Call::Leave() {
+  caller_.place = nullptr;
+  place_.reset();
 }
 
 bool Call::End(const absl::Status& status) {

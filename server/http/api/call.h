@@ -18,6 +18,7 @@
 #include "server/call_tracker.h"
 #include "server/http/api/route.h"
 #include "server/http/router.h"
+#include "server/limits/limits.h"
 #include "server/stream/stream_set.h"
 
 namespace meshgate::server::api {
@@ -31,6 +32,8 @@ struct Environment {
   metrics::RpcReporter* reporter;
   // Null: callers are taken for whom they are.
   auth::Guard* guard = nullptr;
+  // Null: nobody counts what they use.
+  limits::Limits* limits = nullptr;
 };
 
 // The parameters of a request's query.
@@ -67,10 +70,14 @@ class Call {
   // Every call over HTTP starts here. `method` and `environment` outlive it.
   Call(const MethodInfo* method, const Environment& environment, const HttpRequest& http);
 
-  // Whether it may go on.
-  absl::Status Admit() const;
+  // Whether the caller may make a call now, and is one that may be asked about. Once.
+  absl::Status Admit();
+  // The same of a stream, which counts until Leave().
+  absl::Status AdmitStream();
+  // What it was in the way of others is free again.
+  void Leave();
 
-  const Caller& caller() const { return scope_->caller(); }
+  const Caller& caller() const { return caller_; }
   const std::string& request_id() const { return request_id_; }
   // Null once it has ended.
   metrics::RpcMethodReporter* reporter() const { return scope_ == nullptr ? nullptr : scope_->reporter(); }
@@ -81,9 +88,13 @@ class Call {
 
  private:
   auth::Guard* const guard_;
+  limits::Limits* const limits_;
   // Null once it has ended.
   std::unique_ptr<CallScope> scope_;
+  // Its own: a handler that has answered may still look at it.
+  Caller caller_;
   const std::string request_id_;
+  std::unique_ptr<limits::Limits::Place> place_;
   std::string subject_;
 };
 

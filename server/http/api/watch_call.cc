@@ -76,7 +76,7 @@ void WatchCall::Start(const HttpRequest& http) {
 }
 
 absl::Status WatchCall::Parse(const HttpRequest& http, google::protobuf::Message* request, int* http_status) {
-  if (absl::Status s = call_.Admit(); !s.ok()) return s;
+  if (absl::Status s = call_.AdmitStream(); !s.ok()) return s;
   absl::StatusOr<Query> query = ParseParameters(watch_->route, http);
   if (!query.ok()) return query.status();
   if (absl::Status s = ReadJsonBody(watch_->route, http, request, http_status); !s.ok()) return s;
@@ -259,6 +259,7 @@ void WatchCall::OnClosed(Why why) {
   reply_ = nullptr;
   membership_.reset();
   outbox_->Close();
+  call_.Leave();
   switch (why) {
     case Why::kDone:
       call_.End(absl::OkStatus());

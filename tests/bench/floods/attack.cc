@@ -1,12 +1,12 @@
 #include "tests/bench/floods/attack.h"
 
 #include <algorithm>
+#include <deque>
 #include <memory>
 #include <vector>
 
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
-#include "tests/bench/floods/raw_connection.h"
 #include "tests/bench/load/http2.h"
 
 namespace meshgate::bench {
@@ -51,7 +51,7 @@ bool Attack::Over() const { return frames_ >= most_frames_ || bytes_ >= kMostByt
 void Attack::Run(const Script& script) {
   do {
     const absl::Time begun = absl::Now();
-    RawConnection connection(address_, script.reads);
+    RawConnection connection(address_, script.reads, layer_);
     if (!connection.connected()) return;
     ++connections_;
     int64_t sent = CountFrames(script.opening);
@@ -82,9 +82,9 @@ void Attack::Run(const Script& script) {
   } while (!Over());
 }
 
-void Attack::Drip(int connections, std::string_view bytes) {
+void Attack::Drip(int connections, std::string_view bytes, Layer layer) {
   std::vector<std::unique_ptr<RawConnection>> all;
-  for (int i = 0; i < connections; ++i) all.push_back(std::make_unique<RawConnection>(address_, true));
+  for (int i = 0; i < connections; ++i) all.push_back(std::make_unique<RawConnection>(address_, true, layer));
   connections_ += connections;
   const absl::Time begun = absl::Now();
   const absl::Duration pause = (until_ - begun) / static_cast<double>(bytes.size() * all.size());
@@ -103,7 +103,7 @@ void Attack::Drip(int connections, std::string_view bytes) {
 
 void Attack::OpenAndClose(int connections, std::string_view bytes) {
   for (int i = 0; i < connections && !Over(); ++i) {
-    RawConnection connection(address_, true);
+    RawConnection connection(address_, true, layer_);
     if (!connection.connected()) return;
     ++connections_;
     connection.Send(bytes, until_);
@@ -111,6 +111,47 @@ void Attack::OpenAndClose(int connections, std::string_view bytes) {
   }
   endings_.insert("open");
   open_ = connections_;
+}
+
+void Attack::StayBelowTls(int at_once, std::string_view bytes) {
+  std::deque<std::unique_ptr<RawConnection>> all;
+  while (!Over()) {
+    all.push_back(std::make_unique<RawConnection>(address_, true, Layer::kBelowTls));
+    if (!all.back()->connected()) return;
+    ++connections_;
+    bytes_ += static_cast<int64_t>(bytes.size());
+    all.back()->Send(bytes, until_);
+    if (all.size() < static_cast<size_t>(at_once)) continue;
+    all.front()->Listen(absl::ZeroDuration());
+    endings_.insert(all.front()->ending());
+    all.pop_front();
+  }
+  for (const auto& connection : all) {
+    connection->Listen(absl::ZeroDuration());
+    endings_.insert(connection->ending());
+    if (!connection->ended()) ++open_;
+  }
+}
+
+void Attack::UpdateKeys() {
+  do {
+    const absl::Time begun = absl::Now();
+    RawConnection connection(address_, true, layer_);
+    if (!connection.connected()) return;
+    ++connections_;
+    int64_t sent = 0;
+    bool goes_on = connection.Send(Hello(), until_);
+    for (; goes_on && frames_ + sent < most_frames_; ++sent) goes_on = connection.UpdateKeys(until_);
+    if (goes_on) connection.Listen(kLastWords);
+    frames_ += sent;
+    endings_.insert(connection.ending());
+    if (!connection.ended()) {
+      if (connections_ == 1 || absl::Now() - begun > kLastWords + kTooYoung) ++open_;
+      return;
+    }
+    most_before_end_ = std::max(most_before_end_, sent);
+    absl::SleepFor(std::min(begun + kBetween, until_) - absl::Now());
+  } while (!Over());
 }
 
 std::string Attack::endings() const { return absl::StrJoin(endings_, ", "); }

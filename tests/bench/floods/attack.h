@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "absl/time/time.h"
+#include "tests/bench/floods/raw_connection.h"
 
 namespace meshgate::bench {
 
@@ -25,16 +26,26 @@ struct Script {
 // has started it, when it is over.
 class Attack {
  public:
-  Attack(const std::string& address, int64_t most_frames) : address_(address), most_frames_(most_frames) {}
+  // `tls`: the server speaks TLS, and so does this.
+  Attack(const std::string& address, bool tls, int64_t most_frames)
+      : address_(address), layer_(tls ? Layer::kTls : Layer::kPlain), most_frames_(most_frames) {}
 
   void set_until(absl::Time until) { until_ = until; }
 
   // Runs the script on one connection after the other, ten a second at most, as each is ended by the server.
   void Run(const Script& script);
   // Each of the connections sends its bytes one at a time, all of them at the same pace, and stays.
-  void Drip(int connections, std::string_view bytes);
+  void Drip(int connections, std::string_view bytes) { Drip(connections, bytes, layer_); }
   // Connections that are closed at once when they have sent the bytes.
   void OpenAndClose(int connections, std::string_view bytes);
+
+  // The rest is against a server that speaks TLS, below it: handshakes that never end.
+  void DripBelowTls(int connections, std::string_view bytes) { Drip(connections, bytes, Layer::kBelowTls); }
+  // Connections that have sent the bytes and stay, `at_once` of them: the oldest is closed for another one, until the
+  // time is over.
+  void StayBelowTls(int at_once, std::string_view bytes);
+  // Asks for new keys again and again, on one connection after the other as each is ended by the server.
+  void UpdateKeys();
 
   int connections() const { return connections_; }
   int64_t frames() const { return frames_; }
@@ -46,8 +57,10 @@ class Attack {
 
  private:
   bool Over() const;
+  void Drip(int connections, std::string_view bytes, Layer layer);
 
   const std::string address_;
+  const Layer layer_;
   const int64_t most_frames_;
   absl::Time until_ = absl::InfinitePast();
   int connections_ = 0;

@@ -13,6 +13,7 @@
 #include "tests/bench/load/channel.h"
 #include "tests/bench/load/request_headers.h"
 #include "tests/bench/load/stamp.h"
+#include "tests/bench/load/tls.h"
 
 namespace meshgate::bench {
 namespace {
@@ -25,9 +26,7 @@ constexpr int64_t kTick = 1'000'000;  // nanoseconds
 class Bystanders::Caller final : public ChannelListener {
  public:
   explicit Caller(Bystanders* all) : all_(all) {
-    if (const int fd = ConnectTo(all->address_); fd >= 0) {
-      channel_ = std::make_unique<Http2Channel>(&all->loop_, fd, &all->get_, /*half_close=*/true, this);
-    }
+    channel_ = all->Connect(&all->get_, this);
     v1::GetConfigRequest request;
     request.set_key(all->key_);
     request.mutable_options()->set_consistency(v1::CONSISTENCY_CACHED);
@@ -60,11 +59,7 @@ class Bystanders::Caller final : public ChannelListener {
 // A connection with streams.
 class Bystanders::Watcher final : public ChannelListener {
  public:
-  explicit Watcher(Bystanders* all) : all_(all) {
-    if (const int fd = ConnectTo(all->address_); fd >= 0) {
-      channel_ = std::make_unique<Http2Channel>(&all->loop_, fd, &all->watch_, /*half_close=*/true, this);
-    }
-  }
+  explicit Watcher(Bystanders* all) : all_(all), channel_(all->Connect(&all->watch_, this)) {}
   bool connected() const { return channel_ != nullptr; }
 
   void Begin(int stream) {
@@ -82,7 +77,7 @@ class Bystanders::Watcher final : public ChannelListener {
   void OnFailure(const std::string& what) override { all_->OnFailure("a watcher: " + what); }
 
   Bystanders* const all_;
-  std::unique_ptr<Channel> channel_;
+  const std::unique_ptr<Channel> channel_;
 };
 
 // The kernel's, finer than what epoll waits for.
@@ -117,14 +112,26 @@ class Bystanders::Clock final : public Loop::Source {
   int64_t calls_ = 0;
 };
 
-Bystanders::Bystanders(const std::string& address, std::string key, const Sizes& sizes)
+Bystanders::Bystanders(const std::string& address, bool tls, std::string key, const Sizes& sizes)
     : address_(address),
+      tls_(tls),
       key_(std::move(key)),
       sizes_(sizes),
       get_(MakeRequestHeaders("/meshgate.v1.ConfigService/GetConfig")),
       watch_(MakeRequestHeaders("/meshgate.v1.ConfigService/WatchConfig")) {}
 
 Bystanders::~Bystanders() = default;
+
+std::unique_ptr<Channel> Bystanders::Connect(const RequestHeaders* method, ChannelListener* listener) {
+  const int fd = ConnectTo(address_);
+  if (fd < 0) return nullptr;
+  SSL* const tls = tls_ ? TlsOn(fd) : nullptr;
+  if (tls_ && tls == nullptr) {
+    close(fd);
+    return nullptr;
+  }
+  return std::make_unique<Http2Channel>(&loop_, fd, method, /*half_close=*/true, listener, tls);
+}
 
 bool Bystanders::Open(uint64_t change, absl::Duration within) {
   seen_.resize(static_cast<size_t>(sizes_.streams));

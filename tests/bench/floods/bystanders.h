@@ -25,7 +25,7 @@ class Bystanders {
     int streams_per_connection;
   };
 
-  Bystanders(const std::string& address, std::string key, const Sizes& sizes);
+  Bystanders(const std::string& address, bool tls, std::string key, const Sizes& sizes);
   ~Bystanders();
 
   // The key has the value of `change`. False: not every stream has it within `within`.
@@ -44,10 +44,13 @@ class Bystanders {
   class Watcher;
   class Clock;
 
+  // A connection; null: it is refused.
+  std::unique_ptr<Channel> Connect(const RequestHeaders* method, ChannelListener* listener);
   int Reached(uint64_t change) const;
   void OnFailure(const std::string& what);
 
   const std::string address_;
+  const bool tls_;
   const std::string key_;
   const Sizes sizes_;
   const RequestHeaders get_;

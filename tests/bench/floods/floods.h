@@ -27,6 +27,8 @@ std::vector<Flood> FrameFloods();
 std::vector<Flood> RequestFloods();
 // Many streams, many connections, readers that do not read.
 std::vector<Flood> StreamFloods();
+// Of TLS itself, for a gateway that speaks it.
+std::vector<Flood> TlsFloods();
 
 }  // namespace meshgate::bench
 

@@ -36,7 +36,7 @@ class CheckRunnerTest : public ::testing::Test, public CheckRunner::Sink {
   testing::ManualScheduler scheduler_;
   Tasks tasks_{&scheduler_};
   testing::NoProber prober_;
-  CheckRunner runner_{&tasks_, &prober_, this};
+  CheckRunner runner_{&tasks_, &prober_, this, CheckAllowList::OfThisHost()};
   std::vector<Done> reports_;
 };
 

@@ -1,5 +1,6 @@
 // Checks over time: TTLs, probes, deregistration, restarts.
 #include <string>
+#include <utility>
 
 #include "consul/base/errors.h"
 #include "tests/consul/embedded/backend_fixture.h"
@@ -57,6 +58,23 @@ TEST_F(ChecksTest, RestartRenewsTheTtl) {
   EXPECT_TRUE(HasHealth("web", Health::kPassing));
   scheduler_.Advance(absl::Seconds(2));
   EXPECT_TRUE(HasHealth("web", Health::kCritical));
+}
+
+// A list that was narrowed must hold for what is registered already.
+TEST_F(ChecksTest, ANarrowedListEndsProbes) {
+  Open();
+  ASSERT_TRUE(Register(Service("web", Tcp())).ok());
+  scheduler_.Advance(absl::Seconds(1));
+  ASSERT_TRUE(prober_->Answer(Health::kPassing));
+  EXPECT_TRUE(HasHealth("web", Health::kPassing));
+  Close();
+  EmbeddedOptions narrowed;
+  narrowed.check_allow = CheckAllowList();
+  Open(std::move(narrowed));
+  scheduler_.Advance(absl::Seconds(1));
+  EXPECT_TRUE(HasHealth("web", Health::kCritical));
+  scheduler_.Advance(absl::Seconds(60));
+  EXPECT_EQ(prober_->pending(), 0u);
 }
 
 // The first probe must come at once and the next ones an interval after the answer, never two at a time.

@@ -1,7 +1,8 @@
-// Where the embedded store's probes may not lead.
+// Where names must not lead the embedded store's probes.
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 
 #include "consul/embedded/curl_prober.h"
 #include "tests/testing/pending.h"
@@ -12,8 +13,8 @@ namespace {
 
 using testing::TinyHttpServer;
 
-ProbeResult Probe(CheckDefinition check) {
-  CurlProber prober;
+ProbeResult Probe(CheckAllowList list, CheckDefinition check) {
+  CurlProber prober(std::move(list));
   testing::Pending<ProbeResult> pending;
   prober.Probe(check, absl::Seconds(30), pending.Callback());
   std::optional<ProbeResult> result = pending.Get(absl::Seconds(60));
@@ -27,30 +28,22 @@ CheckDefinition Http(const std::string& url) {
   return check;
 }
 
-// A name may resolve to the metadata service after the registration was accepted; its answer, credentials, would be
-// kept as the check's output.
-TEST(ProbeTargetsTest, LinkLocalAddressesAreNotConnectedTo) {
+// A name that is listed may come to lead to the metadata service, or to what listens for this host alone; the answer,
+// credentials among others, would be kept as the check's output.
+TEST(ProbeTargetsTest, NamesLeadToListedAddressesAlone) {
+  TinyHttpServer server;
+  const std::string url = "http://localhost:" + std::to_string(server.port()) + "/";
   CheckDefinition tcp;
-  tcp.probe = TcpProbe{"169.254.169.254:80"};
-  for (const CheckDefinition& check : {tcp, Http("http://169.254.169.254/"), Http("http://[fe80::1]/")}) {
-    const ProbeResult result = Probe(check);
+  tcp.probe = TcpProbe{"localhost:" + std::to_string(server.port())};
+  const CheckAllowList by_name = CheckAllowList::Parse({"localhost"}).value();
+  for (const CheckDefinition& check : {tcp, Http(url)}) {
+    const ProbeResult result = Probe(by_name, check);
     EXPECT_EQ(result.health, Health::kCritical);
-    EXPECT_EQ(result.output, "link-local addresses are not probed");
+    EXPECT_EQ(result.output, "the name leads to an address that --check_allow does not list");
+    EXPECT_EQ(Probe(CheckAllowList::OfThisHost(), check).health, Health::kPassing);
   }
-}
-
-// An instance would send the gateway there, or to its own files.
-TEST(ProbeTargetsTest, RedirectsLeadNowhereElse) {
-  for (const auto& [location, output] :
-       {std::pair<const char*, const char*>{"http://169.254.169.254/", "link-local"}, {"file:///etc/passwd", "file"}}) {
-    TinyHttpServer server([location = location](TinyHttpServer::Connection& connection) {
-      connection.ReadRequest();
-      connection.Write(std::string("HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: ") + location + "\r\n\r\n");
-    });
-    const ProbeResult result = Probe(Http("http://127.0.0.1:" + std::to_string(server.port())));
-    EXPECT_EQ(result.health, Health::kCritical);
-    EXPECT_NE(result.output.find(output), std::string::npos) << result.output;
-    EXPECT_EQ(result.output.find("root:"), std::string::npos);
+  for (const char* to : {"http://169.254.169.254/", "http://[fe80::1]/", "http://0.0.0.0/", "http://[::]/"}) {
+    EXPECT_EQ(Probe(CheckAllowList::OfThisHost(), Http(to)).health, Health::kCritical) << to;
   }
 }
 

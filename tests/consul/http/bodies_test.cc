@@ -92,7 +92,7 @@ TEST(BodiesTest, RegistrationWithEveryKindOfCheck) {
       R"({"ID":"web-1","Name":"web","Address":"10.0.0.1","Port":80,"Tags":["a","b"],"Meta":{"version":"2"},)"
       R"("Weights":{"Passing":5,"Warning":1},"Checks":[)"
       R"({"CheckID":"service:web-1:probe-1","Name":"HTTP check of web","Status":"critical",)"
-      R"("HTTP":"https://10.0.0.1/healthz","Method":"HEAD","Header":{"X-Probe":["yes"]},"TLSSkipVerify":true,)"
+      R"("HTTP":"https://10.0.0.1/healthz","Method":"HEAD","Header":{"X-Probe":["yes"]},"TLSSkipVerify":true,"DisableRedirects":true,)"
       R"("Interval":"1.5s","Timeout":"2s","DeregisterCriticalServiceAfter":"1h30m"},)"
       R"({"CheckID":"service:web-1:probe-2","Name":"port","Status":"warning","TCP":"10.0.0.1:80","Interval":"10s",)"
       R"("Timeout":"10s"},)"

@@ -84,6 +84,9 @@ TEST(ParseTest, WhatIsNotConsulIsAnError) {
     ExpectNotConsul(ParseTxn(body), body);
   }
   for (const char* body : {"", "[]", "null", "{}", "7", "\"x"}) ExpectNotConsul(ParseLeader(body), body);
+  for (const char* body : {"", "[]", "null", "{}", "{\"Service\":7}", "{\"Service\":\"\"}", "{\"Service\":\"w\"} x"}) {
+    ExpectNotConsul(ParseAgentService(body), body);
+  }
   for (const char* body : {"", "[]", "null", "{\"c\":[]}", "{\"c\":{}}"})
     ExpectNotConsul(ParseTtlChecks(body, "i"), body);
 }
@@ -221,6 +224,11 @@ TEST(ParseTest, TtlChecksOfOneInstance) {
                             "web-1");
   ASSERT_TRUE(ids.ok()) << ids.status();
   EXPECT_EQ(*ids, std::vector<std::string>{"a"});
+}
+
+// An instance would be taken for another service's.
+TEST(ParseTest, AgentService) {
+  EXPECT_EQ(*ParseAgentService(R"({"ID":"web-1","Service":"web","Tags":null,"Port":0,"ContentHash":"x"})"), "web");
 }
 
 // "No leader" would look like a leader, or like an error.

@@ -13,6 +13,7 @@
 #include "consul/base/errors.h"
 #include "consul/watch/hub.h"
 #include "meshgate/v1/config_service.pb.h"
+#include "server/auth/consul_authorizer.h"
 #include "server/auth/guard.h"
 #include "tests/testing/fake_backend.h"
 #include "tests/testing/manual_executor.h"
@@ -65,7 +66,7 @@ class AuthHarness : public ::testing::Test {
     streams_.push_back(std::make_unique<testing::TakingStream>(&executor_, &scheduler_, &watch_reporter_));
     testing::TakingStream& stream = *streams_.back();
     stream.outbox()->Start(
-        guard_.Subscribe(guard_.Identify({{"x-consul-token", token}}), target, view, resume, stream.outbox().get()),
+        guard_.Subscribe(guard_.Identify({{"x-consul-token", token}}, ""), target, view, resume, stream.outbox().get()),
         progress);
     Run();
     return stream;
@@ -74,7 +75,7 @@ class AuthHarness : public ::testing::Test {
   // As another stream shortly before would have had it: what is asked from now on is about messages.
   void Admit(const std::string& token, const consul::Target& target) {
     if (backend_.pending(Method::kAuthorize) > 0) return;
-    guard_.Admit(guard_.Identify({{"x-consul-token", token}}), target, [](const absl::Status&) {});
+    guard_.Admit(guard_.Identify({{"x-consul-token", token}}, ""), target, [](const absl::Status&) {});
     if (backend_.AnswerAuthorize({true})) ++admitted_;
     Run();
   }
@@ -186,7 +187,9 @@ class AuthHarness : public ::testing::Test {
   consul::WatchReporter watch_reporter_;
   CountingReporter reporter_;
   consul::Hub hub_{&backend_, &scheduler_, &watch_reporter_, consul::HubOptions()};
-  Guard guard_{&hub_, &backend_, &scheduler_, &reporter_, GuardOptions(), /*seed=*/1};
+  Guard guard_{&hub_, &scheduler_,
+               std::make_unique<ConsulAuthorizer>(&backend_, &scheduler_, &reporter_, ConsulAuthorizerOptions()),
+               GuardOptions(), /*seed=*/1};
   std::vector<std::unique_ptr<testing::TakingStream>> streams_;
   std::set<std::pair<std::string, std::string>> allowed_;
   std::set<std::string> unknown_;

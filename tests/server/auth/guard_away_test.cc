@@ -129,13 +129,13 @@ TEST(KeyedHashTest, HashesSayNothingOutsideOfTheirProcess) {
 
 // Which of its headers says who a caller is.
 TEST_F(GuardAwayTest, TokensComeInTheMetadata) {
-  EXPECT_EQ(guard_.Identify({{"x-consul-token", "t"}})->token(), "t");
-  EXPECT_EQ(guard_.Identify({{"authorization", "Bearer b"}})->token(), "b");
-  EXPECT_EQ(guard_.Identify({{"authorization", "bearer b"}, {"x-consul-token", "t"}})->token(), "t");
-  EXPECT_EQ(guard_.Identify({{"authorization", "Basic b"}})->token(), "");
-  EXPECT_EQ(guard_.Identify({})->token(), "");
-  EXPECT_EQ(guard_.Identify({{"x-consul-token", "a\r\nX-Other: b"}}), nullptr);
-  EXPECT_EQ(guard_.Identify({{"x-consul-token", std::string(300, 'a')}}), nullptr);
+  EXPECT_EQ(guard_.Identify({{"x-consul-token", "t"}}, "")->token(), "t");
+  EXPECT_EQ(guard_.Identify({{"authorization", "Bearer b"}}, "")->token(), "b");
+  EXPECT_EQ(guard_.Identify({{"authorization", "bearer b"}, {"x-consul-token", "t"}}, "")->token(), "t");
+  EXPECT_EQ(guard_.Identify({{"authorization", "Basic b"}}, "")->token(), "");
+  EXPECT_EQ(guard_.Identify({}, "")->token(), "");
+  EXPECT_EQ(guard_.Identify({{"x-consul-token", "a\r\nX-Other: b"}}, ""), nullptr);
+  EXPECT_EQ(guard_.Identify({{"x-consul-token", std::string(300, 'a')}}, ""), nullptr);
 }
 
 }  // namespace

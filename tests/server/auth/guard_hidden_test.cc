@@ -130,7 +130,7 @@ TEST_F(GuardHiddenTest, AFilteredReadSaysNothingOfHiddenInstances) {
     auto state = std::make_shared<consul::State>();
     if (matches) state->instances.push_back(On("n1", "hidden"));
     std::optional<absl::StatusOr<consul::SharedState>> answer;
-    guard_.Filter(guard_.Identify({{"x-consul-token", "a"}}), Web("some filter"), {state, 5}, {},
+    guard_.Filter(guard_.Identify({{"x-consul-token", "a"}}, ""), Web("some filter"), {state, 5}, {},
                   [&](absl::StatusOr<consul::SharedState> filtered) { answer = std::move(filtered); });
     Run();
     Answer();
@@ -148,7 +148,7 @@ TEST_F(GuardHiddenTest, APageAsksAboutItself) {
   const auto page = [&](const std::string& after) {
     answer.reset();
     const size_t before = backend_.calls().size();
-    guard_.Filter(guard_.Identify({{"x-consul-token", "a"}}), Prefix("p/"), {state, 5}, {after, 1},
+    guard_.Filter(guard_.Identify({{"x-consul-token", "a"}}, ""), Prefix("p/"), {state, 5}, {after, 1},
                   [&](absl::StatusOr<consul::SharedState> filtered) { answer = std::move(filtered); });
     EXPECT_EQ(backend_.calls().size(), before) << "looked through on the caller's thread";
     Run();
@@ -178,7 +178,7 @@ TEST_F(GuardHiddenTest, TheGraceIsForTheStateThatWasShown) {
   const auto read = [&](uint64_t index) {
     auto state = std::make_shared<consul::State>();
     state->instances.push_back(On("n1", "seen", 5));
-    guard_.Filter(guard_.Identify({{"x-consul-token", "a"}}), Web(), {state, index}, {},
+    guard_.Filter(guard_.Identify({{"x-consul-token", "a"}}, ""), Web(), {state, index}, {},
                   [&](absl::StatusOr<consul::SharedState> filtered) { answer = std::move(filtered); });
     Run();
   };
@@ -211,7 +211,7 @@ TEST_F(GuardHiddenTest, ReadsAreAskedAboutFirst) {
   Allow("a", "k");
   const auto read = [&](const std::string& token) {
     ReadPlan plan;
-    plan.identity = guard_.Identify({{"x-consul-token", token}});
+    plan.identity = guard_.Identify({{"x-consul-token", token}}, "");
     plan.timeout = absl::Seconds(10);
     auto status = std::make_shared<std::optional<absl::Status>>();
     Read({&backend_, &hub_, &guard_}, Key("k"), plan,
@@ -237,7 +237,7 @@ TEST_F(GuardHiddenTest, AnEmptyAnswerOfConsulsIsJudgedAsACachedOne) {
   Allow("a", "web");
   const auto confirm = [&](const std::string& filter) {
     auto status = std::make_shared<std::optional<absl::Status>>();
-    guard_.ConfirmEmpty(guard_.Identify({{"x-consul-token", "a"}}), Web(filter),
+    guard_.ConfirmEmpty(guard_.Identify({{"x-consul-token", "a"}}, ""), Web(filter),
                         [status](absl::Status confirmed) { *status = std::move(confirmed); });
     Run();
     Answer();

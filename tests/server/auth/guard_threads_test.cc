@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "consul/base/thread_pool_scheduler.h"
+#include "server/auth/consul_authorizer.h"
 #include "server/auth/guard.h"
 #include "tests/testing/fake_backend.h"
 #include "tests/testing/manual_executor.h"
@@ -30,7 +31,9 @@ TEST(GuardThreadsTest, EachStreamIsToldInTheEnd) {
   consul::Hub hub(&backend, &scheduler, &watches, consul::HubOptions());
   GuardOptions options;
   options.recheck = absl::Milliseconds(20);
-  Guard guard(&hub, &backend, &scheduler, &reporter, options, /*seed=*/1);
+  Guard guard(&hub, &scheduler,
+              std::make_unique<ConsulAuthorizer>(&backend, &scheduler, &reporter, ConsulAuthorizerOptions()), options,
+              /*seed=*/1);
 
   std::atomic<bool> stop{false};
   std::thread consul([&] {
@@ -62,7 +65,7 @@ TEST(GuardThreadsTest, EachStreamIsToldInTheEnd) {
       for (int i = 0; i < kStreams; ++i) {
         streams.push_back(std::make_unique<testing::TakingStream>(&executor, &scheduler, &watches));
         const auto& outbox = streams.back()->outbox();
-        const auto identity = guard.Identify({{"x-consul-token", absl::StrCat("t", random() % kTokens)}});
+        const auto identity = guard.Identify({{"x-consul-token", absl::StrCat("t", random() % kTokens)}}, "");
         outbox->Start(guard.Subscribe(identity, {consul::TargetKind::kPrefix, "p/"}, {}, std::nullopt, outbox.get()),
                       absl::ZeroDuration());
         executor.RunReady();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "consul/watch/hub.h"
+#include "server/auth/consul_authorizer.h"
 #include "server/auth/guard.h"
 #include "server/hold/hold_stream.h"
 #include "server/service/registry_handlers.h"
@@ -66,7 +67,7 @@ class HoldPermissionTest : public HoldHarness {
   }
   Caller CallerOf(const std::string& token) const {
     Caller caller;
-    caller.identity = guard_.Identify({{"x-consul-token", token}});
+    caller.identity = guard_.Identify({{"x-consul-token", token}}, "");
     return caller;
   }
 
@@ -74,7 +75,10 @@ class HoldPermissionTest : public HoldHarness {
   consul::WatchReporter watches_;
   metrics::AuthReporter checks_;
   consul::Hub hub_{&backend_, &scheduler_, &watches_, consul::HubOptions()};
-  auth::Guard guard_{&hub_, &backend_, &scheduler_, &checks_, auth::GuardOptions(), /*seed=*/1};
+  auth::Guard guard_{
+      &hub_, &scheduler_,
+      std::make_unique<auth::ConsulAuthorizer>(&backend_, &scheduler_, &checks_, auth::ConsulAuthorizerOptions()),
+      auth::GuardOptions(), /*seed=*/1};
   RegistryHandlers handlers_{&backend_, &hub_, &keeper_, &guard_};
   std::shared_ptr<Ignoring> listener_ = std::make_shared<Ignoring>();
   std::unique_ptr<Hold> owner_;
@@ -85,7 +89,7 @@ class HoldPermissionTest : public HoldHarness {
 TEST_F(HoldPermissionTest, AnAnswerIsNotForWhatIsHeldLater) {
   testing::TakingStream transport(&executor_, &scheduler_, &watches_, /*room=*/0);
   auto stream = std::make_shared<HoldStream>(transport.outbox(), &scheduler_, &keeper_, &guard_,
-                                             guard_.Identify({{"x-consul-token", "thief"}}));
+                                             guard_.Identify({{"x-consul-token", "thief"}}, ""));
   stream->Open();
   stream->OnMessage(First("else"));
   Run();
@@ -108,7 +112,7 @@ TEST_F(HoldPermissionTest, WhoMayWriteBothTakesIt) {
   HoldWeb();
   testing::TakingStream transport(&executor_, &scheduler_, &watches_);
   auto stream = std::make_shared<HoldStream>(transport.outbox(), &scheduler_, &keeper_, &guard_,
-                                             guard_.Identify({{"x-consul-token", "both"}}));
+                                             guard_.Identify({{"x-consul-token", "both"}}, ""));
   stream->Open();
   stream->OnMessage(First("else"));
   Run();

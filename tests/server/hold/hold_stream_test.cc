@@ -110,6 +110,18 @@ TEST_F(HoldStreamTest, RegistersAndReports) {
   EXPECT_THAT(Told(), ElementsAre(true));
 }
 
+// Would break if a held instance had Consul's agent look where a registered one must not.
+TEST_F(HoldStreamTest, ChecksLeadToTheInstanceAlone) {
+  v1::HoldRegistrationRequest request = First();
+  v1::HealthCheck* check = request.mutable_registration()->add_checks();
+  check->mutable_interval()->set_seconds(10);
+  check->mutable_tcp()->set_address("169.254.169.254:80");
+  Say(request);
+  ExpectEnd(absl::StatusCode::kInvalidArgument, "registration.checks[0].tcp.address: 169.254.169.254 is a link-local");
+  EXPECT_EQ(ReasonOf(*transport_.end()), reason::kCheckNotAllowed);
+  EXPECT_EQ(backend_.calls().size(), 0u);
+}
+
 // Would break if a reader that is slow were told every state that it has missed, or an old one last.
 TEST_F(HoldStreamTest, ASlowReaderGetsTheLatestState) {
   transport_.GiveRoom(1);

@@ -77,6 +77,30 @@ TEST_F(RegisterTest, RegistersAndAnswersWithTheId) {
   EXPECT_EQ(answered.response().id(), "web-1");
 }
 
+// Consul's agent would look at others' ports, or fetch a machine's credentials, for whoever may register.
+TEST_F(RegisterTest, ChecksLeadToTheInstanceAlone) {
+  v1::RegisterRequest request;
+  request.mutable_instance()->set_service("web");
+  request.mutable_instance()->set_address("10.0.0.7");
+  v1::HealthCheck* check = request.add_checks();
+  check->mutable_interval()->set_seconds(10);
+  for (const char* url : {"http://10.0.0.8/", "http://127.0.0.1:8500/v1/agent/self", "http://web.example/"}) {
+    check->mutable_http()->set_url(url);
+    Answered<v1::RegisterResponse> answered;
+    registry_.Register(request, caller_, answered.reply());
+    EXPECT_EQ(answered.status().code(), absl::StatusCode::kInvalidArgument) << url;
+    EXPECT_EQ(ReasonOf(answered.status()), reason::kCheckNotAllowed) << url;
+    EXPECT_EQ(backend_.calls().size(), 0u);
+  }
+  check->mutable_http()->set_url("http://10.0.0.7:8080/healthz");
+  Answered<v1::RegisterResponse> answered;
+  registry_.Register(request, caller_, answered.reply());
+  EXPECT_EQ(LastCall().method, Method::kRegister);
+  backend_.AnswerDone(Method::kRegister);
+  Run();
+  EXPECT_TRUE(answered.status().ok());
+}
+
 // A lone instance of a service needs no id of its own.
 TEST_F(RegisterTest, UsesTheServiceAsTheId) {
   v1::RegisterRequest request;

@@ -55,7 +55,7 @@ TEST_F(RegistryApiTest, Discover) {
 // Would break if an instance were registered as another one, or without its checks.
 TEST_F(RegistryApiTest, Register) {
   const std::string body =
-      R"({"instance":{"service":"web","port":80,"meta":{"k":"v"}},"checks":[{"ttl":"15s"},{"http":{"url":"http://h/"},)"
+      R"({"instance":{"service":"web","address":"10.1.2.3","port":80,"meta":{"k":"v"}},"checks":[{"ttl":"15s"},{"http":{"url":"http://10.1.2.3/"},)"
       R"("interval":"1.5s"}]})";
   auto put = Begin("PUT", "/api/v1/instances/web%201", {kJson}, body);
   EXPECT_EQ(LastCall().registration.id, "web 1");

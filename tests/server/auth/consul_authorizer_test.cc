@@ -1,5 +1,5 @@
 // What is remembered of Consul's answers, and for whom.
-#include "server/auth/authorizer.h"
+#include "server/auth/consul_authorizer.h"
 
 #include <gtest/gtest.h>
 
@@ -13,14 +13,14 @@ namespace {
 
 using Method = testing::FakeBackend::Method;
 
-class AuthorizerTest : public ::testing::Test {
+class ConsulAuthorizerTest : public ::testing::Test {
  protected:
-  static AuthorizerOptions Small() {
-    AuthorizerOptions options;
+  static ConsulAuthorizerOptions Small() {
+    ConsulAuthorizerOptions options;
     options.max_remembered = 100;
     return options;
   }
-  ~AuthorizerTest() override { backend_.Shutdown(); }
+  ~ConsulAuthorizerTest() override { backend_.Shutdown(); }
 
   absl::StatusOr<std::vector<bool>> Check(const std::string& token, int from, int count, const absl::Status& consul,
                                           const std::string& datacenter = "") {
@@ -29,8 +29,9 @@ class AuthorizerTest : public ::testing::Test {
       questions.push_back({{consul::Permission::Kind::kReadKey, absl::StrCat(i)}, 0});
     }
     std::optional<absl::StatusOr<std::vector<bool>>> answer;
-    authorizer_.Check(authorizer_.Identify(token), datacenter, std::move(questions), Authorizer::Grace::kLastKnown,
-                      nullptr, [&](absl::StatusOr<std::vector<bool>> allowed) { answer = std::move(allowed); });
+    authorizer_.Check(authorizer_.Identify({{"x-consul-token", token}}, ""), datacenter, std::move(questions),
+                      Authorizer::Grace::kLastKnown, nullptr,
+                      [&](absl::StatusOr<std::vector<bool>> allowed) { answer = std::move(allowed); });
     if (consul.ok()) {
       backend_.AnswerAuthorize(std::vector<bool>(static_cast<size_t>(count), true));
     } else {
@@ -45,18 +46,18 @@ class AuthorizerTest : public ::testing::Test {
   testing::ManualScheduler scheduler_;
   testing::FakeBackend backend_{&scheduler_};
   metrics::AuthReporter reporter_;
-  Authorizer authorizer_{&backend_, &scheduler_, &reporter_, Small()};
+  ConsulAuthorizer authorizer_{&backend_, &scheduler_, &reporter_, Small()};
 };
 
 // Whoever tries tokens at random must not take the grace from others.
-TEST_F(AuthorizerTest, RandomTokensTakeNoRoom) {
+TEST_F(ConsulAuthorizerTest, RandomTokensTakeNoRoom) {
   ASSERT_TRUE(Check("a", 0, 10, absl::OkStatus()).ok());
   for (int i = 0; i < 300; ++i) EXPECT_FALSE(Check(absl::StrCat("random", i), 0, 1, no_such_).ok());
   EXPECT_TRUE(Check("a", 0, 10, away_).ok());
 }
 
 // Nor whoever has a token and asks about more than is remembered.
-TEST_F(AuthorizerTest, ATokenPaysForWhatItAsks) {
+TEST_F(ConsulAuthorizerTest, ATokenPaysForWhatItAsks) {
   ASSERT_TRUE(Check("a", 0, 10, absl::OkStatus()).ok());
   for (int i = 0; i < 30; ++i) ASSERT_TRUE(Check("greedy", 10 * i, 10, absl::OkStatus()).ok());
   EXPECT_TRUE(Check("a", 0, 10, away_).ok());
@@ -64,7 +65,7 @@ TEST_F(AuthorizerTest, ATokenPaysForWhatItAsks) {
 }
 
 // What was said before a token was unknown is void, and what is said after that counts again.
-TEST_F(AuthorizerTest, WhatWasKnownOfATokenThatIsUnknownIsVoid) {
+TEST_F(ConsulAuthorizerTest, WhatWasKnownOfATokenThatIsUnknownIsVoid) {
   ASSERT_TRUE(Check("a", 0, 2, absl::OkStatus()).ok());
   scheduler_.Advance(absl::Seconds(1));
   EXPECT_FALSE(Check("a", 0, 1, no_such_).ok());
