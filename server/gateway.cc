@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "consul/base/errors.h"
@@ -29,7 +30,9 @@
 #include "server/http/api/openapi.h"
 #include "server/http/api/routes.h"
 #include "server/http/cors.h"
+#include "server/http/error.h"
 #include "server/http/gzip.h"
+#include "server/http/host.h"
 #include "server/http/http_server.h"
 #include "server/limits/limits.h"
 #include "server/log.h"
@@ -146,6 +149,8 @@ struct Gateway::Parts {
   // Null for a listener without TLS.
   absl::StatusOr<std::shared_ptr<tls::Endpoint>> OpenTls(const char* listener, const tls::Files& files,
                                                          const char* protocol, tls::HandshakeBudget* handshakes);
+  // Refuses calls over HTTP once `stopping`. Streams end by themselves, in the way that their readers understand.
+  HttpFilter RefuseWhileStopping();
   // Null: nobody is asked.
   absl::StatusOr<std::unique_ptr<auth::Authorizer>> MakeAuthorizer();
 
@@ -177,6 +182,8 @@ struct Gateway::Parts {
   std::unique_ptr<wire::GrpcServer> grpc;
 
   std::atomic<bool> draining{false};
+  // Calls that begin now are refused.
+  std::atomic<bool> stopping{false};
   bool drained = false;
 };
 
@@ -195,6 +202,18 @@ absl::StatusOr<std::shared_ptr<tls::Endpoint>> Gateway::Parts::OpenTls(const cha
                                                                        tls::HandshakeBudget* handshakes) {
   if (files.cert_file.empty()) return nullptr;
   return tls::Endpoint::Open({{files, listener, protocol}}, handshakes, &scheduler, metrics.tls_reporter(listener));
+}
+
+HttpFilter Gateway::Parts::RefuseWhileStopping() {
+  return [this](const HttpRequest& request, HttpReply reply) -> HttpReply {
+    const bool refused =
+        stopping && absl::StartsWith(request.path, "/api/") && !absl::StartsWith(request.path, "/api/v1/watch/");
+    if (!refused) return reply;
+    reply(ErrorResponse(WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kDraining,
+                                                 "the gateway is draining; call elsewhere or in a moment"),
+                                       kRetryAfterDrain)));
+    return nullptr;
+  };
 }
 
 absl::StatusOr<std::unique_ptr<auth::Authorizer>> Gateway::Parts::MakeAuthorizer() {
@@ -265,9 +284,9 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
       {[p] { return p->Ready(); }, [p] { return p->metrics.Scrape(); }, std::string(metrics::Registry::kContentType)},
       &p->router);
   if (options.http_api) {
-    const api::Environment api_environment = {
-        &p->scheduler,  p->metrics.watch_reporter(), &p->streams, &p->calls, p->metrics.rpc_reporter(),
-        p->guard.get(), p->limits.get()};
+    const api::Environment api_environment = {&p->scheduler,  p->metrics.watch_reporter(), &p->streams,
+                                              &p->calls,      p->metrics.rpc_reporter(),   p->guard.get(),
+                                              p->limits.get()};
     api::AddConfigRoutes(p->config_handlers.get(), api_environment, &p->api_routes, &p->router);
     api::AddRegistryRoutes(p->registry_handlers.get(), api_environment, &p->api_routes, &p->router);
     api::AddWatchRoutes(p->config_handlers.get(), p->registry_handlers.get(), api_environment, &p->api_routes,
@@ -275,6 +294,10 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
     if (!options.http_cors_origins.empty()) p->router.AddFilter(CorsFilter(options.http_cors_origins));
     api::AddOpenApiRoute(p->api_routes, Version(), &p->router);
   }
+  if (IsLoopback(options.http_listen) && p->guard == nullptr && options.http_tls_cert_file.empty()) {
+    p->router.AddFilter(LoopbackHostFilter());
+  }
+  p->router.AddFilter(p->RefuseWhileStopping());
   p->router.AddFilter(GzipFilter());
   HttpServerOptions http_options;
   http_options.listen = options.http_listen;
@@ -334,6 +357,8 @@ void Gateway::Drain() {
         WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kDraining,
                                  "the gateway is draining; open the stream again, elsewhere or in a moment"),
                        kRetryAfterDrain));
+    p.stopping = true;
+    p.http->BeginDrain();
     // A quarter of what is left stays for failing the rest and stopping.
     p.grpc->BeginShutdown(begin + p.options.drain_delay + 0.75 * (p.options.drain_timeout - p.options.drain_delay));
     if (!p.grpc->WaitForCalls()) {

@@ -46,8 +46,9 @@ class HttpConnection {
   virtual consul::ReaderThread* thread() = 0;
 
   // Inside the handler, at most once: from here on the exchange is told when the peer goes. The reply still answers the
-  // request.
-  virtual void Attach(std::shared_ptr<HttpExchange> exchange) = 0;
+  // request. False, and nothing done, where too many connections wait
+  // already: some are kept for those that don't.
+  virtual bool Attach(std::shared_ptr<HttpExchange> exchange) = 0;
 
   // Next() may have something.
   virtual void Ready() = 0;

@@ -48,6 +48,8 @@ inline std::optional<HttpResponse> AnswerTo(const boost::system::error_code& err
 template <typename Buffer>
 bool HasFoldedLine(const Buffer& buffer) {
   const std::string_view bytes(static_cast<const char*>(buffer.data().data()), buffer.data().size());
+  // The empty line that ends it, and after it a body.
+  if (bytes.substr(0, 2) == "\r\n") return false;
   const std::string_view head = bytes.substr(0, bytes.find("\r\n\r\n"));
   return head.find("\r\n ") != std::string_view::npos || head.find("\r\n\t") != std::string_view::npos;
 }
@@ -70,19 +72,18 @@ std::optional<HttpResponse> RefuseHead(const Message& message) {
   return std::nullopt;
 }
 
-// Takes the body out of the message. The rest is up to the connection.
+// From the head. The rest is up to the connection.
 template <typename Message>
-HttpRequest RequestOf(Message* message) {
+HttpRequest RequestOf(const Message& message) {
   HttpRequest request;
-  request.method = std::string(message->method_string());
-  const std::string target = OriginForm(std::string(message->target()));
+  request.method = std::string(message.method_string());
+  const std::string target = OriginForm(std::string(message.target()));
   const size_t question = target.find('?');
   request.path = target.substr(0, question);
   if (question != std::string::npos) request.query = target.substr(question + 1);
-  for (const auto& field : *message) {
+  for (const auto& field : message) {
     request.headers.emplace_back(absl::AsciiStrToLower(std::string(field.name_string())), std::string(field.value()));
   }
-  request.body = std::move(message->body());
   return request;
 }
 

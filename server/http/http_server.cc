@@ -3,6 +3,7 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -45,14 +46,18 @@ class HttpServer::Impl final : public HttpSessionHost {
 
   absl::Status Listen();
   void Run();
+  void BeginDrain() { draining_ = true; }
   void Stop();
   const std::string& address() const { return address_; }
 
   // ---- HttpSessionHost
   const HttpServerOptions& options() const override { return options_; }
   const Router& router() const override { return *router_; }
+  bool draining() const override { return draining_; }
   bool HoldBody(uint64_t bytes) override;
   void ReturnBody(uint64_t bytes) override { held_ -= bytes; }
+  bool BeginWait() override;
+  void EndWait() override { --waiting_; }
   void Forget(HttpSession* session) override;
 
  private:
@@ -63,6 +68,8 @@ class HttpServer::Impl final : public HttpSessionHost {
   const Router* const router_;
   std::string address_;
   std::atomic<uint64_t> held_{0};
+  std::atomic<bool> draining_{false};
+  std::atomic<int> waiting_{0};
 
   Mutex mu_;
   CondVar changed_;
@@ -125,6 +132,14 @@ void HttpServer::Impl::Run() {
 bool HttpServer::Impl::HoldBody(uint64_t bytes) {
   if (held_.fetch_add(bytes) + bytes <= options_.max_held_bytes || bytes == 0) return true;
   held_ -= bytes;
+  return false;
+}
+
+bool HttpServer::Impl::BeginWait() {
+  // One in sixteen connections is for what does not wait, at least one.
+  const int most = options_.max_connections - std::max(1, options_.max_connections / 16);
+  if (++waiting_ <= most) return true;
+  --waiting_;
   return false;
 }
 
@@ -206,6 +221,7 @@ void HttpServer::Impl::Stop() {
 HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpServer::~HttpServer() { Stop(); }
 const std::string& HttpServer::address() const { return impl_->address(); }
+void HttpServer::BeginDrain() { impl_->BeginDrain(); }
 void HttpServer::Stop() { impl_->Stop(); }
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpServerOptions& options, const Router* router) {

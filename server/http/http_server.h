@@ -51,6 +51,9 @@ class HttpServer {
   // Where it listens, with the port that was chosen for port 0.
   const std::string& address() const;
 
+  // From here on each answer is the last one of its connection. Any thread.
+  void BeginDrain();
+
   // Closes the port and idle connections, gives responses on their way a second, then cuts what is left. Idempotent.
   void Stop();
 

@@ -35,6 +35,10 @@ using boost::system::error_code;
 
 // At a time, of a head: most are smaller.
 constexpr size_t kReadBytes = 1024;
+// At a time, of a streamed message.
+constexpr size_t kWriteBytes = 64 << 10;
+// What an answer has at least that counts as much as the bodies of requests.
+constexpr size_t kSmallAnswer = 8 << 10;
 constexpr std::string_view kLineEnd = "\r\n";
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
@@ -69,15 +73,23 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
   // ---- HttpConnection
   consul::ReaderThread* thread() override { return loop_; }
 
-  void Attach(std::shared_ptr<HttpExchange> exchange) override {
+  bool Attach(std::shared_ptr<HttpExchange> exchange) override {
+    if (!host_->BeginWait()) return false;
     exchange_ = std::move(exchange);
+    // The handler has read it.
+    ReturnBody();
     // Nothing else may hold it while it waits.
     self_ = Self();
     WatchPeer();
+    return true;
   }
 
   void Ready() override {
-    if (streaming_ && !writing_) WritePiece();
+    if (asking_) {
+      ask_again_ = true;
+    } else if (streaming_ && !writing_) {
+      WritePiece();
+    }
   }
 
   void WakeAfter(absl::Duration delay) override {
@@ -132,6 +144,7 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
     parser_->body_limit(host_->options().max_body_bytes);
     head_ = false;
     http_1_0_ = false;
+    head_bytes_ = 0;
     stream().tcp().expires_after(absl::ToChronoMilliseconds(host_->options().read_timeout));
     ReadHead();
   }
@@ -141,10 +154,14 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
     if (buffer_.size() > 0) {
       if (HasFoldedLine(buffer_)) return OnHeader(http::error::bad_line_ending);
       error_code error;
-      buffer_.consume(parser_->put(buffer_.data(), error));
+      const size_t taken = parser_->put(buffer_.data(), error);
+      buffer_.consume(taken);
       if (error && error != http::error::need_more) return OnHeader(error);
+      // The parser's own limit is for what it is given at once.
+      head_bytes_ += taken;
+      const size_t unread = parser_->is_header_done() ? 0 : buffer_.size();
+      if (head_bytes_ + unread > host_->options().max_header_bytes) return OnHeader(http::error::header_limit);
       if (parser_->is_header_done()) return OnHeader({});
-      if (buffer_.size() > host_->options().max_header_bytes) return OnHeader(http::error::header_limit);
     }
     stream().async_read_some(buffer_.prepare(kReadBytes), [self = Self()](error_code error, size_t bytes) {
       self->buffer_.commit(bytes);
@@ -157,7 +174,12 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
     if (error) return OnRead(error);
     const auto& message = parser_->get();
     if (auto refused = RefuseHead(message); refused.has_value()) return Refuse(*std::move(refused));
-    if (!HoldBody()) return Refuse(TooMuchAtOnce());
+    if (!HoldBody(parser_->content_length().value_or(0))) return Refuse(TooMuchAtOnce());
+    keep_alive_ = message.keep_alive();
+    head_ = message.method() == http::verb::head;
+    http_1_0_ = message.version() == 10;
+    // Now: what follows a body in chunks would become headers, past every proxy that has looked at them.
+    request_ = RequestOf(message);
     const bool waits = message.version() == 11 && beast::iequals(message[http::field::expect], "100-continue");
     if (!waits || parser_->is_done()) return ReadBody();
     // The client keeps the body back until it knows that it is wanted; its size has been looked at.
@@ -170,7 +192,13 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
   }
 
   void ReadBody() {
-    http::async_read(stream(), buffer_, *parser_, [self = Self()](error_code error, size_t) { self->OnRead(error); });
+    if (parser_->is_done()) return OnRead({});
+    http::async_read_some(stream(), buffer_, *parser_, [self = Self()](error_code error, size_t) {
+      if (error) return self->OnRead(error);
+      // Chunks count as they come.
+      if (!self->HoldBody(self->parser_->get().body().size())) return self->Refuse(TooMuchAtOnce());
+      self->ReadBody();
+    });
   }
 
   void OnRead(const error_code& error) {
@@ -179,10 +207,8 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
       if (!answer.has_value()) return End();
       return Refuse(*std::move(answer));
     }
-    keep_alive_ = parser_->get().keep_alive();
-    head_ = parser_->get().method() == http::verb::head;
-    http_1_0_ = parser_->get().version() == 10;
-    HttpRequest request = RequestOf(&parser_->get());
+    HttpRequest request = std::exchange(request_, {});
+    request.body = std::move(parser_->get().body());
     request.peer = peer();
     request.tls_identity = tls_identity();
     request.connection = this;
@@ -207,12 +233,14 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
     // What is not streamed needs its exchange no more.
     if (response.streamed) return StartStream(std::move(response));
     EndExchange(HttpExchange::Why::kDone);
+    // Small ones, of probes above all, always find room.
+    if (response.body.size() > kSmallAnswer && !HoldBody(held_ + response.body.size())) response = TooMuchAtOnce();
     Write(std::move(response));
   }
 
   void Write(HttpResponse response) {
     busy_ = true;
-    if (stopping()) keep_alive_ = false;
+    if (stopping() || host_->draining()) keep_alive_ = false;
     response_.emplace(static_cast<http::status>(response.status), 11);
     response_->set(http::field::server, "meshgate");
     if (!response.content_type.empty()) response_->set(http::field::content_type, response.content_type);
@@ -234,7 +262,7 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
 
   // ---- Streamed responses.
   void StartStream(HttpResponse response) {
-    if (stopping()) keep_alive_ = false;
+    if (stopping() || host_->draining()) keep_alive_ = false;
     // A client of that age knows the end of a body by the end of the connection.
     if (http_1_0_) keep_alive_ = false;
     chunk_ = std::make_shared<const std::string>(StreamHead(response, keep_alive_, !http_1_0_));
@@ -243,10 +271,16 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
   }
 
   void WritePiece() {
-    HttpExchange::Piece piece = exchange_->Next();
-    // Asking may have brought another piece.
-    if (writing_ || exchange_ == nullptr) return;
-    if (piece.bytes == nullptr && !piece.last) return;
+    HttpExchange::Piece piece;
+    asking_ = true;
+    do {
+      ask_again_ = false;
+      const auto exchange = exchange_;
+      piece = exchange->Next();
+      if (exchange_ == nullptr) break;
+    } while (ask_again_ && piece.bytes == nullptr && !piece.last);
+    asking_ = false;
+    if (exchange_ == nullptr || (piece.bytes == nullptr && !piece.last)) return;
     chunk_ = piece.bytes != nullptr ? std::move(piece.bytes) : std::make_shared<const std::string>();
     if (http_1_0_) return WriteBuffers(std::array<asio::const_buffer, 1>{asio::buffer(*chunk_)}, piece.last);
     chunk_head_.clear();
@@ -262,8 +296,13 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
   template <typename Buffers>
   void WriteBuffers(const Buffers& buffers, bool last) {
     writing_ = true;
-    stream().tcp().expires_after(absl::ToChronoMilliseconds(host_->options().stream_write_timeout));
-    asio::async_write(stream(), buffers, [self = Self(), last](error_code error, size_t) {
+    // A reader has that time for each part of a message: one that is large may take long on its way.
+    const auto next_part = [self = Self()](const error_code& error, size_t) -> size_t {
+      if (error) return 0;
+      self->stream().tcp().expires_after(absl::ToChronoMilliseconds(self->host_->options().stream_write_timeout));
+      return kWriteBytes;
+    };
+    asio::async_write(stream(), buffers, next_part, [self = Self(), last](error_code error, size_t) {
       self->writing_ = false;
       self->chunk_.reset();
       if (error) {
@@ -285,7 +324,9 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
     if (timer_ != nullptr) timer_->cancel();
     const auto exchange = std::exchange(exchange_, nullptr);
     const auto self = std::exchange(self_, nullptr);
-    if (exchange != nullptr) exchange->OnClosed(why);
+    if (exchange == nullptr) return;
+    host_->EndWait();
+    exchange->OnClosed(why);
   }
 
   // Notices that the peer goes. Does not read what it sends: that is the next request.
@@ -306,6 +347,7 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
     watching_ = false;
     buffer_.commit(bytes);
     // By ourselves, and whoever closes knows why.
+    if (std::exchange(end_next_, false)) return End();
     if (error == asio::error::operation_aborted && !read_next_) return;
     if (std::exchange(read_next_, false)) return Read();
     if (exchange_ == nullptr) return;
@@ -335,13 +377,20 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
 
   void End() {
     busy_ = false;
+    // In TLS a goodbye is a read as well, which must not meet that one.
+    if (watching_ && stream().ssl() != nullptr && !gone_) {
+      end_next_ = true;
+      error_code ignored;
+      stream().tcp().socket().cancel(ignored);
+      return;
+    }
     Close(std::exchange(linger_, false), gone_);
   }
 
-  bool HoldBody() {
-    const auto length = parser_->content_length();
-    const uint64_t bytes = parser_->chunked() ? host_->options().max_body_bytes : length.value_or(0);
-    if (!host_->HoldBody(bytes)) return false;
+  // Whether a body of so many bytes may be held; what is held of it already counts.
+  bool HoldBody(uint64_t bytes) {
+    if (bytes <= held_) return true;
+    if (!host_->HoldBody(bytes - held_)) return false;
     held_ = bytes;
     return true;
   }
@@ -352,6 +401,9 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
   beast::flat_buffer buffer_;
   std::optional<RequestParser> parser_;
   std::optional<http::response<http::string_body>> response_;
+  // Of the request that is being read: its head, and how many bytes that has so far.
+  HttpRequest request_;
+  size_t head_bytes_ = 0;
   uint64_t held_ = 0;
   bool keep_alive_ = false;
   bool head_ = false;
@@ -368,8 +420,11 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
   std::string chunk_head_;
   bool streaming_ = false;  // The head of a streamed response is sent, or on its way.
   bool writing_ = false;
+  bool asking_ = false;  // In Next(), which may call Ready().
+  bool ask_again_ = false;
   bool watching_ = false;   // WatchPeer() is waiting.
   bool read_next_ = false;  // A request follows when that has ended.
+  bool end_next_ = false;   // The connection's end does.
   bool gone_ = false;
 };
 

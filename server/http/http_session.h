@@ -22,6 +22,11 @@ class HttpSessionHost {
   // Whether that many bytes of a request's body may be taken in now; ReturnBody() gives them back. Any thread.
   virtual bool HoldBody(uint64_t bytes) = 0;
   virtual void ReturnBody(uint64_t bytes) = 0;
+  // Whether one more connection may wait for its exchange: some are kept for others. EndWait() ends it. Any thread.
+  virtual bool BeginWait() = 0;
+  virtual void EndWait() = 0;
+  // Each answer is the last one of its connection. Any thread.
+  virtual bool draining() const = 0;
   // It is being destroyed. Any thread.
   virtual void Forget(HttpSession* session) = 0;
 };

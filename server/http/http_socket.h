@@ -89,6 +89,8 @@ class HttpSocket : public std::enable_shared_from_this<HttpSocket> {
   void CloseSocket(bool unread) {
     Error ignored;
     stream_.tcp().socket().shutdown(boost::asio::ip::tcp::socket::shutdown_send, ignored);
+    Error failed;
+    if (!unread) unread = !stopping_ && stream_.tcp().socket().available(failed) > 0;
     if (!unread) return stream_.tcp().close();
     stream_.tcp().expires_after(absl::ToChronoMilliseconds(kGrace));
     Linger(std::make_shared<std::array<char, 4096>>());

@@ -59,8 +59,8 @@ class EventClient final : public Client, public Loop::Source {
  public:
   EventClient(Loop* loop, const std::string& address, Arrivals* arrivals)
       : loop_(loop), fd_(ConnectTo(address)), arrivals_(arrivals) {
-    const std::string request =
-        absl::StrCat("GET /api/v1/watch/config/", kKey, " HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n");
+    const std::string request = absl::StrCat("GET /api/v1/watch/config/", kKey,
+                                             " HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n");
     if (fd_ < 0 || send(fd_, request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) {
       arrivals->OnFailure("no connection");
       return;

@@ -31,8 +31,8 @@ class HttpApiTest : public ::testing::Test {
 
   static std::string Request(const std::string& method, const std::string& target, const std::string& headers = "",
                              const std::string& body = "") {
-    return absl::StrCat(method, " ", target, " HTTP/1.1\r\nHost: h\r\n", headers, "Content-Length: ", body.size(),
-                        "\r\n\r\n", body);
+    return absl::StrCat(method, " ", target, " HTTP/1.1\r\nHost: localhost\r\n", headers,
+                        "Content-Length: ", body.size(), "\r\n\r\n", body);
   }
   RawClient::Response Call(const std::string& method, const std::string& target, const std::string& headers = "",
                            const std::string& body = "") {

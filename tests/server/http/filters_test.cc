@@ -6,6 +6,7 @@
 
 #include "server/http/cors.h"
 #include "server/http/gzip.h"
+#include "server/http/host.h"
 #include "server/http/router.h"
 
 namespace meshgate::server {
@@ -134,6 +135,29 @@ TEST(GzipTest, AcceptEncoding) {
        {"", "identity", "br", "gzip;q=0", "gzip;q=0.0", "gzip;q=x", "*;q=0", "*, gzip;q=0", "xgzip"}) {
     EXPECT_FALSE(AcceptsGzip(refuses)) << refuses;
   }
+}
+
+// Would break if a page in a browser, the name of which leads to the loopback, could read and write; or if this host's
+// own programs could not.
+TEST(HostFilterTest, TakesAddressesAndLocalhostAlone) {
+  for (const char* host : {"127.0.0.1", "127.0.0.1:8080", "LocalHost:8080", "a.localhost", "[::1]:8080", "[::1]"}) {
+    EXPECT_TRUE(IsOwnHost(host)) << host;
+  }
+  for (const char* host : {"", "evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example",
+                           "[::1", "[evil]", "evillocalhost", "127.0.0.1 evil"}) {
+    EXPECT_FALSE(IsOwnHost(host)) << host;
+  }
+  const HttpFilter filter = LoopbackHostFilter();
+  HttpRequest request;
+  request.path = "/api/v1/config/a";
+  request.headers = {{"host", "evil.example"}};
+  HttpResponse answer;
+  const auto take = [&answer](HttpResponse response) { answer = std::move(response); };
+  EXPECT_TRUE(filter(request, take) == nullptr);
+  EXPECT_EQ(answer.status, 403);
+  EXPECT_NE(answer.body.find("HOST_NOT_ALLOWED"), std::string::npos);
+  request.path = "/metrics";
+  EXPECT_FALSE(filter(request, take) == nullptr) << "says nothing that is secret";
 }
 
 }  // namespace

@@ -56,6 +56,13 @@ class ScriptedExchange final : public HttpExchange, public std::enable_shared_fr
     return timers_;
   }
 
+  // On the connection's thread: it has no place.
+  void Refuse() {
+    HttpResponse response;
+    response.status = 429;
+    reply_(std::move(response));
+  }
+
   // ---- The connection's.
   Piece Next() override {
     if (pieces_.empty()) return {};
@@ -128,7 +135,7 @@ class HttpExchangeTest : public ::testing::Test {
     options_.listen = "127.0.0.1:0";
     router_.Add("GET", "/x", [this](const HttpRequest& request, HttpReply reply) {
       auto exchange = std::make_shared<ScriptedExchange>(request.connection, std::move(reply));
-      request.connection->Attach(exchange);
+      if (!request.connection->Attach(exchange)) return exchange->Refuse();
       begun_.set_value(exchange);
     });
     router_.Add("GET", "/plain", [](const HttpRequest&, HttpReply reply) {
@@ -237,6 +244,36 @@ TEST_F(HttpExchangeTest, NoticesThatThePeerHasGone) {
   // What comes too late is dropped.
   open->Say("two");
   EXPECT_EQ(client_->Get("/plain").body, "plain");
+}
+
+// Would break if those who wait could take every connection, and a probe or a write found none.
+TEST_F(HttpExchangeTest, KeepsConnectionsForOthers) {
+  options_.max_connections = 3;
+  Start();
+  const auto first = Begin();
+  begun_ = {};
+  RawClient second(server_->address());
+  second.Send(kGet);
+  const auto other = begun_.get_future().get();
+  begun_ = {};
+  RawClient third(server_->address());
+  third.Send(kGet);
+  EXPECT_EQ(third.Receive().status, 429);
+  EXPECT_EQ(third.Get("/plain").status, 200);
+  other->Answer();
+  EXPECT_EQ(second.Receive().body, "at once");
+  third.Send(kGet);
+  begun_.get_future().get()->Answer();
+  EXPECT_EQ(third.Receive().body, "at once") << "the place is free again";
+}
+
+// Would break if a client of a gateway that drains went on with a connection that is about to be closed.
+TEST_F(HttpExchangeTest, AnswersAreTheLastOnesInADrain) {
+  Start();
+  EXPECT_EQ(client_->Get("/plain").status, 200);
+  server_->BeginDrain();
+  EXPECT_THAT(client_->Get("/plain").head, HasSubstr("Connection: close\r\n"));
+  EXPECT_TRUE(client_->WaitForClose());
 }
 
 // Would break if a reader that does not read could hold a message for ever.

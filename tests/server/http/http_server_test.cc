@@ -175,6 +175,33 @@ TEST_F(HttpServerTest, RefusesMalformedRequests) {
   EXPECT_EQ(client.Get("/hello").status, 200);
 }
 
+// Would break if a peer could have any number of headers kept, where each comes with the first byte of the next.
+TEST_F(HttpServerTest, BoundsHeadsThatComeInPieces) {
+  Start();
+  RawClient client(server_->address());
+  // One more than the limit has room for; more would find the connection closed.
+  const std::string field = ": " + std::string(997, 'x') + "\r\nX";
+  client.Send("GET /hello HTTP/1.1\r\nHost: h\r\nX");
+  for (size_t sent = 0; sent < options_.max_header_bytes; sent += field.size()) client.Send(field);
+  EXPECT_EQ(client.Receive().status, 431);
+  EXPECT_TRUE(client.WaitForClose());
+}
+
+// Would break if a body were taken for headers where the end of the head comes by itself: the server reads 1,024 bytes
+// at a time.
+TEST_F(HttpServerTest, ABodyIsNoPartOfTheHead) {
+  Start();
+  const std::string body = "a\r\n b";
+  std::string head = "PUT /echo HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(body.size()) + "\r\nX: ";
+  head += std::string(1024 - head.size() - 2, 'x') + "\r\n";
+  ASSERT_EQ(head.size(), 1024u);
+  RawClient client(server_->address());
+  client.Send(head + "\r\n" + body);
+  const auto response = client.Receive();
+  EXPECT_EQ(response.status, 200) << response.body;
+  EXPECT_THAT(response.body, HasSubstr(body));
+}
+
 // Would break if a client that sends on while it is refused never read why.
 TEST_F(HttpServerTest, RefusalsReachWhoStillSends) {
   options_.max_body_bytes = 1000;

@@ -61,7 +61,10 @@ class FakeConnection final : public HttpConnection {
 
   // ---- HttpConnection
   consul::ReaderThread* thread() override { return &executor_; }
-  void Attach(std::shared_ptr<HttpExchange> exchange) override { exchange_ = std::move(exchange); }
+  bool Attach(std::shared_ptr<HttpExchange> exchange) override {
+    exchange_ = std::move(exchange);
+    return true;
+  }
   void Ready() override { ++ready_; }
   void WakeAfter(absl::Duration delay) override { wake_after_ = delay; }
 
