@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "consul/base/errors.h"
@@ -27,6 +28,23 @@ const Parameter* Find(const std::vector<Parameter>& parameters, std::string_view
   return found == parameters.end() ? nullptr : &*found;
 }
 
+// A write that leaves out its condition loses what somebody else has written (RFC 9110, 13.1).
+absl::Status CheckConditions(const Route& route, const HttpRequest& http) {
+  if (route.method == "GET") return absl::OkStatus();
+  for (const char* condition : {"If-Match", "If-None-Match", "If-Unmodified-Since"}) {
+    const auto& taken = route.conditions;
+    if (std::find(taken.begin(), taken.end(), condition) != taken.end()) continue;
+    const std::string name = absl::AsciiStrToLower(condition);
+    const bool given = std::any_of(http.headers.begin(), http.headers.end(),
+                                   [&name](const auto& header) { return header.first == name; });
+    if (!given) continue;
+    return InvalidField(condition, taken.empty() ? "this request takes no condition: send it without"
+                                                 : absl::StrCat("does not go with this request; ",
+                                                                absl::StrJoin(taken, " and "), " does"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 const std::string* Query::find(std::string_view name) const {
@@ -42,6 +60,7 @@ std::string Query::value(std::string_view name) const {
 }
 
 absl::StatusOr<Query> ParseParameters(const Route& route, const HttpRequest& http) {
+  if (absl::Status s = CheckConditions(route, http); !s.ok()) return s;
   auto parameters = ParseQuery(http.query);
   if (!parameters.ok()) return parameters.status();
   for (auto it = parameters->begin(); it != parameters->end(); ++it) {

@@ -57,7 +57,7 @@ class Query {
 };
 
 // The query of a request to `route`. INVALID_ARGUMENT for what it does not take, and for what is said twice and is no
-// list.
+// list; and for conditions in headers that a write would otherwise leave out.
 absl::StatusOr<Query> ParseParameters(const Route& route, const HttpRequest& http);
 
 // The request of a route from its path and query; a body in JSON is in `request` already.
@@ -74,7 +74,7 @@ class Call {
   absl::Status Admit();
   // The same of a stream, which counts until Leave().
   absl::Status AdmitStream();
-  // What it was in the way of others is free again.
+  // Counts no more.
   void Leave();
 
   const Caller& caller() const { return caller_; }

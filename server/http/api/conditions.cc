@@ -44,11 +44,14 @@ absl::StatusOr<std::optional<uint64_t>> WriteCondition(const HttpRequest& http) 
     return InvalidField("If-None-Match", "a write takes * alone, which creates the key where it does not exist");
   }
   absl::string_view tag = absl::StripAsciiWhitespace(ToAbsl(http.header(kIfMatch)));
+  // As a proxy that packs bodies makes of it; there is one state to an index, whatever it looks like.
+  absl::ConsumePrefix(&tag, "W/");
   uint64_t index;
   const bool quoted = absl::ConsumePrefix(&tag, "\"") && absl::ConsumeSuffix(&tag, "\"");
   const bool digits = std::all_of(tag.begin(), tag.end(), [](unsigned char c) { return absl::ascii_isdigit(c); });
   if (!quoted || !digits || !absl::SimpleAtoi(tag, &index) || index == 0) {
-    return InvalidField("If-Match", "must be the ETag of the key as it was read, with its quotes, such as \"42\"");
+    return InvalidField(
+        "If-Match", "must be the ETag of the key as it was read, with its quotes, such as \"42\"; \"*\" is not taken");
   }
   return index;
 }

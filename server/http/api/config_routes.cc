@@ -153,9 +153,6 @@ void AddWrites(ConfigHandlers* handlers, const Environment& environment, std::ve
   one.prepare = [route = one.route](const HttpRequest& http, const Query& query, v1::DeleteConfigRequest* request,
                                     int* http_status) {
     if (absl::Status s = ReadJsonBody(route, http, request, http_status); !s.ok()) return s;
-    if (!http.header("if-none-match").empty()) {
-      return InvalidField("If-None-Match", "does not go with DELETE; If-Match does");
-    }
     return BindCondition(http, query, request);
   };
   Serve(std::move(one), environment, routes, router);

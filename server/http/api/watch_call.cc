@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
@@ -13,6 +15,7 @@
 #include "server/http/api/fields.h"
 #include "server/http/api/unary.h"
 #include "server/http/error.h"
+#include "server/limits/limits.h"
 
 namespace meshgate::server::api {
 namespace {
@@ -41,6 +44,33 @@ std::optional<WatchReporter::DropReason> DropReasonOf(const absl::Status& status
   return std::nullopt;
 }
 
+// Whether it is worth while to come back.
+bool IsPassing(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kDeadlineExceeded:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Whether a range of Accept says "not this" (RFC 9110, 12.4.2): ";q=0", "; q=0.0".
+bool IsRefused(absl::string_view range) {
+  for (absl::string_view part : absl::StrSplit(range, ';')) {
+    part = absl::StripAsciiWhitespace(part);
+    double weight;
+    if (absl::ConsumePrefix(&part, "q=") && absl::SimpleAtod(part, &weight) && weight == 0) return true;
+  }
+  return false;
+}
+
+// Whether it was asked for events by name.
+bool WantsEvents(const HttpRequest& http) {
+  return absl::StrContains(absl::AsciiStrToLower(ToAbsl(http.header("accept"))), "text/event-stream");
+}
+
 // A status as its JSON on one line.
 std::string StatusJson(const absl::Status& status) {
   std::string json = ErrorResponse(status).body;
@@ -54,6 +84,7 @@ WatchCall::WatchCall(std::shared_ptr<const Watch> watch, const HttpRequest& http
     : watch_(std::move(watch)),
       reply_(std::move(reply)),
       call_(&watch_->method, watch_->environment, http),
+      comes_back_(WantsEvents(http)),
       connection_(http.connection) {}
 
 WatchCall::~WatchCall() {
@@ -68,7 +99,13 @@ void WatchCall::Start(const HttpRequest& http) {
   const Environment& environment = watch_->environment;
   thread_ = watch_->threads->Of(connection_->thread());
   outbox_ = std::make_shared<Outbox>(connection_->thread(), this, environment.scheduler, environment.watches);
-  connection_->Attach(shared_from_this());
+  if (!connection_->Attach(shared_from_this())) {
+    call_.Leave();
+    return Fail(WithRetryAfter(MakeError(absl::StatusCode::kResourceExhausted, limits::kTooManyStreams,
+                                         "too many streams and polls are open over HTTP: some connections are kept "
+                                         "for calls (--http_max_connections)"),
+                               absl::Seconds(1)));
+  }
   connection_->WakeAfter(mode_ == Mode::kPoll ? wait_ : kOpenWithin);
   // Ends it at once where the process drains.
   membership_ = environment.streams->Add(outbox_);
@@ -82,7 +119,8 @@ absl::Status WatchCall::Parse(const HttpRequest& http, google::protobuf::Message
   if (absl::Status s = ReadJsonBody(watch_->route, http, request, http_status); !s.ok()) return s;
   if (absl::Status s = ParseMode(http, *query, http_status); !s.ok()) return s;
   if (absl::Status s = BindParameters(watch_->route, http, *query, request); !s.ok()) return s;
-  // Lines have no comments: what says that the stream lives is a message.
+  // Whoever reads lines takes a message for a sign of life rather than an empty one, which comes where there is none
+  // yet.
   if (mode_ == Mode::kLines && !query->has(kProgress)) {
     if (absl::Status s = SetField(kProgress, kProgress, kHeartbeatText, request); !s.ok()) return s;
   }
@@ -106,6 +144,7 @@ absl::Status WatchCall::ParseMode(const HttpRequest& http, const Query& query, i
   if (accept.empty()) return absl::OkStatus();
   for (absl::string_view range : absl::StrSplit(accept, ',')) {
     const std::string type = MediaType(std::string_view(range.data(), range.size()));
+    if (IsRefused(range)) continue;
     if (type == "text/event-stream" || type == "text/*" || type == "*/*") return absl::OkStatus();
     if (type == "application/x-ndjson") {
       mode_ = Mode::kLines;
@@ -169,7 +208,7 @@ void WatchCall::OnReady() {
 
 void WatchCall::OnTimer() {
   if (responded_) {
-    if (mode_ != Mode::kEvents) return;
+    if (mode_ == Mode::kPoll) return;
     const absl::Duration silent = watch_->environment.scheduler->Now() - last_sent_;
     heartbeat_due_ = silent >= kHeartbeat;
     connection_->WakeAfter(heartbeat_due_ ? kHeartbeat : kHeartbeat - silent);
@@ -194,8 +233,8 @@ void WatchCall::BeginStream() {
   if (mode_ == Mode::kEvents) {
     static const auto* const retry = new std::shared_ptr<const std::string>(Shared(kRetry));
     preamble_ = *retry;
-    connection_->WakeAfter(kHeartbeat);
   }
+  connection_->WakeAfter(kHeartbeat);
   Respond(std::move(response));
 }
 
@@ -211,7 +250,14 @@ void WatchCall::AnswerPoll(const MessageText& text) {
 
 void WatchCall::Fail(const absl::Status& status, int http_status) {
   call_.End(status);
-  Respond(ErrorResponse(status, http_status));
+  if (mode_ != Mode::kEvents || !comes_back_ || !IsPassing(status)) {
+    return Respond(ErrorResponse(status, http_status));
+  }
+  HttpResponse response;
+  response.content_type = "text/event-stream";
+  response.headers = {{"Cache-Control", "no-store"}};
+  response.body = absl::StrCat(kRetry, EndText(status));
+  Respond(std::move(response));
 }
 
 void WatchCall::Respond(HttpResponse response) {
@@ -220,12 +266,16 @@ void WatchCall::Respond(HttpResponse response) {
   std::exchange(reply_, nullptr)(std::move(response));
 }
 
+std::string WatchCall::EndText(const absl::Status& status) const {
+  const std::string json = StatusJson(status);
+  return mode_ == Mode::kEvents ? absl::StrCat("event: end\ndata: ", json, "\n\n")
+                                : absl::StrCat("{\"error\":", json, "}\n");
+}
+
 void WatchCall::Settle(const absl::Status& status) {
   if (end_ != nullptr) return;
   if (const auto reason = DropReasonOf(status)) watch_->environment.watches->OnDropped(*reason);
-  const std::string json = StatusJson(status);
-  end_ = Shared(mode_ == Mode::kEvents ? absl::StrCat("event: end\ndata: ", json, "\n\n")
-                                       : absl::StrCat("{\"error\":", json, "}\n"));
+  end_ = Shared(EndText(status));
   membership_.reset();
   if (!responded_) return Fail(status);
   call_.End(status);
@@ -244,7 +294,8 @@ HttpExchange::Piece WatchCall::Next() {
     if (end_ != nullptr) piece = {end_, /*last=*/true};
     if (piece.bytes == nullptr && std::exchange(heartbeat_due_, false)) {
       static const auto* const comment = new std::shared_ptr<const std::string>(Shared(":\n\n"));
-      piece.bytes = *comment;
+      static const auto* const empty_line = new std::shared_ptr<const std::string>(Shared("\n"));
+      piece.bytes = mode_ == Mode::kEvents ? *comment : *empty_line;
     }
   }
   if (piece.bytes != nullptr) {
@@ -258,8 +309,8 @@ void WatchCall::OnClosed(Why why) {
   connection_ = nullptr;
   reply_ = nullptr;
   membership_.reset();
-  outbox_->Close();
   call_.Leave();
+  outbox_->Close();
   switch (why) {
     case Why::kDone:
       call_.End(absl::OkStatus());

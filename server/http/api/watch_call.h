@@ -70,6 +70,8 @@ class WatchCall final : public HttpExchange,
   void BeginStream();
   void AnswerPoll(const MessageText& text);
   void Fail(const absl::Status& status, int http_status = 0);
+  // The end of a stream, as its reader is told.
+  std::string EndText(const absl::Status& status) const;
   void Respond(HttpResponse response);
   // Counts the end, and keeps what says so to the reader.
   void Settle(const absl::Status& status);
@@ -77,6 +79,8 @@ class WatchCall final : public HttpExchange,
   const std::shared_ptr<const Watch> watch_;
   HttpReply reply_;
   Call call_;
+  // Is a browser's EventSource, or does as one: comes back by itself, but never after an error's status.
+  const bool comes_back_;
   Mode mode_ = Mode::kEvents;
   absl::Duration wait_;
   // Null once the exchange is over.

@@ -1,5 +1,6 @@
 #include "server/http/api/watch_thread.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -91,6 +92,12 @@ absl::StatusOr<std::optional<MessageText>> WatchThread::TextOf(consul::TargetKin
 }
 
 void WatchThread::Keep(const consul::SharedMessage& message, WatchFormat format, absl::StatusOr<MessageText> text) {
+  const auto gone = std::remove_if(written_.begin(), written_.end(), [this](const Written& one) {
+    if (!one.message.expired()) return false;
+    if (one.text.ok()) written_bytes_ -= one.text->text->size();
+    return true;
+  });
+  written_.erase(gone, written_.end());
   if (text.ok()) written_bytes_ += text->text->size();
   written_.push_front({message, message.get(), format, std::move(text)});
   while (written_.size() > 1 && (written_.size() > kMaxWritten || written_bytes_ > kMaxWrittenBytes)) {

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <regex>
 #include <set>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
@@ -57,9 +59,31 @@ TEST_F(BadRequestsTest, UnknownPaths) {
         "/api/v1//config/a", "/api/v1/%63onfig/a", "/api/v1/services/", "/api/v1/services/a/b", "/api/v1/instances",
         "/api/v1/instances/", "/api/v1/instances/a/b", "/api/v1/instances/a/heartbeat/", "/api/v1/commit/",
         "/api/v1/watch", "/api/v1/watch/services", "/api/v1/watch/services/"}) {
-    if (std::string(path) == "/api/v1/instances") continue;
-    ExpectRefused(404, "NO_SUCH_PATH", "DELETE", path);
+    for (const char* method : {"GET", "PUT", "POST", "DELETE", "PATCH"}) {
+      const bool registers = std::string(path) == "/api/v1/instances";
+      if (registers && method == std::string("POST")) continue;
+      ExpectRefused(registers ? 405 : 404, registers ? "METHOD_NOT_ALLOWED" : "NO_SUCH_PATH", method, path);
+    }
   }
+}
+
+// Would break if a write went through without the condition that it was sent with, on any route.
+TEST_F(BadRequestsTest, Conditions) {
+  int checked = 0;
+  for (const api::Route& route : routes_) {
+    if (route.method == "GET") continue;
+    for (const char* condition : {"If-Match", "If-None-Match", "If-Unmodified-Since"}) {
+      const auto& taken = route.conditions;
+      if (std::find(taken.begin(), taken.end(), condition) != taken.end()) continue;
+      const std::string path = std::regex_replace(route.pattern, std::regex("\\{[^}]*\\}"), "a");
+      const HttpResponse answer = Ask(route.method, path, {{absl::AsciiStrToLower(condition), "\"1\""}});
+      EXPECT_EQ(answer.status, 400) << route.method << " " << path;
+      EXPECT_THAT(answer.body, ::testing::HasSubstr(condition)) << route.method << " " << path;
+      ++checked;
+    }
+  }
+  EXPECT_GT(checked, 10);
+  EXPECT_TRUE(backend_.calls().empty());
 }
 
 // Would break if a misspelt, repeated or malformed parameter were passed over, on any route.

@@ -170,6 +170,13 @@ TEST_F(WatchApiTest, Drains) {
   auto late = Begin("GET", kKey);
   late->RunReady();
   EXPECT_EQ(late->response().status, 503);
+  // A browser comes back after the end of a stream, and never after an error.
+  auto browser = Begin("GET", kKey, {{"accept", "text/event-stream"}});
+  browser->RunReady();
+  EXPECT_EQ(browser->response().status, 200);
+  EXPECT_EQ(browser->response().content_type, "text/event-stream");
+  EXPECT_THAT(browser->response().body, MatchesRegex("retry: [0-9]+\n\nevent: end\ndata: \\{\"code\":14,.*\\}\n\n"));
+  EXPECT_EQ(calls_.open(), 0);
 }
 
 // Would break if a large message kept the others on a thread waiting, was written for each stream, or overtook another.
