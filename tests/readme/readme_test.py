@@ -212,6 +212,7 @@ class ReadmeTest(unittest.TestCase):
     def test_errors_table(self):
         """Programs compare reasons: one that the code does not know would never match."""
         headers = read("consul/base/errors.h") + read("consul/check_allow_list.h") + read("server/auth/identity.h")
+        headers += read("server/limits/limits.h")
         known = set(re.findall(r'= "([A-Z_]+)";', headers))
         table = self.readme.split("### Errors")[1].split("## ")[0]
         named = [reason for row in re.findall(r"\| ([^|]*) \|$", table, re.MULTILINE)
