@@ -84,6 +84,25 @@ class ConnectionMetrics final : public ConnectionReporter {
   std::array<prometheus::Counter*, 3> cut_;
 };
 
+class HttpConnectionMetrics final : public ConnectionReporter {
+ public:
+  explicit HttpConnectionMetrics(prometheus::Registry& r)
+      : connections_(Gauges(r, "meshgate_http_connections", "Open connections of HTTP clients.").Add({})),
+        refused_(Counters(r, "meshgate_http_connections_refused_total",
+                          "Connections closed as soon as they came, because there were as many as may be "
+                          "(--http_max_connections).")
+                     .Add({})) {}
+
+  void OnConnections(int delta) override {
+    delta >= 0 ? connections_.Increment(delta) : connections_.Decrement(-delta);
+  }
+  void OnRefused() override { refused_.Increment(); }
+
+ private:
+  prometheus::Gauge& connections_;
+  prometheus::Counter& refused_;
+};
+
 class LimitMetrics final : public LimitReporter {
  public:
   explicit LimitMetrics(prometheus::Registry& r) {

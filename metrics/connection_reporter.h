@@ -3,7 +3,7 @@
 
 namespace meshgate::metrics {
 
-// What the gRPC front tells about its connections. Thread-safe and cheap.
+// What a listener tells about its connections. Thread-safe and cheap.
 class ConnectionReporter {
  public:
   // Why one was closed against the peer's wish: it broke the protocol or flooded us; it did not answer a ping; it did

@@ -111,6 +111,7 @@ struct Registry::Impl {
   RpcMetrics rpc{registry};
   HoldMetrics hold{registry};
   ConnectionMetrics connections{registry};
+  HttpConnectionMetrics http_connections{registry};
   LimitMetrics limits{registry};
   TlsMetrics tls{&registry};
   std::unique_ptr<StateStoreMetrics> state_store;
@@ -146,6 +147,7 @@ AllowListReporter* Registry::allow_list_reporter() {
 HoldReporter* Registry::hold_reporter() { return &impl_->hold; }
 LimitReporter* Registry::limit_reporter() { return &impl_->limits; }
 ConnectionReporter* Registry::connection_reporter() { return &impl_->connections; }
+ConnectionReporter* Registry::http_connection_reporter() { return &impl_->http_connections; }
 TlsReporter* Registry::tls_reporter(std::string_view listener) { return impl_->tls.Of(listener); }
 
 std::string Registry::Scrape() const {

@@ -69,8 +69,10 @@ class Registry {
   AuthReporter* auth_reporter();
   // The same, of a process that has a list of its own.
   AllowListReporter* allow_list_reporter();
-  ConnectionReporter* connection_reporter();
   LimitReporter* limit_reporter();
+  // Of the gRPC port, and of the HTTP port, which reports no cuts.
+  ConnectionReporter* connection_reporter();
+  ConnectionReporter* http_connection_reporter();
   // Of a listener that speaks TLS, "grpc" or "http". Its series exist from the first call on, which is for start-up:
   // one without TLS has no certificate that could expire.
   TlsReporter* tls_reporter(std::string_view listener);

@@ -26,13 +26,17 @@ std::string FirstSteps(const std::string& folder, const std::vector<std::string>
   std::string option = endpoint == kDefaultEndpoint ? "" : absl::StrCat(" --endpoint ", endpoint);
   if (tls.grpc) absl::StrAppend(&option, " --ca-file CA.pem");
   if (tls.grpc_client) absl::StrAppend(&option, " --cert-file CERTIFICATE.pem --key-file KEY.pem");
-  return absl::StrCat("\nmeshgate: gRPC on ", absl::StrJoin(grpc_addresses, ", "), ", HTTP (probes and metrics) on ",
+  // Over TLS a browser or curl has to be told whom to trust first.
+  const std::string curl =
+      tls.http ? ""
+               : absl::StrCat("  curl -N 'http://", FromHere(http_address), "/api/v1/watch/config?prefix=demo/'\n");
+  return absl::StrCat("\nmeshgate: gRPC on ", absl::StrJoin(grpc_addresses, ", "), ", HTTP on ",
                       tls.http ? "https://" : "http://", FromHere(http_address), "\nTry in another terminal, in ",
                       folder, ":\n\n",                                            //
                       "  bin/meshgatectl put demo/greeting hello", option, "\n",  //
                       "  bin/meshgatectl get demo/greeting", option, "\n",        //
-                      "  bin/meshgatectl watch --prefix demo/", option, "\n\n",   //
-                      "Ctrl-C stops it.\n\n");
+                      "  bin/meshgatectl watch --prefix demo/", option, "\n",     //
+                      curl, "\nCtrl-C stops it.\n\n");
 }
 
 }  // namespace meshgate::server

@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "consul/base/errors.h"
@@ -26,6 +27,12 @@
 #include "server/health_monitor.h"
 #include "server/hold/hold_keeper.h"
 #include "server/http/admin.h"
+#include "server/http/api/openapi.h"
+#include "server/http/api/routes.h"
+#include "server/http/cors.h"
+#include "server/http/error.h"
+#include "server/http/gzip.h"
+#include "server/http/host.h"
 #include "server/http/http_server.h"
 #include "server/limits/limits.h"
 #include "server/log.h"
@@ -45,9 +52,26 @@ namespace {
 // Told to callers whose stream ends: long enough for a successor or a neighbour to be found.
 constexpr absl::Duration kRetryAfterDrain = absl::Seconds(1);
 
-// One in so many file descriptors may be an HTTP connection, and all but one in so many a gRPC one.
+// One in so many file descriptors may be an HTTP connection where nothing is said, and one in so many is neither that
+// nor a gRPC one: for the store, Consul and the log.
 constexpr uint64_t kHttpShareOfFiles = 8;
-constexpr uint64_t kNotGrpcShareOfFiles = 4;
+constexpr uint64_t kOtherShareOfFiles = 8;
+constexpr uint64_t kMostHttpConnections = 16'384;
+
+int HttpConnections(const Options& options) {
+  const uint64_t files = FileLimit();
+  if (options.http_max_connections == 0) {
+    return static_cast<int>(std::min(kMostHttpConnections, files / kHttpShareOfFiles));
+  }
+  // Some are left for everything else, whatever is asked for.
+  const uint64_t most = files - 2 * (files / kOtherShareOfFiles);
+  const auto wanted = static_cast<uint64_t>(options.http_max_connections);
+  if (wanted > most) {
+    Log(LogLevel::kWarn, "http_max_connections is lowered: raise the limit of open files (ulimit -n, LimitNOFILE)",
+        {{"wanted", static_cast<int64_t>(wanted)}, {"used", static_cast<int64_t>(most)}});
+  }
+  return static_cast<int>(std::min(wanted, most));
+}
 
 int WorkerThreads(const Options& options) {
   if (options.worker_threads > 0) return options.worker_threads;
@@ -78,8 +102,8 @@ wire::GrpcServerOptions GrpcOptionsOf(const Options& options, metrics::Connectio
   front.connection.reporter = reporter;
   // Whatever happens here, some are left for HTTP, the store and the log.
   const uint64_t files = FileLimit();
-  front.max_connections =
-      static_cast<int>(std::min<uint64_t>(front.max_connections, files - files / kNotGrpcShareOfFiles));
+  front.max_connections = static_cast<int>(
+      std::min<uint64_t>(front.max_connections, files - files / kOtherShareOfFiles - HttpConnections(options)));
   return grpc;
 }
 
@@ -125,6 +149,8 @@ struct Gateway::Parts {
   // Null for a listener without TLS.
   absl::StatusOr<std::shared_ptr<tls::Endpoint>> OpenTls(const char* listener, const tls::Files& files,
                                                          const char* protocol, tls::HandshakeBudget* handshakes);
+  // Refuses calls over HTTP once `stopping`. Streams end by themselves, in the way that their readers understand.
+  HttpFilter RefuseWhileStopping();
   // Null: nobody is asked.
   absl::StatusOr<std::unique_ptr<auth::Authorizer>> MakeAuthorizer();
 
@@ -150,11 +176,14 @@ struct Gateway::Parts {
   std::unique_ptr<ConfigHandlers> config_handlers;
   std::unique_ptr<RegistryHandlers> registry_handlers;
   std::unique_ptr<wire::MethodTable> methods;
+  std::vector<api::Route> api_routes;
   Router router;
   std::unique_ptr<HttpServer> http;
   std::unique_ptr<wire::GrpcServer> grpc;
 
   std::atomic<bool> draining{false};
+  // Calls that begin now are refused.
+  std::atomic<bool> stopping{false};
   bool drained = false;
 };
 
@@ -173,6 +202,18 @@ absl::StatusOr<std::shared_ptr<tls::Endpoint>> Gateway::Parts::OpenTls(const cha
                                                                        tls::HandshakeBudget* handshakes) {
   if (files.cert_file.empty()) return nullptr;
   return tls::Endpoint::Open({{files, listener, protocol}}, handshakes, &scheduler, metrics.tls_reporter(listener));
+}
+
+HttpFilter Gateway::Parts::RefuseWhileStopping() {
+  return [this](const HttpRequest& request, HttpReply reply) -> HttpReply {
+    const bool refused =
+        stopping && absl::StartsWith(request.path, "/api/") && !absl::StartsWith(request.path, "/api/v1/watch/");
+    if (!refused) return reply;
+    reply(ErrorResponse(WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kDraining,
+                                                 "the gateway is draining; call elsewhere or in a moment"),
+                                       kRetryAfterDrain)));
+    return nullptr;
+  };
 }
 
 absl::StatusOr<std::unique_ptr<auth::Authorizer>> Gateway::Parts::MakeAuthorizer() {
@@ -247,12 +288,28 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   AddAdminRoutes(
       {[p] { return p->Ready(); }, [p] { return p->metrics.Scrape(); }, std::string(metrics::Registry::kContentType)},
       &p->router);
+  if (options.http_api) {
+    const api::Environment api_environment = {&p->scheduler,  p->metrics.watch_reporter(), &p->streams,
+                                              &p->calls,      p->metrics.rpc_reporter(),   p->guard.get(),
+                                              p->limits.get()};
+    api::AddConfigRoutes(p->config_handlers.get(), api_environment, &p->api_routes, &p->router);
+    api::AddRegistryRoutes(p->registry_handlers.get(), api_environment, &p->api_routes, &p->router);
+    api::AddWatchRoutes(p->config_handlers.get(), p->registry_handlers.get(), api_environment, &p->api_routes,
+                        &p->router);
+    if (!options.http_cors_origins.empty()) p->router.AddFilter(CorsFilter(options.http_cors_origins));
+    api::AddOpenApiRoute(p->api_routes, Version(), &p->router);
+  }
+  if (IsLoopback(options.http_listen) && p->guard == nullptr && options.http_tls_cert_file.empty()) {
+    p->router.AddFilter(LoopbackHostFilter());
+  }
+  p->router.AddFilter(p->RefuseWhileStopping());
+  p->router.AddFilter(GzipFilter());
   HttpServerOptions http_options;
   http_options.listen = options.http_listen;
+  http_options.stream_write_timeout = options.watch_write_timeout;
   http_options.tls = *http_tls;
-  // Whatever happens here, most descriptors stay for callers and the store.
-  http_options.max_connections =
-      static_cast<int>(std::min<uint64_t>(http_options.max_connections, FileLimit() / kHttpShareOfFiles));
+  http_options.max_connections = HttpConnections(options);
+  http_options.reporter = p->metrics.http_connection_reporter();
   auto http = HttpServer::Start(http_options, &p->router);
   if (!http.ok()) return http.status();
   p->http = *std::move(http);
@@ -274,8 +331,9 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   for (const std::string& address : gateway->grpc_addresses()) {
     WarnOfOpenPort(address, options.auth.value_or(AuthMode::kNone), GrpcTlsFiles(options));
   }
-  // Nothing that it serves is anybody's.
-  WarnOfOpenPort(gateway->http_address(), AuthMode::kNone, HttpTlsFiles(options));
+  if (options.http_api) {
+    WarnOfOpenPort(gateway->http_address(), options.auth.value_or(AuthMode::kNone), HttpTlsFiles(options));
+  }
   const std::string grpc_addresses = absl::StrJoin(gateway->grpc_addresses(), ",");
   Log(LogLevel::kInfo, "serving",
       {{"version", Version()},
@@ -304,6 +362,8 @@ void Gateway::Drain() {
         WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kDraining,
                                  "the gateway is draining; open the stream again, elsewhere or in a moment"),
                        kRetryAfterDrain));
+    p.stopping = true;
+    p.http->BeginDrain();
     // A quarter of what is left stays for failing the rest and stopping.
     p.grpc->BeginShutdown(begin + p.options.drain_delay + 0.75 * (p.options.drain_timeout - p.options.drain_delay));
     if (!p.grpc->WaitForCalls()) {

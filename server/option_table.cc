@@ -110,6 +110,35 @@ std::string SetHttpListen(const std::string& text, Options* o) {
   return kOk;
 }
 
+// "https://ui.example.com", as browsers send it in Origin.
+bool IsOrigin(absl::string_view text) {
+  if (!absl::ConsumePrefix(&text, "https://") && !absl::ConsumePrefix(&text, "http://")) return false;
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+    return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '.' || c == '-' || c == ':' || c == '[' || c == ']';
+  });
+}
+
+std::string SetCorsOrigins(const std::string& text, Options* o) {
+  std::vector<std::string> origins;
+  for (absl::string_view one : absl::StrSplit(text, ',')) {
+    one = absl::StripAsciiWhitespace(one);
+    if (!IsOrigin(one)) {
+      return "origins as browsers send them, several with commas, such as "
+             "https://ui.example.com,http://localhost:3000; "
+             "no \"*\", which is every page that somebody on this network opens";
+    }
+    origins.emplace_back(one);
+  }
+  o->http_cors_origins = std::move(origins);
+  return kOk;
+}
+
+std::string SetHttpApi(const std::string& text, Options* o) {
+  if (text != "on" && text != "off") return "one of on, off";
+  o->http_api = text == "on";
+  return kOk;
+}
+
 std::string SetAuth(const std::string& text, Options* o) {
   AuthMode mode;
   if (text == "none") {
@@ -222,8 +251,20 @@ std::vector<OptionSpec> MakeTable() {
       {"Listening", "grpc_tls_client_ca_file", "FILE",
        "PEM certificates of authorities: clients must show a certificate that one of them has signed (mutual TLS).", "",
        nullptr, false, Text(&Options::grpc_tls_client_ca_file)},
-      {"Listening", "http_listen", "HOST:PORT", "Where HTTP listens: probes (/livez, /readyz) and /metrics.",
+      {"Listening", "http_listen", "HOST:PORT",
+       "Where HTTP listens: the JSON API (/api/v1/, unless --http_api=off), probes (/livez, /readyz) and /metrics.",
        d.http_listen, nullptr, false, SetHttpListen},
+      {"Listening", "http_api", "on|off",
+       "off: the HTTP port has probes and metrics alone, for whoever reaches it to read or write nothing.", "on",
+       nullptr, false, SetHttpApi},
+      {"Listening", "http_max_connections", "N",
+       "Most connections of the HTTP port, each stream and each poll being one; 0 is an eighth of the process's "
+       "descriptors, at most 16384.",
+       absl::StrCat(d.http_max_connections), nullptr, false, Number(&Options::http_max_connections, 0, 1'000'000)},
+      {"Listening", "http_cors_origins", "ORIGIN[,ORIGIN...]",
+       "Whose pages may call the API from a browser, such as https://ui.example.com. Without it a browser lets no page "
+       "of another origin read an answer.",
+       "", nullptr, false, SetCorsOrigins},
       {"Listening", "http_tls_cert_file", "FILE",
        "PEM certificate of the HTTP port, followed by those between it and the root: it then speaks TLS, from "
        "version 1.2 on, and no plain text. Looked at each second, and used for new connections when it has changed.",

@@ -161,8 +161,20 @@ void CheckAuth(Settings* settings) {
   if (o.auth == AuthMode::kMtls && o.grpc_tls_client_ca_file.empty()) {
     settings->Error("auth=mtls needs grpc_tls_client_ca_file: who calls is what the client's certificate says");
   }
+  if (o.auth == AuthMode::kMtls && o.http_api && o.http_tls_client_ca_file.empty()) {
+    settings->Error(
+        "auth=mtls needs http_tls_client_ca_file, too: the HTTP port serves the API (http_api=off: probes and metrics "
+        "alone)");
+  }
   if (o.auth != AuthMode::kMtls && !o.auth_mtls_file.empty()) {
     settings->Error("auth_mtls_file is set, and auth=mtls is not: nobody would look at the list");
+  }
+  // Certificates that keep strangers off one port say nothing where another lets them in.
+  if (o.auth == AuthMode::kNone && o.http_api && !o.grpc_tls_client_ca_file.empty() &&
+      o.http_tls_client_ca_file.empty() && !IsLoopback(o.http_listen)) {
+    settings->Error(
+        "http_tls_client_ca_file is missing: grpc_tls_client_ca_file lets none but its clients call, and the HTTP port "
+        "would serve everybody the same API; set it, or http_api=off (probes and metrics alone)");
   }
   if (o.auth.has_value() || settings->given("auth")) return;
   std::vector<std::string> open = o.grpc_listen;

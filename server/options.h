@@ -39,6 +39,12 @@ struct Options {
   std::string grpc_tls_key_file;
   std::string grpc_tls_client_ca_file;
   std::string http_listen = "127.0.0.1:8080";
+  // Whether HTTP serves the API, beside probes and metrics.
+  bool http_api = true;
+  // 0: an eighth of the process's descriptors, at most 16,384.
+  int http_max_connections = 0;
+  // Of pages that may call the API from a browser; empty: none.
+  std::vector<std::string> http_cors_origins;
   std::string http_tls_cert_file;
   std::string http_tls_key_file;
   std::string http_tls_client_ca_file;

@@ -33,6 +33,9 @@ void AddAdminRoutes(AdminSources sources, Router* router) {
     HttpResponse response;
     response.body = absl::StrCat("meshgate ", ToAbsl(Version()),
                                  "\n\n"
+                                 "/api/v1/  keys, services and their changes as JSON\n"
+                                 "/openapi.json\n"
+                                 "          the same, for programs that make clients\n"
                                  "/livez    whether the process runs\n"
                                  "/readyz   whether it can do its work\n"
                                  "/metrics  for Prometheus\n");

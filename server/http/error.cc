@@ -68,6 +68,8 @@ HttpResponse ErrorResponse(const absl::Status& status, int http_status) {
   options.preserve_proto_field_names = true;
   static_cast<void>(google::protobuf::util::MessageToJsonString(rpc, &response.body, options));
   response.body += '\n';
+  // RFC 9110, 15.5.2: with each 401. A certificate is nothing that HTTP has a name for.
+  if (response.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"meshgate\"");
   if (auto delay = RetryAfterOf(status)) {
     const int64_t seconds = absl::ToInt64Seconds(absl::Ceil(*delay, absl::Seconds(1)));
     response.headers.emplace_back("Retry-After", absl::StrCat(seconds));

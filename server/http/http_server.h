@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "metrics/connection_reporter.h"
 #include "server/http/router.h"
 #include "server/tls/endpoint.h"
 
@@ -25,14 +26,20 @@ struct HttpServerOptions {
   absl::Duration read_timeout = absl::Seconds(30);
   // For a response to be taken by the peer.
   absl::Duration write_timeout = absl::Seconds(30);
+  // The same for each piece of one that is streamed.
+  absl::Duration stream_write_timeout = absl::Minutes(2);
   // More are closed at once.
   int max_connections = 1024;
+  // Null: nobody is told. Outlives the server.
+  metrics::ConnectionReporter* reporter = nullptr;
+  // Of bodies that are being received and served, on all connections: 429 beyond.
+  uint64_t max_held_bytes = uint64_t{256} << 20;
   // What TLS is spoken with; null: plain text.
   std::shared_ptr<tls::Endpoint> tls;
 };
 
-// HTTP/1.1 with keep-alive on a few threads of its own, which handlers must not block. Requests of a connection are
-// handled one after the other.
+// HTTP/1.1 with keep-alive on a few threads of its own, which handlers must not block. A connection belongs to one of
+// them, which calls its handlers. Requests of a connection are handled one after the other.
 class HttpServer {
  public:
   // Listens and serves. `router` outlives the server. UNAVAILABLE when the address cannot be listened on.
@@ -43,6 +50,9 @@ class HttpServer {
 
   // Where it listens, with the port that was chosen for port 0.
   const std::string& address() const;
+
+  // From here on each answer is the last one of its connection. Any thread.
+  void BeginDrain();
 
   // Closes the port and idle connections, gives responses on their way a second, then cuts what is left. Idempotent.
   void Stop();

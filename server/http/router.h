@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,8 @@
 #include "absl/functional/any_invocable.h"
 
 namespace meshgate::server {
+
+class HttpConnection;
 
 struct HttpRequest {
   std::string method;
@@ -26,9 +29,15 @@ struct HttpRequest {
   std::string peer;
   // Who the client's certificate says that it is, where it has shown one that was verified (server/tls/identity.h).
   std::string tls_identity;
+  // Of the route's pattern, decoded. Set by the router.
+  std::vector<std::pair<std::string, std::string>> variables;
+  // Where it came by, for handlers that take their time (exchange.h). Null where nothing carries it, as in tests.
+  HttpConnection* connection = nullptr;
 
   // The first header of that name (in lower case), or empty.
   std::string_view header(std::string_view name) const;
+  // The variable of that name, or empty.
+  const std::string& variable(std::string_view name) const;
 };
 
 struct HttpResponse {
@@ -37,6 +46,8 @@ struct HttpResponse {
   std::string body;
   // Besides Content-Type and what concerns the connection.
   std::vector<std::pair<std::string, std::string>> headers;
+  // The body comes from the exchange that the handler has attached, bit by bit.
+  bool streamed = false;
 };
 
 // Answers a request. Called at most once, from any thread, possibly inside the handler. Dropping it uncalled answers
@@ -46,24 +57,53 @@ using HttpReply = absl::AnyInvocable<void(HttpResponse)>;
 // Handles a request: at once or later, never blocking. The request is valid inside the call only.
 using HttpHandler = std::function<void(const HttpRequest&, HttpReply)>;
 
+// Sees each request before its handler. Returns the reply for the handler: as it was, or one that changes the answer on
+// its way, on whichever thread that is given; or null, where it has answered itself.
+using HttpFilter = std::function<HttpReply(const HttpRequest&, HttpReply)>;
+
 // Finds the handler of a request. Filled before it is used, then read by many threads.
 class Router {
  public:
-  // `path` is literal, or ends in "/*" for everything below it; a literal one wins, then the longest. GET serves HEAD
-  // too: the transport leaves out the body.
-  void Add(const std::string& method, const std::string& path, HttpHandler handler);
+  // `pattern` is a path whose segments are literal, "{name}" for one segment that is not empty, or at its end
+  // "{name=**}" for everything from there on, also nothing: "/v1/kv/{key=**}". What is literal wins over "{name}", and
+  // that over "{name=**}". Literal segments match as they are sent, variables get what is sent percent-decoded, once;
+  // where that cannot be decoded the request is answered with 400. GET serves HEAD too: the transport leaves out the
+  // body.
+  void Add(const std::string& method, const std::string& pattern, HttpHandler handler);
+
+  // Filters see requests in the order in which they are added, and so answers the other way round.
+  void AddFilter(HttpFilter filter) { filters_.push_back(std::move(filter)); }
 
   // 404 where no path fits and 405 where no method does, both with a google.rpc.Status as JSON.
-  void Handle(const HttpRequest& request, HttpReply reply) const;
+  void Handle(HttpRequest request, HttpReply reply) const;
+
+  // Every method and pattern, as added.
+  const std::vector<std::pair<std::string, std::string>>& routes() const { return routes_; }
 
  private:
-  using Methods = std::map<std::string, HttpHandler>;
+  struct Route {
+    HttpHandler handler;
+    // Of the pattern's variables, in order.
+    std::vector<std::string> variables;
+  };
+  using Methods = std::map<std::string, Route>;
+  struct Node {
+    std::map<std::string, std::unique_ptr<Node>, std::less<>> literal;
+    std::unique_ptr<Node> variable;
+    Methods here;
+    // Whatever follows.
+    Methods rest;
+  };
 
-  const Methods* Find(const std::string& path) const;
+  // `path` is what follows the node, and `values` are those of the variables that led to it, as sent. Null, and
+  // `values` as they were, where nothing fits.
+  static const Methods* Find(const Node& node, std::string_view path, std::vector<std::string_view>* values);
 
-  std::map<std::string, Methods> literal_;
-  // By the path with its final slash and without the star.
-  std::map<std::string, Methods> below_;
+  void Dispatch(HttpRequest request, HttpReply reply) const;
+
+  std::vector<HttpFilter> filters_;
+  Node root_;
+  std::vector<std::pair<std::string, std::string>> routes_;
 };
 
 }  // namespace meshgate::server

@@ -29,11 +29,9 @@ namespace {
 
 // Those that print a table of their own.
 const std::map<std::string, bool (*)(const Config&)>& Workloads() {
-  static const auto& workloads = *new std::map<std::string, bool (*)(const Config&)>{{"slow_reader", &SlowReader},
-                                                                                     {"many_keys", &ManyKeys},
-                                                                                     {"stream_cost", &StreamCost},
-                                                                                     {"floods", &Floods},
-                                                                                     {"reconnect", &Reconnect}};
+  static const auto& workloads = *new std::map<std::string, bool (*)(const Config&)>{
+      {"slow_reader", &SlowReader}, {"many_keys", &ManyKeys},       {"stream_cost", &StreamCost},
+      {"floods", &Floods},          {"http_streams", &HttpStreams}, {"reconnect", &Reconnect}};
   return workloads;
 }
 

@@ -4,7 +4,7 @@
 #   tests/bench/run.sh                            everything, 3 runs of what is compared; half an hour
 #   tests/bench/run.sh [WORKLOAD ...] [--only=PATTERN] [--servers=PATTERN] [--runs=N] [--quick] [OPTIONS]
 #     compared:   fan_out unary discover propagation idle
-#     others:     slow_reader many_keys stream_cost reconnect floods
+#     others:     slow_reader many_keys stream_cost reconnect floods http_streams
 #   tests/bench/run.sh --quick                    all of them, tiny: whether they work
 #   tests/bench/run.sh micro [OPTIONS OF GOOGLE BENCHMARK]
 #

@@ -17,7 +17,7 @@ struct Config {
   int absent = -1;           // many_keys: of those, not there at first; -1: one in ten
   int channels = 0;          // connections that the streams, or the calls of unary and discover, go round
   int pairs = 0;             // slow_reader: runs with and without the slow reader
-  int changes = 0;           // slow_reader, fan_out, propagation: per run
+  int changes = 0;           // slow_reader, fan_out, propagation, http_streams: per run
   int value_bytes = 0;       // all but many_keys and stream_cost
   int write_rate = 0;        // many_keys: changes a second
   int seconds = 0;           // unary, discover: how long calls are measured; floods: how long each lasts, 5 at most
@@ -45,6 +45,9 @@ bool StreamCost(const Config& config);
 // Many streams that come back at once with resume tokens: how long does it take, and does each get just what it has
 // missed?
 bool Reconnect(const Config& config);
+
+// Server-sent events next to gRPC: the gateway's memory by stream, and how long a change takes to all of them.
+bool HttpStreams(const Config& config);
 
 // Peers that break HTTP/2's rules or stretch them: do they cost more than they may, do others feel them, and are they
 // stopped?

@@ -48,7 +48,8 @@ class MtlsFixture : public ::testing::TestWithParam<const char*> {
     // For the test's own part; tests add to them.
     rules_["admin"] = kAdmin;
     WriteFile();
-    std::vector<std::string> flags = {"--auth=mtls", "--auth_mtls_file=" + list_file_, "--log_level=debug"};
+    std::vector<std::string> flags = {"--auth=mtls", "--auth_mtls_file=" + list_file_, "--http_api=off",
+                                      "--log_level=debug"};
     const Certificates server = authority_.Sign("server");
     flags.push_back("--grpc_tls_cert_file=" + server.cert_file);
     flags.push_back("--grpc_tls_key_file=" + server.key_file);

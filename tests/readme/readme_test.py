@@ -130,6 +130,40 @@ class ReadmeTest(unittest.TestCase):
         watcher.send_signal(signal.SIGINT)
         self.assertEqual(watcher.wait(BOUND), 130)
 
+    def test_http(self):
+        """The lines for those without gRPC are typed as they are printed."""
+        put, get, listing, watch = re.search(r"<!-- tested: HTTP -->\n```sh\n(.*?)```", self.readme,
+                                             re.DOTALL).group(1).splitlines()
+        gateway = Gateway(f"{self.folder}/data")
+        self.addCleanup(gateway.stop)
+
+        def here(command):
+            self.assertIn("127.0.0.1:8080", command)
+            return ["bash", "-c", "exec " + command.replace("127.0.0.1:8080", gateway.http).replace("curl", "curl -sf", 1)]
+
+        def run(command):
+            return subprocess.run(here(command), timeout=BOUND, check=True, stdout=subprocess.PIPE).stdout.decode()
+
+        self.assertIn('"modify_index"', run(put))
+        self.assertEqual(run(get), "hello")
+        self.assertIn('"key":"demo/greeting"', run(listing))
+        watcher = subprocess.Popen(here(watch), stdout=subprocess.PIPE)
+        self.addCleanup(watcher.stdout.close)
+        self.addCleanup(watcher.wait)
+        self.addCleanup(watcher.kill)
+        self.assertIn("data: {", lines_of(watcher, "aGVsbG8="))
+        run(put.replace("hello", "salut"))
+        self.assertIn("id: ", lines_of(watcher, "c2FsdXQ="))
+        # Every path of the table is served: whatever it answers, it is not that nothing is there.
+        table = self.readme.split("## Over HTTP")[1].split("\n\n")[3]
+        paths = re.findall(r"[ `]((?:config|commit|services|instances|watch)[^` ,]*)`", table)
+        self.assertGreater(len(paths), 8)
+        for path in paths:
+            path = re.sub(r"[A-Z]+", "x", path)
+            answer = subprocess.run(["curl", "-s", "-m", "30", "-X", "OPTIONS", f"http://{gateway.http}/api/v1/{path}"],
+                                    timeout=BOUND, check=True, stdout=subprocess.PIPE).stdout.decode()
+            self.assertIn("METHOD_NOT_ALLOWED", answer, path)
+
     def test_tls(self):
         """Whoever follows the page has a gateway that lets in nobody without a certificate, and is let in."""
         *make, run, put = re.search(r"<!-- tested: TLS -->\n```sh\n(.*?)```", self.readme, re.DOTALL).group(1).splitlines()
@@ -211,7 +245,7 @@ class ReadmeTest(unittest.TestCase):
             file.write('identities: {gateway: {read: {services: ["*"]}}}')
         gateway = Gateway(f"{self.folder}/data", arguments=[
             f"--grpc_tls_cert_file={cert}", f"--grpc_tls_key_file={key}", f"--grpc_tls_client_ca_file={cert}",
-            "--auth=mtls", f"--auth_mtls_file={callers}"])
+            "--auth=mtls", "--http_api=off", f"--auth_mtls_file={callers}"])
         self.addCleanup(gateway.stop)
         # The first call brings its method's series.
         subprocess.run([MESHGATECTL, "services", "--endpoint", gateway.grpc, "--ca-file", cert, "--cert-file", cert,

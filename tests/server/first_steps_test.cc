@@ -21,6 +21,8 @@ TEST(FirstStepsTest, NamesAnEndpointThatCanBeReached) {
   EXPECT_THAT(FirstSteps("/", {"[::]:7"}, "[::]:8"), HasSubstr("http://[::1]:8\n"));
   EXPECT_THAT(FirstSteps("/", {"[::]:7"}, "[::]:8"), HasSubstr("watch --prefix demo/ --endpoint [::1]:7\n"));
   EXPECT_THAT(FirstSteps("/", {"unix:/run/m.sock"}, "127.0.0.1:8"), HasSubstr(" --endpoint unix:/run/m.sock\n"));
+  EXPECT_THAT(FirstSteps("/", {"[::]:7"}, "[::]:8"),
+              HasSubstr("curl -N 'http://[::1]:8/api/v1/watch/config?prefix=demo/'"));
 }
 
 // Would break if they were refused by a gateway that speaks TLS.

@@ -130,11 +130,20 @@ TEST(OptionsTest, AuthByCertificatesNeedsThemAndAList) {
   EXPECT_THAT(ErrorOf(args), HasSubstr("auth=mtls needs grpc_tls_client_ca_file"));
   args.push_back("--grpc_tls_client_ca_file=ca");
   args.push_back("--grpc_listen=0.0.0.0:1");
+  EXPECT_THAT(ErrorOf(args), HasSubstr("auth=mtls needs http_tls_client_ca_file"));
+  std::vector<std::string> http = args;
+  for (const char* flag : {"--http_tls_cert_file=c", "--http_tls_key_file=k", "--http_tls_client_ca_file=ca"}) {
+    http.emplace_back(flag);
+  }
+  EXPECT_TRUE(Must(http).http_api);
+  args.push_back("--http_api=off");
   const Options o = Must(args);
+  EXPECT_FALSE(o.http_api);
   EXPECT_EQ(o.auth, AuthMode::kMtls);
   EXPECT_EQ(o.auth_mtls_file, "callers.yaml");
   EXPECT_EQ(o.backend, BackendKind::kEmbedded) << "the list is for every backend";
   EXPECT_EQ(Must({"--config=" + File("auth: {mode: mtls, mtls_file: l}\n"
+                                     "http: {api: off}\n"
                                      "grpc: {tls_cert_file: c, tls_key_file: k, tls_client_ca_file: a}\n")})
                 .auth_mtls_file,
             "l");
@@ -143,6 +152,23 @@ TEST(OptionsTest, AuthByCertificatesNeedsThemAndAList) {
                 HasSubstr("auth_mtls_file is set, and auth=mtls is not"));
   }
   EXPECT_THAT(ErrorOf({"--auth_mtls_file=l"}), HasSubstr("auth_mtls_file is set, and auth=mtls is not"));
+}
+
+// Would break if an authority that keeps strangers off the gRPC port were gone around by the HTTP port.
+TEST(OptionsTest, CertificatesOfOnePortAreAskedForAtTheOther) {
+  std::vector<std::string> args = {"--auth=none", "--grpc_listen=0.0.0.0:1", "--grpc_tls_cert_file=c",
+                                   "--grpc_tls_key_file=k", "--grpc_tls_client_ca_file=ca"};
+  Must(args);
+  args.push_back("--http_listen=0.0.0.0:2");
+  EXPECT_THAT(ErrorOf(args), HasSubstr("http_tls_client_ca_file is missing"));
+  args.push_back("--http_api=off");
+  Must(args);
+  args.back() = "--http_api=no";
+  EXPECT_THAT(ErrorOf(args), HasSubstr("one of on, off"));
+  args.back() = "--http_tls_client_ca_file=ca";
+  args.emplace_back("--http_tls_cert_file=c");
+  args.emplace_back("--http_tls_key_file=k");
+  Must(args);
 }
 
 // Would break if whoever reaches the gateway from elsewhere could have ports looked at that are open to its host, or to
@@ -204,6 +230,8 @@ TEST(OptionsTest, EveryOptionFromEverySource) {
                                                      {"grpc_threads", "4"},
                                                      {"grpc_listen", "0.0.0.0:1"},
                                                      {"http_listen", "[::1]:2"},
+                                                     {"http_max_connections", "77"},
+                                                     {"http_cors_origins", "https://a,http://b:1"},
                                                      {"consul_address", "c:8500"},
                                                      {"consul_token_file", "/t"},
                                                      {"consul_ca_file", "/ca"},
@@ -226,6 +254,8 @@ TEST(OptionsTest, EveryOptionFromEverySource) {
     EXPECT_EQ(o.auth_grace, absl::Seconds(5));
     EXPECT_THAT(o.grpc_listen, ElementsAre("0.0.0.0:1"));
     EXPECT_EQ(o.http_listen, "[::1]:2");
+    EXPECT_EQ(o.http_max_connections, 77);
+    EXPECT_THAT(o.http_cors_origins, ::testing::ElementsAre("https://a", "http://b:1"));
     EXPECT_EQ(o.grpc_max_connection_age, absl::Minutes(30));
     EXPECT_EQ(o.grpc_max_connection_age_grace, absl::Seconds(2));
     EXPECT_EQ(o.grpc_threads, 4);
@@ -293,6 +323,11 @@ TEST(OptionsTest, MistakesNameSourceAndRemedy) {
       {{"--grpc_listen=1.2.3.4:99999"}, {}, "HOST:PORT"},
       {{"--grpc_listen=1.2.3.4:+1"}, {}, "HOST:PORT"},
       {{"--http_listen=localhost"}, {}, "HOST:PORT, such as"},
+      {{"--http_max_connections=-1"}, {}, "a whole number between 0 and 1000000"},
+      {{"--http_cors_origins=*"}, {}, "origins as browsers send them"},
+      {{"--http_cors_origins=https://a/"}, {}, "origins as browsers send them"},
+      {{"--http_cors_origins=https://a,b"}, {}, "origins as browsers send them"},
+      {{"--http_cors_origins=https://"}, {}, "origins as browsers send them"},
       {{"--consul_address=ftp://x:1"}, {}, "http://HOST:PORT"},
       {{"--consul_address=http://u:p@x:1/kv"}, {}, "http://HOST:PORT"},
       {{"--consul_tls_verify=maybe"}, {}, "\"maybe\" is not true or false"},

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <future>
 #include <string>
 #include <thread>
@@ -174,6 +175,45 @@ TEST_F(HttpServerTest, RefusesMalformedRequests) {
   EXPECT_EQ(client.Get("/hello").status, 200);
 }
 
+// Would break if a peer could have any number of headers kept, where each comes with the first byte of the next.
+TEST_F(HttpServerTest, BoundsHeadsThatComeInPieces) {
+  Start();
+  RawClient client(server_->address());
+  // One more than the limit has room for; more would find the connection closed.
+  const std::string field = ": " + std::string(997, 'x') + "\r\nX";
+  client.Send("GET /hello HTTP/1.1\r\nHost: h\r\nX");
+  for (size_t sent = 0; sent < options_.max_header_bytes; sent += field.size()) client.Send(field);
+  EXPECT_EQ(client.Receive().status, 431);
+  EXPECT_TRUE(client.WaitForClose());
+}
+
+// Would break if a body were taken for headers where the end of the head comes by itself: the server reads 1,024 bytes
+// at a time.
+TEST_F(HttpServerTest, ABodyIsNoPartOfTheHead) {
+  Start();
+  const std::string body = "a\r\n b";
+  std::string head = "PUT /echo HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(body.size()) + "\r\nX: ";
+  head += std::string(1024 - head.size() - 2, 'x') + "\r\n";
+  ASSERT_EQ(head.size(), 1024u);
+  RawClient client(server_->address());
+  client.Send(head + "\r\n" + body);
+  const auto response = client.Receive();
+  EXPECT_EQ(response.status, 200) << response.body;
+  EXPECT_THAT(response.body, HasSubstr(body));
+}
+
+// Would break if a client that sends on while it is refused never read why.
+TEST_F(HttpServerTest, RefusalsReachWhoStillSends) {
+  options_.max_body_bytes = 1000;
+  Start();
+  RawClient client(server_->address());
+  client.Send("PUT /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 4000000\r\n\r\n");
+  // Each piece would be answered with a reset by a socket that is closed.
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(client.Send(std::string(50000, 'x'))) << i;
+  EXPECT_EQ(client.Receive().status, 413);
+  EXPECT_TRUE(client.WaitForClose());
+}
+
 // Would break if a peer that sends a byte now and then, or nothing, could hold a connection for ever.
 TEST_F(HttpServerTest, SlowPeersAreCutOff) {
   options_.read_timeout = absl::Milliseconds(300);
@@ -196,7 +236,15 @@ TEST_F(HttpServerTest, SlowPeersAreCutOff) {
 
 // Would break if connections could use up the process's file descriptors.
 TEST_F(HttpServerTest, BoundsConnections) {
+  class Counts final : public metrics::ConnectionReporter {
+   public:
+    void OnConnections(int delta) override { open += delta; }
+    void OnRefused() override { ++refused; }
+    std::atomic<int> open{0}, refused{0};
+  };
+  Counts counts;
   options_.max_connections = 2;
+  options_.reporter = &counts;
   Start();
   RawClient a(server_->address()), b(server_->address());
   EXPECT_EQ(a.Get("/hello").status, 200);
@@ -204,6 +252,10 @@ TEST_F(HttpServerTest, BoundsConnections) {
   RawClient c(server_->address());
   EXPECT_TRUE(c.WaitForClose());
   EXPECT_EQ(a.Get("/hello").status, 200);
+  EXPECT_EQ(counts.refused, 1);
+  EXPECT_EQ(counts.open, 2);
+  server_ = nullptr;
+  EXPECT_EQ(counts.open, 0);
 }
 
 // Would break if a handler could not answer later, or one that forgets to answer hung its client.

@@ -64,6 +64,21 @@ RawClient::Response RawClient::Receive(bool with_body) {
   return response;
 }
 
+std::string RawClient::ReceiveUntil(const std::string& text) {
+  size_t at;
+  while ((at = buffer_.find(text)) == std::string::npos && Fill()) {
+  }
+  return ReceiveBytes(at == std::string::npos ? buffer_.size() : at + text.size());
+}
+
+std::string RawClient::ReceiveBytes(size_t bytes) {
+  while (buffer_.size() < bytes && Fill()) {
+  }
+  const std::string out = buffer_.substr(0, bytes);
+  buffer_.erase(0, bytes);
+  return out;
+}
+
 bool RawClient::WaitForClose() {
   if (!buffer_.empty()) return false;
   char byte;

@@ -2,6 +2,7 @@
 #ifndef MESHGATE_TESTS_SERVER_HTTP_RAW_CLIENT_H_
 #define MESHGATE_TESTS_SERVER_HTTP_RAW_CLIENT_H_
 
+#include <cstddef>
 #include <string>
 
 namespace meshgate::testing {
@@ -28,6 +29,11 @@ class RawClient {
     Send("GET " + path + " HTTP/1.1\r\nHost: h\r\n\r\n");
     return Receive();
   }
+
+  // What comes up to and with `text`; what there is where the connection ends first.
+  std::string ReceiveUntil(const std::string& text);
+  // So many of the bytes that come next; fewer where the connection ends first.
+  std::string ReceiveBytes(size_t bytes);
 
   // Waits for the end of the connection; false when bytes come or the time is up.
   bool WaitForClose();

@@ -6,11 +6,13 @@
 #include "consul/base/errors.h"
 #include "server/http/admin.h"
 #include "server/http/error.h"
+#include "server/http/uri.h"
 
 namespace meshgate::server {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Pair;
 
@@ -32,21 +34,68 @@ HttpHandler Says(const std::string& text) {
   };
 }
 
-// Would break if a request reached the wrong handler.
-TEST(RouterTest, LiteralThenLongestPrefix) {
+// Answers with the values of its variables.
+HttpHandler Shows(const std::string& text) {
+  return [text](const HttpRequest& request, HttpReply reply) {
+    HttpResponse response;
+    response.body = text;
+    for (const auto& [name, value] : request.variables) response.body += " " + name + "=" + value;
+    reply(response);
+  };
+}
+
+// Would break if a request reached the wrong handler, or one that fits was not found behind one that does not.
+TEST(RouterTest, LiteralThenVariableThenRest) {
   Router router;
-  router.Add("GET", "/", Says("root"));
-  router.Add("GET", "/a/*", Says("a/*"));
-  router.Add("GET", "/a/b/*", Says("a/b/*"));
-  router.Add("PUT", "/a/b/*", Says("put a/b/*"));
-  router.Add("GET", "/a/b/c", Says("a/b/c"));
-  const std::pair<const char*, const char*> cases[] = {{"/", "root"},       {"/a/", "a/*"},      {"/a/x/y", "a/*"},
-                                                       {"/a/b/x", "a/b/*"}, {"/a/b/c", "a/b/c"}, {"/a/b/c/d", "a/b/*"},
-                                                       {"/a/b", "a/*"}};
+  router.Add("GET", "/", Shows("root"));
+  router.Add("GET", "/a/{x=**}", Shows("rest"));
+  router.Add("GET", "/a/b/{y=**}", Shows("b rest"));
+  router.Add("PUT", "/a/b/{key=**}", Shows("put"));
+  router.Add("GET", "/a/b/c", Shows("c"));
+  router.Add("GET", "/s", Shows("list"));
+  router.Add("GET", "/s/{name}", Shows("one"));
+  router.Add("GET", "/s/{name}/beat", Shows("beat"));
+  const std::pair<const char*, const char*> cases[] = {
+      {"/", "root"},          {"/a/", "rest x="},      {"/a/x/y", "rest x=x/y"},     {"/a/b/x", "b rest y=x"},
+      {"/a/b/c", "c"},        {"/a/b/", "b rest y="},  {"/a/b/c/d", "b rest y=c/d"}, {"/a/b", "rest x=b"},
+      {"/s/n", "one name=n"}, {"/s", "list"},          {"/s/n/beat", "beat name=n"}, {"/a//b", "rest x=/b"},
+      {"/a/x/", "rest x=x/"}, {"/s/%2F", "one name=/"}};
   for (const auto& [path, want] : cases) EXPECT_EQ(Ask(router, "GET", path).body, want) << path;
-  EXPECT_EQ(Ask(router, "PUT", "/a/b/x").body, "put a/b/*");
-  EXPECT_EQ(Ask(router, "HEAD", "/a/b/c").body, "a/b/c");
-  for (const char* path : {"/a", "/b", "/aa", "", "*"}) EXPECT_EQ(Ask(router, "GET", path).status, 404) << path;
+  EXPECT_EQ(Ask(router, "PUT", "/a/b/x").body, "put key=x");
+  EXPECT_EQ(Ask(router, "HEAD", "/a/b/c").body, "c");
+  for (const char* path : {"/a", "/b", "/aa", "", "*", "/s/", "/s//beat", "/s/n/x", "/s/n/beat/", "s/n", "//"}) {
+    EXPECT_EQ(Ask(router, "GET", path).status, 404) << path;
+  }
+  EXPECT_THAT(router.routes(), Contains(Pair("GET", "/s/{name}/beat")));
+}
+
+// Would break if a key were decoded twice, not at all, or "+" in it became a space; or if what cannot be decoded
+// reached a handler.
+TEST(RouterTest, DecodesVariablesOnce) {
+  Router router;
+  router.Add("GET", "/k/{key=**}", Shows("k"));
+  const std::pair<const char*, const char*> cases[] = {{"/k/a%20b", "k key=a b"},       {"/k/a%2fb/c", "k key=a/b/c"},
+                                                       {"/k/%2541", "k key=%41"},       {"/k/a+b", "k key=a+b"},
+                                                       {"/k/%C3%A4", "k key=\xC3\xA4"}, {"/k/..", "k key=.."}};
+  for (const auto& [path, want] : cases) EXPECT_EQ(Ask(router, "GET", path).body, want) << path;
+  for (const char* path : {"/k/%", "/k/%4", "/k/%zz", "/k/a%2"}) {
+    const HttpResponse response = Ask(router, "GET", path);
+    EXPECT_EQ(response.status, 400) << path;
+    EXPECT_THAT(response.body, HasSubstr("key: a \\\"%\\\" in the path")) << path;
+  }
+}
+
+// Would break if a parameter got another's value, or one that is malformed were guessed at.
+TEST(QueryTest, NamesAndValues) {
+  const auto parsed = ParseQuery("a=1&b=&c&d=x%26y%3Dz&e=a+b%2B&&a=2&f=x=y");
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_THAT(*parsed, ElementsAre(Pair("a", "1"), Pair("b", ""), Pair("c", ""), Pair("d", "x&y=z"), Pair("e", "a b+"),
+                                   Pair("a", "2"), Pair("f", "x=y")));
+  EXPECT_THAT(*ParseQuery(""), ElementsAre());
+  for (const char* query : {"a=%", "%=a", "a=%4", "a=1&b=%g0"}) EXPECT_FALSE(ParseQuery(query).ok()) << query;
+  std::string many;
+  for (int i = 0; i < 257; ++i) many += "t=x&";
+  EXPECT_FALSE(ParseQuery(many).ok());
 }
 
 // Would break if a client could not tell a wrong path from a wrong method, or got an error it cannot read.

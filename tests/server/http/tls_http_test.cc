@@ -1,6 +1,7 @@
 // HTTP over TLS: what is particular to this listener; tests/integration/tls_test.cc has what both share.
 #include <gtest/gtest.h>
 
+#include <future>
 #include <memory>
 #include <string>
 #include <utility>
@@ -8,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "consul/base/thread_pool_scheduler.h"
+#include "server/http/exchange.h"
 #include "server/http/http_server.h"
 #include "server/http/router.h"
 #include "tests/server/tls/test_endpoint.h"
@@ -27,6 +29,17 @@ class TlsHttpTest : public ::testing::Test {
     test_.options().context.protocol = "http/1.1";
     router_.Add("GET", "/who", [](const HttpRequest& request, auto reply) {
       reply({200, "text/plain", "<" + request.tls_identity + ">", {}});
+    });
+    router_.Add("GET", "/stream", [this](const HttpRequest& request, auto reply) {
+      const auto exchange = std::make_shared<OnePiece>(&closed_);
+      request.connection->Attach(exchange);
+      HttpResponse response;
+      response.streamed = true;
+      reply(std::move(response));
+    });
+    router_.Add("GET", "/wait", [this](const HttpRequest& request, auto reply) {
+      request.connection->Attach(std::make_shared<OnePiece>(&closed_));
+      held_.set_value(std::move(reply));
     });
     router_.Add("GET", "/large", [](const HttpRequest&, auto reply) {
       reply({200, "text/plain", std::string(1 << 20, 'x'), {}});
@@ -51,6 +64,20 @@ class TlsHttpTest : public ::testing::Test {
   }
   int Failures(HandshakeFailure failure) { return test_.notes().failures(failure); }
 
+  // A stream of one piece, which says how it ended.
+  class OnePiece final : public HttpExchange {
+   public:
+    explicit OnePiece(std::promise<Why>* closed) : closed_(closed) {}
+    Piece Next() override { return {std::make_shared<const std::string>("piece"), /*last=*/true}; }
+    void OnTimer() override {}
+    void OnClosed(Why why) override { closed_->set_value(why); }
+
+   private:
+    std::promise<Why>* const closed_;
+  };
+
+  std::promise<HttpExchange::Why> closed_;
+  std::promise<HttpReply> held_;
   ThreadPoolScheduler scheduler_{1, "test"};
   TestEndpoint test_{&scheduler_, 20};
   Router router_;
@@ -102,6 +129,28 @@ TEST_F(TlsHttpTest, RefusesMoreHandshakesThanMayBe) {
   ASSERT_TRUE(slow[0]->Handshake());
   slow.pop_back();
   EXPECT_TRUE(TestEndpoint::Eventually([&] { return test_.budget().taken() == 18; }));
+}
+
+// Would break if a stream that has ended kept its connection: in TLS the wait for its peer is a read, and so is the
+// goodbye.
+TEST_F(TlsHttpTest, AnEndedStreamClosesTheConnection) {
+  Start();
+  auto client = Connect();
+  ASSERT_TRUE(client->Handshake()) << client->error();
+  const std::string all = Get(client.get(), "/stream");
+  EXPECT_TRUE(absl::EndsWith(all, "5\r\npiece\r\n0\r\n\r\n")) << all;
+  EXPECT_EQ(closed_.get_future().get(), HttpExchange::Why::kDone);
+}
+
+// Would break if what a stream or a poll costs were kept for a reader that has gone.
+TEST_F(TlsHttpTest, NoticesThatThePeerHasGone) {
+  Start();
+  auto client = Connect();
+  ASSERT_TRUE(client->Handshake()) << client->error();
+  client->Write("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
+  HttpReply reply = held_.get_future().get();
+  client.reset();
+  EXPECT_EQ(closed_.get_future().get(), HttpExchange::Why::kGone);
 }
 
 // Would break if a stop waited for handshakes, or for clients that do not say that they are done.
