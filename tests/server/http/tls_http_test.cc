@@ -140,6 +140,8 @@ TEST_F(TlsHttpTest, AnEndedStreamClosesTheConnection) {
   const std::string all = Get(client.get(), "/stream");
   EXPECT_TRUE(absl::EndsWith(all, "5\r\npiece\r\n0\r\n\r\n")) << all;
   EXPECT_EQ(closed_.get_future().get(), HttpExchange::Why::kDone);
+  // Though this client does not say goodbye.
+  EXPECT_TRUE(client->WaitForClose());
 }
 
 // Would break if what a stream or a poll costs were kept for a reader that has gone.
