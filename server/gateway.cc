@@ -87,7 +87,8 @@ consul::HubOptions HubOptionsOf(const Options& options) {
   return hub;
 }
 
-wire::GrpcServerOptions GrpcOptionsOf(const Options& options, metrics::ConnectionReporter* reporter) {
+wire::GrpcServerOptions GrpcOptionsOf(const Options& options, int http_connections,
+                                      metrics::ConnectionReporter* reporter) {
   wire::GrpcServerOptions grpc;
   wire::FrontOptions& front = grpc.front;
   front.listen = options.grpc_listen;
@@ -103,7 +104,7 @@ wire::GrpcServerOptions GrpcOptionsOf(const Options& options, metrics::Connectio
   // Whatever happens here, some are left for HTTP, the store and the log.
   const uint64_t files = FileLimit();
   front.max_connections = static_cast<int>(
-      std::min<uint64_t>(front.max_connections, files - files / kOtherShareOfFiles - HttpConnections(options)));
+      std::min<uint64_t>(front.max_connections, files - files / kOtherShareOfFiles - http_connections));
   return grpc;
 }
 
@@ -308,7 +309,8 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   http_options.listen = options.http_listen;
   http_options.stream_write_timeout = options.watch_write_timeout;
   http_options.tls = *http_tls;
-  http_options.max_connections = HttpConnections(options);
+  const int http_connections = HttpConnections(options);
+  http_options.max_connections = http_connections;
   http_options.reporter = p->metrics.http_connection_reporter();
   auto http = HttpServer::Start(http_options, &p->router);
   if (!http.ok()) return http.status();
@@ -319,7 +321,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
   services.push_back({v1::ConfigService::service_full_name(), std::make_unique<v1::ConfigService::CallbackService>()});
   services.push_back(
       {v1::RegistryService::service_full_name(), std::make_unique<v1::RegistryService::CallbackService>()});
-  wire::GrpcServerOptions grpc_options = GrpcOptionsOf(options, p->metrics.connection_reporter());
+  wire::GrpcServerOptions grpc_options = GrpcOptionsOf(options, http_connections, p->metrics.connection_reporter());
   grpc_options.front.connection.tls = *grpc_tls;
   grpc_options.limits = p->limits.get();
   auto grpc = wire::GrpcServer::Start(grpc_options, p->methods.get(), std::move(services), &p->scheduler,

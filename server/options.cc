@@ -178,7 +178,8 @@ void CheckAuth(Settings* settings) {
   }
   if (o.auth.has_value() || settings->given("auth")) return;
   std::vector<std::string> open = o.grpc_listen;
-  open.push_back(o.http_listen);
+  // Without the API there are probes and metrics alone.
+  if (o.http_api) open.push_back(o.http_listen);
   open.erase(std::remove_if(open.begin(), open.end(), IsLoopback), open.end());
   if (!open.empty()) {
     settings->Error(

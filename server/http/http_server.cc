@@ -56,6 +56,8 @@ class HttpServer::Impl final : public HttpSessionHost {
   bool draining() const override { return draining_; }
   bool HoldBody(uint64_t bytes) override;
   void ReturnBody(uint64_t bytes) override { held_ -= bytes; }
+  bool HoldAnswer(uint64_t bytes, bool anyway) override;
+  void ReturnAnswer(uint64_t bytes) override { held_answers_ -= bytes; }
   bool BeginWait() override;
   void EndWait() override { --waiting_; }
   void Forget(HttpSession* session) override;
@@ -68,6 +70,7 @@ class HttpServer::Impl final : public HttpSessionHost {
   const Router* const router_;
   std::string address_;
   std::atomic<uint64_t> held_{0};
+  std::atomic<uint64_t> held_answers_{0};
   std::atomic<bool> draining_{false};
   std::atomic<int> waiting_{0};
 
@@ -127,6 +130,12 @@ void HttpServer::Impl::Run() {
     });
     pthread_setname_np(threads_.back().native_handle(), absl::StrCat("http", threads_.size() - 1).c_str());
   }
+}
+
+bool HttpServer::Impl::HoldAnswer(uint64_t bytes, bool anyway) {
+  if (held_answers_.fetch_add(bytes) + bytes <= options_.max_held_bytes || anyway) return true;
+  held_answers_ -= bytes;
+  return false;
 }
 
 bool HttpServer::Impl::HoldBody(uint64_t bytes) {

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
 #include "server/http/error.h"
@@ -174,7 +175,6 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
     if (error) return OnRead(error);
     const auto& message = parser_->get();
     if (auto refused = RefuseHead(message); refused.has_value()) return Refuse(*std::move(refused));
-    if (!HoldBody(parser_->content_length().value_or(0))) return Refuse(TooMuchAtOnce());
     keep_alive_ = message.keep_alive();
     head_ = message.method() == http::verb::head;
     http_1_0_ = message.version() == 10;
@@ -195,7 +195,7 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
     if (parser_->is_done()) return OnRead({});
     http::async_read_some(stream(), buffer_, *parser_, [self = Self()](error_code error, size_t) {
       if (error) return self->OnRead(error);
-      // Chunks count as they come.
+      // What is announced and does not come counts for nothing.
       if (!self->HoldBody(self->parser_->get().body().size())) return self->Refuse(TooMuchAtOnce());
       self->ReadBody();
     });
@@ -208,6 +208,7 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
       return Refuse(*std::move(answer));
     }
     HttpRequest request = std::exchange(request_, {});
+    reads_api_ = (request.method == "GET" || request.method == "HEAD") && absl::StartsWith(request.path, "/api/");
     request.body = std::move(parser_->get().body());
     request.peer = peer();
     request.tls_identity = tls_identity();
@@ -222,6 +223,8 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
 
   // Answers what has not been read to its end.
   void Refuse(HttpResponse response) {
+    parser_.reset();
+    ReturnBody();
     keep_alive_ = false;
     linger_ = true;
     Write(std::move(response));
@@ -233,9 +236,21 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
     // What is not streamed needs its exchange no more.
     if (response.streamed) return StartStream(std::move(response));
     EndExchange(HttpExchange::Why::kDone);
-    // Small ones, of probes above all, always find room.
-    if (response.body.size() > kSmallAnswer && !HoldBody(held_ + response.body.size())) response = TooMuchAtOnce();
+    const size_t size = response.body.size();
+    // What was done has to be said, and probes are not callers.
+    if (size > kSmallAnswer && !host_->HoldAnswer(size, /*anyway=*/!reads_api_))
+      return WriteTooMuch(std::move(response));
+    if (size > kSmallAnswer) held_answer_ = size;
     Write(std::move(response));
+  }
+
+  // In place of an answer, with the headers that those around the handler have put there.
+  void WriteTooMuch(HttpResponse response) {
+    HttpResponse refused = TooMuchAtOnce();
+    for (auto& [name, value] : response.headers) {
+      if (name != "Content-Encoding" && name != "ETag") refused.headers.emplace_back(std::move(name), std::move(value));
+    }
+    Write(std::move(refused));
   }
 
   void Write(HttpResponse response) {
@@ -394,7 +409,10 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
     held_ = bytes;
     return true;
   }
-  void ReturnBody() { host_->ReturnBody(std::exchange(held_, 0)); }
+  void ReturnBody() {
+    host_->ReturnBody(std::exchange(held_, 0));
+    host_->ReturnAnswer(std::exchange(held_answer_, 0));
+  }
 
   HttpSessionHost* const host_;
   HttpLoop* const loop_;
@@ -405,6 +423,9 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
   HttpRequest request_;
   size_t head_bytes_ = 0;
   uint64_t held_ = 0;
+  uint64_t held_answer_ = 0;
+  // Of the request that is being answered.
+  bool reads_api_ = false;
   bool keep_alive_ = false;
   bool head_ = false;
   bool http_1_0_ = false;

@@ -22,6 +22,10 @@ class HttpSessionHost {
   // Whether that many bytes of a request's body may be taken in now; ReturnBody() gives them back. Any thread.
   virtual bool HoldBody(uint64_t bytes) = 0;
   virtual void ReturnBody(uint64_t bytes) = 0;
+  // The same of an answer, which has a budget of its own: requests that do not end must not keep others from being
+  // answered. With `anyway` it counts, and is not refused.
+  virtual bool HoldAnswer(uint64_t bytes, bool anyway) = 0;
+  virtual void ReturnAnswer(uint64_t bytes) = 0;
   // Whether one more connection may wait for its exchange: some are kept for others. EndWait() ends it. Any thread.
   virtual bool BeginWait() = 0;
   virtual void EndWait() = 0;

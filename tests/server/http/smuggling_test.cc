@@ -7,6 +7,7 @@
 #include <future>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "server/http/http_server.h"
 #include "tests/server/http/raw_client.h"
@@ -15,6 +16,7 @@ namespace meshgate::server {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::RawClient;
 
 class SmugglingTest : public ::testing::Test {
@@ -38,6 +40,15 @@ class SmugglingTest : public ::testing::Test {
       ++smuggled_;
       reply({});
     });
+    const auto large = [](const HttpRequest&, HttpReply reply) {
+      HttpResponse response;
+      response.body.assign(9000, 'x');
+      response.headers = {{"X-Request-Id", "r"}, {"ETag", "\"1\""}};
+      reply(std::move(response));
+    };
+    router_.Add("GET", "/api/large", large);
+    router_.Add("PUT", "/api/large", large);
+    router_.Add("GET", "/large", large);
     auto server = HttpServer::Start(options_, &router_);
     EXPECT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -149,6 +160,35 @@ TEST_F(SmugglingTest, BoundsBodiesInProgress) {
   RawClient third(server_->address());
   third.Send("PUT /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 4000\r\n\r\n" + std::string(4000, 'x'));
   EXPECT_EQ(third.Receive().status, 200);
+}
+
+// Would break if peers that announce bodies and send none kept others from being served.
+TEST_F(SmugglingTest, WhatIsAnnouncedCountsForNothing) {
+  std::vector<std::unique_ptr<RawClient>> silent;
+  for (int i = 0; i < 8; ++i) {
+    silent.push_back(std::make_unique<RawClient>(server_->address()));
+    silent.back()->Send("PUT /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 4000\r\nExpect: 100-continue\r\n\r\n");
+    // It has been looked at.
+    EXPECT_THAT(silent.back()->ReceiveUntil("\r\n\r\n"), HasSubstr("100 Continue"));
+  }
+  RawClient other(server_->address());
+  other.Send("PUT /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 4000\r\n\r\n" + std::string(4000, 'x'));
+  EXPECT_EQ(other.Receive().status, 200);
+}
+
+// Would break if a write that was done were answered as one that was not, or answers could take any amount of memory.
+TEST_F(SmugglingTest, AnswersAreRefusedWhereNothingWasDone) {
+  RawClient client(server_->address());
+  EXPECT_EQ(client.Get("/api/large").status, 429);
+  EXPECT_EQ(client.Get("/large").status, 200);
+  client.Send("PUT /api/large HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx");
+  EXPECT_EQ(client.Receive().status, 200);
+  // All of it was given back.
+  EXPECT_EQ(client.Get("/api/large").status, 429);
+  const auto refused = client.Get("/api/large");
+  EXPECT_THAT(refused.head, HasSubstr("X-Request-Id: r\r\n"));
+  EXPECT_THAT(refused.head, Not(HasSubstr("ETag")));
+  EXPECT_THAT(refused.head, HasSubstr("Retry-After: 1\r\n"));
 }
 
 }  // namespace
