@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/struct.pb.h"
 #include "google/protobuf/util/json_util.h"
@@ -154,6 +155,35 @@ TEST_F(AuthHttpTest, StreamsAreChecked) {
   EXPECT_THAT(rest, HasSubstr("event: end\n"));
   EXPECT_THAT(rest, HasSubstr(R"("code":16)"));
   EXPECT_THAT(rest, Not(HasSubstr("d3JpdHRlbiBhZnRlcg==")));
+}
+
+// Would break if a stream of some path went on when its token was gone or may do less, or told what came after that.
+TEST_F(AuthHttpTest, EachStreamEndsWithItsPermission) {
+  constexpr char kAllowed[] =
+      R"(key_prefix "app/" { policy = "read" } service "web" { policy = "read" } node_prefix "" { policy = "read" })";
+  RegisterAtConsul("web", "web-1");
+  int number = 10;
+  for (const char* target : {"config/app/k", "config?prefix=app/", "services/web"}) {
+    for (const bool revoked : {true, false}) {
+      SCOPED_TRACE(absl::StrCat(target, revoked ? ", revoked" : ", narrowed"));
+      const std::string policy = absl::StrCat("stream-", ++number);
+      MakePolicy(policy, kAllowed);
+      MakeToken(Secret(number), policy);
+      RawClient stream(gateway_->http_address());
+      stream.Send(Request("GET", absl::StrCat("/api/v1/watch/", target), Token(Secret(number))));
+      EXPECT_THAT(stream.ReceiveUntil("data: "), HasSubstr("data: "));
+      stream.ReceiveUntil("\n\n\r\n");
+      const std::string after = absl::StrCat("after-", number);
+      revoked ? DeleteToken(Secret(number)) : MakePolicy(policy, R"(key "nothing" { policy = "read" })");
+      Put("app/k", after);
+      RegisterAtConsul("web", after);
+      const std::string rest = stream.ReceiveUntil("\r\n0\r\n\r\n");
+      EXPECT_THAT(rest, HasSubstr("event: end\n"));
+      EXPECT_THAT(rest, HasSubstr(revoked ? R"("code":16)" : R"("code":7)"));
+      EXPECT_THAT(rest, Not(HasSubstr(absl::Base64Escape(after))));
+      EXPECT_THAT(rest, Not(HasSubstr(after)));
+    }
+  }
 }
 
 }  // namespace
