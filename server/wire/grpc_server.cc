@@ -11,7 +11,7 @@
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/server_builder.h"
-#include "server/limits/caller_key.h"
+#include "server/limits/admission.h"
 #include "server/log.h"
 
 namespace meshgate::server::wire {
@@ -39,13 +39,10 @@ void SetUpGrpcOnce() {
 }
 
 absl::Status AdmitForwarded(const Stream& stream, limits::Limits* limits) {
-  if (limits == nullptr) return absl::OkStatus();
-  return limits->TakeRequest([&stream] {
-    Caller caller;
-    caller.peer = stream.peer();
-    caller.tls_identity = stream.tls_identity();
-    return limits::CallerKey(caller, nullptr);
-  });
+  Caller caller;
+  caller.peer = stream.peer();
+  caller.tls_identity = stream.tls_identity();
+  return limits::Admission(nullptr, limits).Admit(caller);
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "server/limits/caller_key.h"
 
 namespace meshgate::server::wire {
 namespace {
@@ -27,26 +26,7 @@ NativeCall::NativeCall(Stream* stream, const MethodInfo* method, const NativeEnv
     : stream_(stream),
       loop_(&stream->loop()),
       scope_(method, environment.calls, CallerOf(*stream, stream->loop().now(), environment.guard)),
-      guard_(environment.guard),
-      limits_(environment.limits) {}
-
-absl::Status NativeCall::Admit() {
-  if (limits_ != nullptr) {
-    absl::Status taken = limits_->TakeRequest([this] { return limits::CallerKey(scope_.caller(), guard_); });
-    if (!taken.ok()) return taken;
-  }
-  if (guard_ == nullptr || scope_.caller().identity != nullptr) return absl::OkStatus();
-  return guard_->Unidentified();
-}
-
-absl::Status NativeCall::AdmitStream() {
-  if (absl::Status admitted = Admit(); !admitted.ok() || limits_ == nullptr) return admitted;
-  auto place = limits_->OpenStream(limits::CallerKey(scope_.caller(), guard_));
-  if (!place.ok()) return place.status();
-  place_ = *std::move(place);
-  scope_.SetPlace(place_.get());
-  return absl::OkStatus();
-}
+      admission_(environment.guard, environment.limits) {}
 
 bool NativeCall::End(const absl::Status& status) {
   if (std::exchange(over_, true)) return false;
@@ -75,7 +55,7 @@ absl::Status NativeCall::StalledStatus(absl::Duration stalled) {
 
 void NativeCall::OnClosed(Why why) {
   scope_.SetPlace(nullptr);
-  place_.reset();
+  admission_.Leave();
   if (over_) {
     stream_ = nullptr;
     return;

@@ -16,8 +16,9 @@
 #include "server/auth/guard.h"
 #include "server/call_scope.h"
 #include "server/call_tracker.h"
-#include "server/limits/limits.h"
+#include "server/limits/admission.h"
 #include "server/service/call.h"
+#include "server/service/pending_reply.h"
 #include "server/service/request_parser.h"
 #include "server/stream/stream_set.h"
 #include "server/wire/call.h"
@@ -47,12 +48,6 @@ class NativeCall : public Call {
  protected:
   NativeCall(Stream* stream, const MethodInfo* method, const NativeEnvironment& environment);
 
-  // Whether the caller may make a call now, and is one that may be asked about; otherwise how this one ends. Once, when
-  // the call is made: whoever sends nothing more counts, too.
-  absl::Status Admit();
-  // The same of a stream, which counts until it is over.
-  absl::Status AdmitStream();
-
   // Counts and logs the end. The first one counts; returns whether this was it.
   bool End(const absl::Status& status);
   // What a call does when it has ended, before its stream does.
@@ -68,11 +63,9 @@ class NativeCall : public Call {
   Stream* stream_;
   EventLoop* const loop_;
   CallScope scope_;
+  limits::Admission admission_;
 
  private:
-  auth::Guard* const guard_;
-  limits::Limits* const limits_;
-  std::unique_ptr<limits::Limits::Place> place_;
   bool over_ = false;
 };
 
@@ -88,7 +81,7 @@ class UnaryCall final : public NativeCall, public std::enable_shared_from_this<U
   UnaryCall(Stream* stream, const MethodInfo* method, const NativeEnvironment& environment, const Handler* handler)
       : NativeCall(stream, method, environment), handler_(handler) {
     stream->SetHeaders({{CallScope::kRequestId, scope_.caller().request_id}});
-    if (const absl::Status admitted = Admit(); !admitted.ok()) Finish(admitted);
+    if (const absl::Status admitted = admission_.Admit(scope_.caller()); !admitted.ok()) Finish(admitted);
   }
 
   void OnMessage(std::string message) override {
@@ -126,36 +119,26 @@ class UnaryCall final : public NativeCall, public std::enable_shared_from_this<U
     NativeCall::OnClosed(why);
   }
 
+  // From the handler, on any thread.
+  void OnReply(absl::StatusOr<Response> response) {
+    if (loop_->OnThisThread()) return Answer(std::move(response));
+    loop_->Post([call = this->shared_from_this(), response = std::move(response)]() mutable {
+      call->Answer(std::move(response));
+    });
+  }
+
  private:
   // A request of at most so many bytes may wait until the peer has read more: those that are answered with much.
   static constexpr size_t kMayWait = 8 << 10;
   // Of a request, while it is served: here and on its way to Consul or to disk.
   static constexpr size_t kCopies = 2;
 
-  // Move-only; the answer is due until it has been called.
-  class PendingReply {
-   public:
-    explicit PendingReply(std::shared_ptr<UnaryCall> call) : call_(std::move(call)) {}
-    PendingReply(PendingReply&& other) noexcept : call_(std::exchange(other.call_, nullptr)) {}
-    ~PendingReply() {
-      if (call_ == nullptr) return;
-      (*this)(MakeError(absl::StatusCode::kUnavailable, reason::kDraining,
-                        "the gateway is stopping and has dropped this call; try again"));
-    }
-    void operator()(absl::StatusOr<Response> response) {
-      const std::shared_ptr<UnaryCall> call = std::exchange(call_, nullptr);
-      EventLoop* const loop = call->loop_;
-      if (loop->OnThisThread()) return call->Answer(std::move(response));
-      loop->Post([call, response = std::move(response)]() mutable { call->Answer(std::move(response)); });
-    }
-
-   private:
-    std::shared_ptr<UnaryCall> call_;
-  };
-
   std::string Subject() const override { return SubjectOf(request_); }
 
-  void Handle() { (*handler_)(request_, scope_.caller(), Reply<Response>(PendingReply(this->shared_from_this()))); }
+  void Handle() {
+    (*handler_)(request_, scope_.caller(),
+                Reply<Response>(PendingReply<UnaryCall, Response>(this->shared_from_this())));
+  }
 
   void Return() {
     if (const auto budget = std::exchange(held_in_, nullptr)) budget->Return(held_);

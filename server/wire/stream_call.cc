@@ -1,22 +1,13 @@
 #include "server/wire/stream_call.h"
 
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "meshgate/v1/registry_service.pb.h"
+#include "server/stream/drop_reason.h"
 
 namespace meshgate::server::wire {
 namespace {
-
-using consul::WatchReporter;
-
-std::optional<WatchReporter::DropReason> DropReasonOf(const absl::Status& status) {
-  const std::string reason = ReasonOf(status);
-  if (reason == reason::kDraining) return WatchReporter::DropReason::kDraining;
-  if (reason == reason::kSlowReader) return WatchReporter::DropReason::kSlowReader;
-  return std::nullopt;
-}
 
 // A hold is no watch, and not counted as one.
 consul::WatchReporter* Unreported() {
@@ -33,10 +24,10 @@ StreamCall::StreamCall(Stream* stream, const MethodInfo* method, const NativeEnv
       outbox_(std::make_shared<Outbox>(loop_, this, environment.scheduler, reporter)) {
   stream->SendHeaders({{CallScope::kRequestId, scope_.caller().request_id}});
   membership_ = environment.streams->Add(outbox_);
-  if (absl::Status status = AdmitStream(); !status.ok()) {
-    admitted_ = false;
-    outbox_->End(std::move(status));
-  }
+  absl::Status status = admission_.AdmitStream(scope_.caller());
+  scope_.SetPlace(admission_.place());
+  admitted_ = status.ok();
+  if (!admitted_) outbox_->End(std::move(status));
 }
 
 StreamCall::~StreamCall() { outbox_->Close(); }

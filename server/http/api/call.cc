@@ -8,7 +8,6 @@
 #include "consul/base/errors.h"
 #include "server/http/api/fields.h"
 #include "server/http/uri.h"
-#include "server/limits/caller_key.h"
 
 namespace meshgate::server::api {
 namespace {
@@ -98,35 +97,22 @@ absl::Status BindParameters(const Route& route, const HttpRequest& http, const Q
 }
 
 Call::Call(const MethodInfo* method, const Environment& environment, const HttpRequest& http)
-    : guard_(environment.guard),
-      limits_(environment.limits),
-      scope_(std::make_unique<CallScope>(method, environment.calls, CallerOf(http, environment.guard))),
+    : scope_(std::make_unique<CallScope>(method, environment.calls, CallerOf(http, environment.guard))),
       caller_(scope_->caller()),
-      request_id_(caller_.request_id) {
+      request_id_(caller_.request_id),
+      admission_(environment.guard, environment.limits) {
   scope_->reporter()->OnReceived();
 }
 
-absl::Status Call::Admit() {
-  if (limits_ != nullptr) {
-    absl::Status taken = limits_->TakeRequest([this] { return limits::CallerKey(caller(), guard_); });
-    if (!taken.ok()) return taken;
-  }
-  if (guard_ == nullptr || caller().identity != nullptr) return absl::OkStatus();
-  return guard_->Unidentified();
-}
-
 absl::Status Call::AdmitStream() {
-  if (absl::Status admitted = Admit(); !admitted.ok() || limits_ == nullptr) return admitted;
-  auto place = limits_->OpenStream(limits::CallerKey(caller(), guard_));
-  if (!place.ok()) return place.status();
-  place_ = *std::move(place);
-  caller_.place = place_.get();
-  return absl::OkStatus();
+  absl::Status admitted = admission_.AdmitStream(caller_);
+  caller_.place = admission_.place();
+  return admitted;
 }
 
 void Call::Leave() {
   caller_.place = nullptr;
-  place_.reset();
+  admission_.Leave();
 }
 
 bool Call::End(const absl::Status& status) {

@@ -18,7 +18,7 @@
 #include "server/call_tracker.h"
 #include "server/http/api/route.h"
 #include "server/http/router.h"
-#include "server/limits/limits.h"
+#include "server/limits/admission.h"
 #include "server/stream/stream_set.h"
 
 namespace meshgate::server::api {
@@ -70,11 +70,9 @@ class Call {
   // Every call over HTTP starts here. `method` and `environment` outlive it.
   Call(const MethodInfo* method, const Environment& environment, const HttpRequest& http);
 
-  // Whether the caller may make a call now, and is one that may be asked about. Once.
-  absl::Status Admit();
-  // The same of a stream, which counts until Leave().
+  // As limits::Admission's.
+  absl::Status Admit() { return admission_.Admit(caller_); }
   absl::Status AdmitStream();
-  // Counts no more.
   void Leave();
 
   const Caller& caller() const { return caller_; }
@@ -87,14 +85,12 @@ class Call {
   bool End(const absl::Status& status);
 
  private:
-  auth::Guard* const guard_;
-  limits::Limits* const limits_;
   // Null once it has ended.
   std::unique_ptr<CallScope> scope_;
   // Its own: a handler that has answered may still look at it.
   Caller caller_;
   const std::string request_id_;
-  std::unique_ptr<limits::Limits::Place> place_;
+  limits::Admission admission_;
   std::string subject_;
 };
 

@@ -15,6 +15,7 @@
 #include "server/http/error.h"
 #include "server/http/router.h"
 #include "server/service/call.h"
+#include "server/service/pending_reply.h"
 
 namespace meshgate::server::api {
 
@@ -57,42 +58,29 @@ class UnaryCall final : public std::enable_shared_from_this<UnaryCall<Request, R
       : method_(std::move(method)), reply_(std::move(reply)), call_(&method_->method, method_->environment, http) {}
 
   void Start(const HttpRequest& http) {
+    if (absl::Status s = call_.Admit(); !s.ok()) return Fail(s, 0);
     if (http.body.size() <= kLarge) return Handle(http);
     method_->environment.scheduler->Post([self = this->shared_from_this(), http] { self->Handle(http); });
+  }
+
+  // From the handler, on any thread.
+  void OnReply(absl::StatusOr<Response> response) {
+    if (!response.ok() || response->ByteSizeLong() <= kLarge) return Answer(response);
+    method_->environment.scheduler->Post(
+        [self = this->shared_from_this(), response = std::move(response)] { self->Answer(response); });
   }
 
  private:
   static constexpr size_t kLarge = 64 << 10;
 
-  // Move-only; the answer is due until it has been called.
-  class PendingReply {
-   public:
-    explicit PendingReply(std::shared_ptr<UnaryCall> call) : call_(std::move(call)) {}
-    PendingReply(PendingReply&& other) noexcept : call_(std::exchange(other.call_, nullptr)) {}
-    ~PendingReply() {
-      if (call_ == nullptr) return;
-      (*this)(MakeError(absl::StatusCode::kUnavailable, reason::kDraining,
-                        "the gateway is stopping and has dropped this call; try again"));
-    }
-    void operator()(absl::StatusOr<Response> response) {
-      const std::shared_ptr<UnaryCall> call = std::exchange(call_, nullptr);
-      if (!response.ok() || response->ByteSizeLong() <= kLarge) return call->Answer(response);
-      call->method_->environment.scheduler->Post(
-          [call, response = std::move(response)]() mutable { call->Answer(response); });
-    }
-
-   private:
-    std::shared_ptr<UnaryCall> call_;
-  };
-
   void Handle(const HttpRequest& http) {
     int http_status = 0;
     if (absl::Status s = Prepare(http, &http_status); !s.ok()) return Fail(s, http_status);
-    method_->handler(request_, call_.caller(), Reply<Response>(PendingReply(this->shared_from_this())));
+    method_->handler(request_, call_.caller(),
+                     Reply<Response>(PendingReply<UnaryCall, Response>(this->shared_from_this())));
   }
 
   absl::Status Prepare(const HttpRequest& http, int* http_status) {
-    if (absl::Status s = call_.Admit(); !s.ok()) return s;
     absl::StatusOr<Query> query = ParseParameters(method_->route, http);
     if (!query.ok()) return query.status();
     if (absl::Status s = method_->prepare == nullptr ? ReadJsonBody(method_->route, http, &request_, http_status)

@@ -16,6 +16,7 @@
 #include "server/http/api/unary.h"
 #include "server/http/error.h"
 #include "server/limits/limits.h"
+#include "server/stream/drop_reason.h"
 
 namespace meshgate::server::api {
 namespace {
@@ -35,13 +36,6 @@ constexpr char kProgress[] = "progress_interval";
 
 std::shared_ptr<const std::string> Shared(std::string text) {
   return std::make_shared<const std::string>(std::move(text));
-}
-
-std::optional<WatchReporter::DropReason> DropReasonOf(const absl::Status& status) {
-  const std::string reason = ReasonOf(status);
-  if (reason == reason::kDraining) return WatchReporter::DropReason::kDraining;
-  if (reason == reason::kSlowReader) return WatchReporter::DropReason::kSlowReader;
-  return std::nullopt;
 }
 
 // Whether it is worth while to come back.
