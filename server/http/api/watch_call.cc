@@ -33,6 +33,8 @@ constexpr absl::Duration kMinWait = absl::Seconds(1), kMaxWait = absl::Minutes(1
 // Milliseconds until a browser comes back; its own default is some seconds.
 constexpr char kRetry[] = "retry: 1000\n\n";
 constexpr char kProgress[] = "progress_interval";
+// An answer that is packed takes a millisecond from here on, which others on the connection's thread must not wait for.
+constexpr size_t kLarge = 64 << 10;
 
 std::shared_ptr<const std::string> Shared(std::string text) {
   return std::make_shared<const std::string>(std::move(text));
@@ -257,7 +259,9 @@ void WatchCall::Fail(const absl::Status& status, int http_status) {
 void WatchCall::Respond(HttpResponse response) {
   responded_ = true;
   response.headers.emplace_back(kRequestIdHeader, call_.request_id());
-  std::exchange(reply_, nullptr)(std::move(response));
+  if (response.body.size() <= kLarge) return std::exchange(reply_, nullptr)(std::move(response));
+  watch_->environment.scheduler->Post(
+      [reply = std::move(reply_), response = std::move(response)]() mutable { reply(std::move(response)); });
 }
 
 std::string WatchCall::EndText(const absl::Status& status) const {

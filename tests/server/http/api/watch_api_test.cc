@@ -197,6 +197,8 @@ TEST_F(WatchApiTest, LargeMessagesAreWrittenElsewhere) {
   Run();
   EXPECT_THAT(first->Sent(), AllOf(StartsWith("retry: "), HasSubstr(R"("index":"5","snapshot":true)")));
   poll->RunReady();
+  EXPECT_FALSE(poll->answered()) << "what packs the answer must not do so here";
+  Run();
   EXPECT_THAT(poll->response().body, HasSubstr(R"("snapshot":true)"));
   // Ends before it is written.
   ASSERT_TRUE(backend_.AnswerEntries(Method::kReadKey, {Entry("a", large + "y", 6)}, 6));
