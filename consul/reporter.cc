@@ -12,6 +12,8 @@ std::string_view ToString(TargetKind kind) {
       return "service";
     case TargetKind::kCatalog:
       return "catalog";
+    case TargetKind::kQuery:
+      return "query";
   }
   return "";
 }

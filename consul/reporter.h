@@ -11,9 +11,9 @@
 
 namespace meshgate::consul {
 
-enum class TargetKind { kKey, kPrefix, kService, kCatalog };
-inline constexpr int kTargetKinds = 4;
-// "key", "prefix", "service", "catalog".
+enum class TargetKind { kKey, kPrefix, kService, kCatalog, kQuery };
+inline constexpr int kTargetKinds = 5;
+// "key", "prefix", "service", "catalog", "query".
 std::string_view ToString(TargetKind kind);
 
 // Consul's HTTP API by family; a metric label, so a small fixed set.

@@ -77,6 +77,9 @@ class ConsulBackend final : public Backend, public InstanceDirectory {
                          const ReadOptions& options, Callback<Answer<std::vector<Instance>>> done) override;
   CallHandle ReadCatalog(const ReadOptions& options, Callback<Answer<std::vector<ServiceSummary>>> done) override;
 
+  CallHandle ReadQuery(const std::string& query, const ReadOptions& options,
+                       Callback<Answer<QueryAnswer>> done) override;
+
   CallHandle ConfirmKeysGone(const std::vector<std::string>& keys, const ReadOptions& options,
                              Callback<std::vector<Presence>> done) override;
   CallHandle ConfirmInstancesGone(const std::string& service, const std::vector<InstanceName>& instances,
