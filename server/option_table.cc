@@ -338,7 +338,7 @@ std::vector<OptionSpec> MakeTable() {
        "Most connections to Consul, beside one that asks whether it is there; its own limit is 200 for each client "
        "address "
        "(limits.http_max_conns_per_client).",
-       absl::StrCat(d.consul_max_connections), nullptr, false, Number(&Options::consul_max_connections, 2, 10000)},
+       absl::StrCat(d.consul_max_connections), nullptr, false, Number(&Options::consul_max_connections, 3, 10000)},
       {"Consul", "consul_wait", "DURATION",
        "How long Consul may hold a blocking query. Short ones free their connections sooner, long ones ask less often.",
        text(d.consul_wait), nullptr, false, Duration(&Options::consul_wait, absl::Seconds(1), absl::Minutes(10))},
