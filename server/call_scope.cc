@@ -60,7 +60,6 @@ void CallScope::OnFinished(const absl::Status& status, absl::FunctionRef<std::st
 }
 
 std::string SubjectOf(const google::protobuf::Message& request) {
-  constexpr size_t kMaxBytes = 256;
   const auto* descriptor = request.GetDescriptor();
   const auto* reflection = request.GetReflection();
   for (const char* name : {"key", "prefix", "service", "id"}) {
@@ -68,7 +67,7 @@ std::string SubjectOf(const google::protobuf::Message& request) {
     if (field == nullptr || field->is_repeated()) continue;
     if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_STRING) continue;
     const std::string value = reflection->GetString(request, field);
-    if (!value.empty()) return value.substr(0, kMaxBytes);
+    if (!value.empty()) return value.substr(0, kMaxSubjectBytes);
   }
   // RegisterRequest keeps them one level deeper.
   const auto* instance = descriptor->FindFieldByName("instance");

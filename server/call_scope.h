@@ -49,7 +49,10 @@ class CallScope {
   Caller caller_;
 };
 
-// The key, prefix, service or id in a request, for the log; empty where there is none. At most 256 bytes.
+// Of what a call was about, in the log.
+inline constexpr size_t kMaxSubjectBytes = 256;
+
+// The key, prefix, service or id in a request, for the log; empty where there is none. At most kMaxSubjectBytes.
 std::string SubjectOf(const google::protobuf::Message& request);
 
 }  // namespace meshgate::server

@@ -80,6 +80,7 @@ class Call {
   // Null once it has ended.
   metrics::RpcMethodReporter* reporter() const { return scope_ == nullptr ? nullptr : scope_->reporter(); }
   void NoteSubject(const google::protobuf::Message& request) { subject_ = SubjectOf(request); }
+  void NoteSubject(std::string_view subject) { subject_ = std::string(subject.substr(0, kMaxSubjectBytes)); }
 
   // Counts and logs the end, and lets a drain go on. The first one counts; returns whether this was it.
   bool End(const absl::Status& status);

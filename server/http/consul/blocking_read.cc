@@ -96,8 +96,9 @@ class BlockingRead final : public HttpExchange, public Waiter, public std::enabl
     if (!state.ok()) return OnError(state.status());
     auth::Guard* const guard = request_->sources().guard();
     if (guard == nullptr || read_.target.kind == consul::TargetKind::kQuery) return OnSeen(*std::move(state));
-    const consul::CachedState cached = *state;
-    guard->Filter(request_->caller().identity, read_.target, cached, {},
+    consul::CachedState cached = *std::move(state);
+    const auth::SharedIdentity identity = request_->caller().identity;
+    guard->Filter(identity, read_.target, cached, {},
                   [self = shared_from_this(), cached](absl::StatusOr<consul::SharedState> seen) mutable {
                     if (!seen.ok()) return self->OnError(seen.status());
                     cached.state = *std::move(seen);

@@ -33,8 +33,9 @@ absl::Status ReadOperation(const std::string& field, element from, v1::CommitCon
     return InvalidField(field, "must be an object with KV: only keys are written here");
   }
   const std::string verb = Text(kv, "Verb");
+  // 0 where it is not given, which for a comparison is "only if there is no such key".
   uint64_t index = 0;
-  static_cast<void>(kv["Index"].get(index));
+  if (kv["Index"].get(index) != simdjson::SUCCESS) index = 0;
   if (verb == "set" || verb == "cas") {
     v1::PutConfigRequest* put = operation->mutable_put();
     put->set_key(Text(kv, "Key"));
