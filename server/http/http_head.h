@@ -90,11 +90,10 @@ HttpRequest RequestOf(const Message& message) {
 
 // The head of a streamed response, as it is sent.
 inline std::string StreamHead(const HttpResponse& response, bool keep_alive, bool chunked) {
-  std::string head =
-      absl::StrCat("HTTP/1.1 ", response.status, " ",
-                   ToAbsl(std::string_view(boost::beast::http::obsolete_reason(
-                       static_cast<boost::beast::http::status>(response.status)))),
-                   "\r\nServer: meshgate\r\nX-Content-Type-Options: nosniff\r\n");
+  std::string head = absl::StrCat("HTTP/1.1 ", response.status, " ",
+                                  ToAbsl(std::string_view(boost::beast::http::obsolete_reason(
+                                      static_cast<boost::beast::http::status>(response.status)))),
+                                  "\r\nServer: meshgate\r\nX-Content-Type-Options: nosniff\r\n");
   if (!response.content_type.empty()) absl::StrAppend(&head, "Content-Type: ", response.content_type, "\r\n");
   for (const auto& [name, value] : response.headers) absl::StrAppend(&head, name, ": ", value, "\r\n");
   if (chunked) absl::StrAppend(&head, "Transfer-Encoding: chunked\r\n");

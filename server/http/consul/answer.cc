@@ -67,7 +67,8 @@ HttpResponse ErrorAnswer(const absl::Status& status) {
     response.headers.emplace_back(kReasonHeader, reason);
   }
   if (const auto delay = RetryAfterOf(status); delay.has_value()) {
-    response.headers.emplace_back("Retry-After", absl::StrCat(absl::ToInt64Seconds(absl::Ceil(*delay, absl::Seconds(1)))));
+    response.headers.emplace_back("Retry-After",
+                                  absl::StrCat(absl::ToInt64Seconds(absl::Ceil(*delay, absl::Seconds(1)))));
   }
   return response;
 }

@@ -15,8 +15,8 @@
 
 namespace meshgate::server::consul_api {
 
-// google.rpc.ErrorInfo.reason of what is not served where the gateway has no Consul to pass it on to. Part of the public
-// API: add, never rename.
+// google.rpc.ErrorInfo.reason of what is not served where the gateway has no Consul to pass it on to. Part of the
+// public API: add, never rename.
 inline constexpr std::string_view kNotServed = "NOT_SERVED";  // 501
 
 // The name in responses of google.rpc.ErrorInfo.reason.

@@ -99,8 +99,9 @@ class Request {
   const Sources* const sources_;
   const HttpRequest http_;
   consul::ReaderThread* const thread_;
-  absl::Status malformed_;
+  // Set by what finds out whether they are malformed.
   Parameters parameters_;
+  const absl::Status malformed_;
   std::string token_;
   api::Call call_;
   HttpReply reply_;

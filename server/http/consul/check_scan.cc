@@ -29,17 +29,41 @@ std::string Normalized(const std::string& name) {
 
 // Of a check, those that make it do nothing.
 bool IsHarmless(const std::string& name) {
-  static const auto* const kNames = new absl::flat_hash_set<std::string>{
-      "aliasnode",       "aliasservice", "body",         "checkid",
-      "definition",      "disableredirects",             "deregistercriticalserviceafter",
-      "enterprisemeta",  "failuresbeforecritical",       "failuresbeforewarning",
-      "grpcusetls",      "header",       "id",           "interval",
-      "method",          "name",         "namespace",    "node",
-      "notes",           "ns",           "output",       "outputmaxsize",
-      "partition",       "serviceid",    "servicename",  "servicetags",
-      "status",          "successbeforepassing",         "timeout",
-      "tlsservername",   "tlsskipverify",                "tcpusetls",
-      "token",           "ttl",          "type"};
+  static const auto* const kNames = new absl::flat_hash_set<std::string>{"aliasnode",
+                                                                         "aliasservice",
+                                                                         "body",
+                                                                         "checkid",
+                                                                         "definition",
+                                                                         "disableredirects",
+                                                                         "deregistercriticalserviceafter",
+                                                                         "enterprisemeta",
+                                                                         "failuresbeforecritical",
+                                                                         "failuresbeforewarning",
+                                                                         "grpcusetls",
+                                                                         "header",
+                                                                         "id",
+                                                                         "interval",
+                                                                         "method",
+                                                                         "name",
+                                                                         "namespace",
+                                                                         "node",
+                                                                         "notes",
+                                                                         "ns",
+                                                                         "output",
+                                                                         "outputmaxsize",
+                                                                         "partition",
+                                                                         "serviceid",
+                                                                         "servicename",
+                                                                         "servicetags",
+                                                                         "status",
+                                                                         "successbeforepassing",
+                                                                         "timeout",
+                                                                         "tlsservername",
+                                                                         "tlsskipverify",
+                                                                         "tcpusetls",
+                                                                         "token",
+                                                                         "ttl",
+                                                                         "type"};
   return kNames->contains(name);
 }
 
@@ -101,10 +125,11 @@ class Scan {
       } else if (normalized == "grpc") {
         probe.probe = consul::GrpcProbe{value.string_value(), false};
       } else {
-        return InvalidField(field,
-                            "is not passed on to Consul: checks are http, tcp, grpc, h2ping, a ttl or an alias, and run "
-                            "no programs; give others to the agent itself",
-                            reason::kCheckNotAllowed);
+        return InvalidField(
+            field,
+            "is not passed on to Consul: checks are http, tcp, grpc, h2ping, a ttl or an alias, and run "
+            "no programs; give others to the agent itself",
+            reason::kCheckNotAllowed);
       }
       if (!value.has_string_value()) return InvalidField(field, "must be a string");
       if (absl::Status status = Probe(field, std::move(probe), address); !status.ok()) return status;

@@ -10,9 +10,9 @@ namespace meshgate::server::consul_api {
 
 // Whether the checks that a body defines, of PUT /v1/agent/service/register or /v1/agent/check/register, may be made:
 // Consul makes them from inside of its network, and as itself. INVALID_ARGUMENT where the body is not JSON that every
-// reader understands in the same way (a field that is there twice, say), where a check runs a program, is of a kind that
-// is not known here, or leads somewhere that `allowed` does not let it (CHECK_NOT_ALLOWED). Names of fields count in any
-// case and with or without underscores, as they do for Consul.
+// reader understands in the same way (a field that is there twice, say), where a check runs a program, is of a kind
+// that is not known here, or leads somewhere that `allowed` does not let it (CHECK_NOT_ALLOWED). Names of fields count
+// in any case and with or without underscores, as they do for Consul.
 absl::Status ScanServiceChecks(const std::string& body, const consul::CheckAllowList& allowed);
 absl::Status ScanCheck(const std::string& body, const consul::CheckAllowList& allowed);
 

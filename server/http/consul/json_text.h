@@ -8,8 +8,8 @@
 
 namespace meshgate::server::consul_api {
 
-// Writes JSON a piece at a time: what is written holds as many Begins as Ends, and in an object a Key before each value.
-// Text that is not UTF-8 has its bad bytes replaced, as Go's encoder does.
+// Writes JSON a piece at a time: what is written holds as many Begins as Ends, and in an object a Key before each
+// value. Text that is not UTF-8 has its bad bytes replaced, as Go's encoder does.
 class JsonText {
  public:
   // `pretty`: lines with four spaces for each level, as Consul's ?pretty.

@@ -19,8 +19,8 @@ namespace meshgate::server::consul_api {
 // The parameters of a query.
 class Parameters {
  public:
-  // INVALID_ARGUMENT for what is not encoded right, and for what is said twice and is no list: Consul takes the first of
-  // them, and whoever sends two means something else.
+  // INVALID_ARGUMENT for what is not encoded right, and for what is said twice and is no list: Consul takes the first
+  // of them, and whoever sends two means something else.
   static absl::StatusOr<Parameters> Parse(std::string_view query);
 
   // Consul's flags are there or not, whatever their value.
@@ -61,8 +61,8 @@ std::string CanonicalQuery(const std::string& path, const Parameters& parameters
 // The path and the query as they were sent, without a token.
 std::string WithoutToken(const HttpRequest& http, const Parameters& parameters);
 
-// The token that a request brings, as Consul looks for it: ?token=, X-Consul-Token, Authorization: Bearer. Empty without
-// one.
+// The token that a request brings, as Consul looks for it: ?token=, X-Consul-Token, Authorization: Bearer. Empty
+// without one.
 std::string TokenOf(const HttpRequest& http, const Parameters& parameters);
 
 }  // namespace meshgate::server::consul_api

@@ -85,8 +85,9 @@ class PassedOn final : public HttpExchange, public consul::RelaySink, public std
     if (streams_) {
       if (!connection_->Attach(shared_from_this())) {
         return request_->Fail(WithRetryAfter(
-            MakeError(absl::StatusCode::kResourceExhausted, limits::kTooManyStreams,
-                      "too many requests wait over HTTP: some connections are kept for others (--http_max_connections)"),
+            MakeError(
+                absl::StatusCode::kResourceExhausted, limits::kTooManyStreams,
+                "too many requests wait over HTTP: some connections are kept for others (--http_max_connections)"),
             absl::Seconds(1)));
       }
       connection_->WakeAfter(kWholeWithin);
@@ -233,9 +234,7 @@ class PassedOn final : public HttpExchange, public consul::RelaySink, public std
 
 }  // namespace
 
-void PassOn(const SharedRequest& request, consul::CallToken token) {
-  PassOnOr(request, std::move(token), nullptr);
-}
+void PassOn(const SharedRequest& request, consul::CallToken token) { PassOnOr(request, std::move(token), nullptr); }
 
 void PassOnOr(const SharedRequest& request, consul::CallToken token, IfAway if_away) {
   std::make_shared<PassedOn>(request, request->is_read(), std::move(if_away))->Start(std::move(token));

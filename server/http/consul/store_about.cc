@@ -1,10 +1,10 @@
-#include "server/version.h"
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
 #include "consul/base/strings.h"
 #include "server/http/consul/json_text.h"
 #include "server/http/consul/store_handlers.h"
 #include "server/http/consul/store_reply.h"
+#include "server/version.h"
 
 namespace meshgate::server::consul_api {
 namespace {
@@ -50,10 +50,11 @@ void StorePeers(const SharedRequest& request) {
 void NotServed(const SharedRequest& request) {
   const bool lists = request->sources().relay != nullptr;
   request->Fail(MakeError(absl::StatusCode::kUnimplemented, kNotServed,
-                          lists ? "this part of Consul's API is not served where the gateway decides itself what callers "
-                                  "may do (--auth=mtls): ask Consul directly"
-                                : "this part of Consul's API needs a Consul behind the gateway (--backend=consul): the "
-                                  "embedded store has no answer to it"));
+                          lists
+                              ? "this part of Consul's API is not served where the gateway decides itself what callers "
+                                "may do (--auth=mtls): ask Consul directly"
+                              : "this part of Consul's API needs a Consul behind the gateway (--backend=consul): the "
+                                "embedded store has no answer to it"));
 }
 
 }  // namespace meshgate::server::consul_api

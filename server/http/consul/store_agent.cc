@@ -211,7 +211,8 @@ absl::StatusOr<Value> ParseBody(const std::string& body) {
   Value parsed;
   const auto status = google::protobuf::util::JsonStringToMessage(body, &parsed);
   if (status.ok()) return parsed;
-  return InvalidField("body", absl::StrCat("is not JSON: ", std::string(status.message().data(), status.message().size())));
+  return InvalidField("body",
+                      absl::StrCat("is not JSON: ", std::string(status.message().data(), status.message().size())));
 }
 
 // Consul says nothing where it has done what it was asked.
@@ -254,8 +255,7 @@ void StoreRegister(const SharedRequest& request) {
 void StoreDeregister(const SharedRequest& request) {
   v1::DeregisterRequest deregister;
   deregister.set_id(request->http().variable("id"));
-  request->sources().registry->Deregister(deregister, request->caller(),
-                                          ReplyNothing<v1::DeregisterResponse>(request));
+  request->sources().registry->Deregister(deregister, request->caller(), ReplyNothing<v1::DeregisterResponse>(request));
 }
 
 void StorePassCheck(const SharedRequest& request) { Report(request, v1::HEALTH_STATUS_PASSING, NoteOf(request)); }

@@ -1,5 +1,5 @@
-// Consul's API over whatever holds the data, in our own terms: with the embedded store, and where the gateway decides by
-// itself what callers may do. Writes go through the service's handlers, as those of every other API.
+// Consul's API over whatever holds the data, in our own terms: with the embedded store, and where the gateway decides
+// by itself what callers may do. Writes go through the service's handlers, as those of every other API.
 #ifndef MESHGATE_SERVER_HTTP_CONSUL_STORE_HANDLERS_H_
 #define MESHGATE_SERVER_HTTP_CONSUL_STORE_HANDLERS_H_
 

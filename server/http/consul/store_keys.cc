@@ -40,8 +40,8 @@ void StoreGetKeys(const SharedRequest& request) {
   read.target.name = KeyOf(*request);
   const bool keys = parameters.has("keys");
   const bool prefix = keys || parameters.has("recurse");
-  const absl::Status valid = prefix ? consul::ValidatePrefix("key", read.target.name)
-                                    : consul::ValidateKey("key", read.target.name);
+  const absl::Status valid =
+      prefix ? consul::ValidatePrefix("key", read.target.name) : consul::ValidateKey("key", read.target.name);
   if (!valid.ok()) return request->Fail(valid);
   read.target.kind = prefix ? consul::TargetKind::kPrefix : consul::TargetKind::kKey;
   const bool pretty = parameters.has("pretty");

@@ -18,10 +18,10 @@ void FailSoon(const SharedRequest& request, const absl::Status& status);
 
 // What a handler of the service is given to answer with.
 template <typename Response>
-Reply<Response> ReplyWith(const SharedRequest& request, std::function<HttpResponse(const absl::StatusOr<Response>&)> write) {
-  return [request, write = std::move(write)](absl::StatusOr<Response> response) {
-    AnswerSoon(request, write(response));
-  };
+Reply<Response> ReplyWith(const SharedRequest& request,
+                          std::function<HttpResponse(const absl::StatusOr<Response>&)> write) {
+  return
+      [request, write = std::move(write)](absl::StatusOr<Response> response) { AnswerSoon(request, write(response)); };
 }
 
 // A target is read as the request asks: `read.how` says whether it waits. The answer is `read.answer`'s.
