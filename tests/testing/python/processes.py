@@ -105,6 +105,7 @@ class ConsulAgent(Process):
             "-dns-port=-1", "-grpc-port=-1", f"-config-file={folder}/agent.hcl"])
         self.address = f"127.0.0.1:{http}"
         self.port = http
+        self.ports = (http, server, serf_lan, serf_wan)
         await_true(lambda: self._ready(node_name), f"an agent that is ready; its log:\n{self.log()}")
 
     def _ready(self, node_name):
