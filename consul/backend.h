@@ -163,6 +163,12 @@ class Backend {
   // The services of the catalog, by name.
   virtual CallHandle ReadCatalog(const ReadOptions& options, Callback<Answer<std::vector<ServiceSummary>>> done) = 0;
 
+  // What Consul's HTTP API answers to a GET of `query`, a path with the parameters that say what is read, such as
+  // "/v1/health/service/web?passing". Only answers that carry an index. UNIMPLEMENTED where the store does not speak
+  // that API.
+  virtual CallHandle ReadQuery(const std::string& query, const ReadOptions& options,
+                               Callback<Answer<QueryAnswer>> done) = 0;
+
   // ---- Confirming that something is gone.
   //
   // Consul leaves out of lists what the token may not read, without a word and without an index that moves: a policy

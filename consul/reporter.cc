@@ -12,6 +12,8 @@ std::string_view ToString(TargetKind kind) {
       return "service";
     case TargetKind::kCatalog:
       return "catalog";
+    case TargetKind::kQuery:
+      return "query";
   }
   return "";
 }
@@ -34,6 +36,16 @@ std::string_view ToString(Endpoint endpoint) {
       return "status";
     case Endpoint::kAuthorize:
       return "authorize";
+    case Endpoint::kHealth:
+      return "health";
+    case Endpoint::kAgent:
+      return "agent";
+    case Endpoint::kSession:
+      return "session";
+    case Endpoint::kAcl:
+      return "acl";
+    case Endpoint::kOther:
+      return "other";
   }
   return "";
 }

@@ -11,15 +11,31 @@
 
 namespace meshgate::consul {
 
-enum class TargetKind { kKey, kPrefix, kService, kCatalog };
-inline constexpr int kTargetKinds = 4;
-// "key", "prefix", "service", "catalog".
+enum class TargetKind { kKey, kPrefix, kService, kCatalog, kQuery };
+inline constexpr int kTargetKinds = 5;
+// "key", "prefix", "service", "catalog", "query".
 std::string_view ToString(TargetKind kind);
 
 // Consul's HTTP API by family; a metric label, so a small fixed set.
-enum class Endpoint { kKv, kTxn, kHealthService, kCatalog, kAgentService, kAgentCheck, kStatus, kAuthorize };
-inline constexpr int kEndpoints = 8;
-// "kv", "txn", "health_service", "catalog", "agent_service", "agent_check", "status", "authorize".
+enum class Endpoint {
+  kKv,
+  kTxn,
+  kHealthService,
+  kCatalog,
+  kAgentService,
+  kAgentCheck,
+  kStatus,
+  kAuthorize,
+  // Of requests that are passed on for others alone (consul/relay.h).
+  kHealth,
+  kAgent,
+  kSession,
+  kAcl,
+  kOther
+};
+inline constexpr int kEndpoints = 13;
+// "kv", "txn", "health_service", "catalog", "agent_service", "agent_check", "status", "authorize", "health", "agent",
+// "session", "acl", "other".
 std::string_view ToString(Endpoint endpoint);
 
 // One backend's traffic.

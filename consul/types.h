@@ -21,10 +21,13 @@ struct KvEntry {
   uint64_t flags = 0;
   uint64_t create_index = 0;
   uint64_t modify_index = 0;
+  // How often it was locked, and the id of the session that holds the lock; empty without one.
+  uint64_t lock_index = 0;
+  std::string session;
 
   friend bool operator==(const KvEntry& a, const KvEntry& b) {
-    return std::tie(a.modify_index, a.create_index, a.flags, a.key, a.value) ==
-           std::tie(b.modify_index, b.create_index, b.flags, b.key, b.value);
+    return std::tie(a.modify_index, a.create_index, a.flags, a.key, a.value, a.lock_index, a.session) ==
+           std::tie(b.modify_index, b.create_index, b.flags, b.key, b.value, b.lock_index, b.session);
   }
   friend bool operator!=(const KvEntry& a, const KvEntry& b) { return !(a == b); }
 };
@@ -97,6 +100,18 @@ struct ServiceSummary {
 
   friend bool operator==(const ServiceSummary& a, const ServiceSummary& b) {
     return a.name == b.name && a.tags == b.tags;
+  }
+};
+
+// An answer of Consul's HTTP API as it came, for those who speak that themselves.
+struct QueryAnswer {
+  // Of HTTP: 200, or 404 where that means "none".
+  int code = 200;
+  // JSON, or nothing.
+  std::string body;
+
+  friend bool operator==(const QueryAnswer& a, const QueryAnswer& b) {
+    return std::tie(a.code, a.body) == std::tie(b.code, b.body);
   }
 };
 

@@ -13,6 +13,7 @@
 #include "consul/base/errors.h"
 #include "consul/base/thread_pool_scheduler.h"
 #include "consul/instance_directory.h"
+#include "consul/relay.h"
 #include "consul/watch/hub.h"
 #include "meshgate/v1/config_service.grpc.pb.h"
 #include "meshgate/v1/registry_service.grpc.pb.h"
@@ -29,6 +30,7 @@
 #include "server/http/admin.h"
 #include "server/http/api/openapi.h"
 #include "server/http/api/routes.h"
+#include "server/http/consul/routes.h"
 #include "server/http/cors.h"
 #include "server/http/error.h"
 #include "server/http/gzip.h"
@@ -178,6 +180,7 @@ struct Gateway::Parts {
   std::unique_ptr<RegistryHandlers> registry_handlers;
   std::unique_ptr<wire::MethodTable> methods;
   std::vector<api::Route> api_routes;
+  consul_api::Waiters consul_waiters;
   Router router;
   std::unique_ptr<HttpServer> http;
   std::unique_ptr<wire::GrpcServer> grpc;
@@ -207,8 +210,9 @@ absl::StatusOr<std::shared_ptr<tls::Endpoint>> Gateway::Parts::OpenTls(const cha
 
 HttpFilter Gateway::Parts::RefuseWhileStopping() {
   return [this](const HttpRequest& request, HttpReply reply) -> HttpReply {
-    const bool refused =
-        stopping && absl::StartsWith(request.path, "/api/") && !absl::StartsWith(request.path, "/api/v1/watch/");
+    const bool refused = stopping && (absl::StartsWith(request.path, "/v1/") ||
+                                      (absl::StartsWith(request.path, "/api/") &&
+                                       !absl::StartsWith(request.path, "/api/v1/watch/")));
     if (!refused) return reply;
     reply(ErrorResponse(WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kDraining,
                                                  "the gateway is draining; call elsewhere or in a moment"),
@@ -297,6 +301,19 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Options& options, 
     api::AddRegistryRoutes(p->registry_handlers.get(), api_environment, &p->api_routes, &p->router);
     api::AddWatchRoutes(p->config_handlers.get(), p->registry_handlers.get(), api_environment, &p->api_routes,
                         &p->router);
+    if (options.http_consul_api) {
+      consul_api::Sources sources;
+      sources.backend = p->backend.get();
+      sources.hub = p->hub.get();
+      // Null with the embedded store.
+      sources.relay = dynamic_cast<consul::Relay*>(p->backend.get());
+      sources.environment = api_environment;
+      sources.waiters = &p->consul_waiters;
+      sources.check_allow = CheckAllowOf(options);
+      sources.config = p->config_handlers.get();
+      sources.registry = p->registry_handlers.get();
+      consul_api::AddRoutes(sources, &p->router);
+    }
     if (!options.http_cors_origins.empty()) p->router.AddFilter(CorsFilter(options.http_cors_origins));
     api::AddOpenApiRoute(p->api_routes, Version(), &p->router);
   }
@@ -365,6 +382,7 @@ void Gateway::Drain() {
                                  "the gateway is draining; open the stream again, elsewhere or in a moment"),
                        kRetryAfterDrain));
     p.stopping = true;
+    p.consul_waiters.EndAll();
     p.http->BeginDrain();
     // A quarter of what is left stays for failing the rest and stopping.
     p.grpc->BeginShutdown(begin + p.options.drain_delay + 0.75 * (p.options.drain_timeout - p.options.drain_delay));

@@ -139,6 +139,12 @@ std::string SetHttpApi(const std::string& text, Options* o) {
   return kOk;
 }
 
+std::string SetHttpConsulApi(const std::string& text, Options* o) {
+  if (text != "on" && text != "off") return "one of on, off";
+  o->http_consul_api = text == "on";
+  return kOk;
+}
+
 std::string SetAuth(const std::string& text, Options* o) {
   AuthMode mode;
   if (text == "none") {
@@ -252,11 +258,15 @@ std::vector<OptionSpec> MakeTable() {
        "PEM certificates of authorities: clients must show a certificate that one of them has signed (mutual TLS).", "",
        nullptr, false, Text(&Options::grpc_tls_client_ca_file)},
       {"Listening", "http_listen", "HOST:PORT",
-       "Where HTTP listens: the JSON API (/api/v1/, unless --http_api=off), probes (/livez, /readyz) and /metrics.",
+       "Where HTTP listens: the JSON API (/api/v1/) and Consul's own (/v1/), unless --http_api=off, probes (/livez, "
+       "/readyz) and /metrics.",
        d.http_listen, nullptr, false, SetHttpListen},
       {"Listening", "http_api", "on|off",
        "off: the HTTP port has probes and metrics alone, for whoever reaches it to read or write nothing.", "on",
        nullptr, false, SetHttpApi},
+      {"Listening", "http_consul_api", "on|off",
+       "off: programs that speak Consul's own API are not served at /v1/; the JSON API is.", "on", nullptr, false,
+       SetHttpConsulApi},
       {"Listening", "http_max_connections", "N",
        "Most connections of the HTTP port, each stream and each poll being one; 0 is an eighth of the process's "
        "descriptors, at most 16384.",
@@ -328,7 +338,7 @@ std::vector<OptionSpec> MakeTable() {
        "Most connections to Consul, beside one that asks whether it is there; its own limit is 200 for each client "
        "address "
        "(limits.http_max_conns_per_client).",
-       absl::StrCat(d.consul_max_connections), nullptr, false, Number(&Options::consul_max_connections, 2, 10000)},
+       absl::StrCat(d.consul_max_connections), nullptr, false, Number(&Options::consul_max_connections, 3, 10000)},
       {"Consul", "consul_wait", "DURATION",
        "How long Consul may hold a blocking query. Short ones free their connections sooner, long ones ask less often.",
        text(d.consul_wait), nullptr, false, Duration(&Options::consul_wait, absl::Seconds(1), absl::Minutes(10))},

@@ -41,6 +41,8 @@ struct Options {
   std::string http_listen = "127.0.0.1:8080";
   // Whether HTTP serves the API, beside probes and metrics.
   bool http_api = true;
+  // Whether that includes Consul's own.
+  bool http_consul_api = true;
   // 0: an eighth of the process's descriptors, at most 16,384.
   int http_max_connections = 0;
   // Of pages that may call the API from a browser; empty: none.

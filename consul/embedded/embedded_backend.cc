@@ -225,6 +225,11 @@ CallHandle EmbeddedBackend::ReadCatalog(const ReadOptions& options,
                    });
 }
 
+CallHandle EmbeddedBackend::ReadQuery(const std::string&, const ReadOptions&, Callback<Answer<QueryAnswer>> done) {
+  return engine_->Answer(absl::UnimplementedError("the embedded store does not speak Consul's HTTP API"),
+                         [done = std::move(done)](absl::Status status) mutable { done(std::move(status)); });
+}
+
 CallHandle EmbeddedBackend::ConfirmKeysGone(const std::vector<std::string>& keys, const ReadOptions& options,
                                             Callback<std::vector<Presence>> done) {
   return StartConfirm(*engine_, options, std::move(done), [keys](const State& state, std::vector<Presence>& found) {

@@ -87,6 +87,8 @@ class EmbeddedBackend final : public Backend, public InstanceDirectory {
                          const ReadOptions& options, Callback<Answer<std::vector<Instance>>> done) override;
   CallHandle ReadCatalog(const ReadOptions& options, Callback<Answer<std::vector<ServiceSummary>>> done) override;
   // Nothing is ever hidden here.
+  CallHandle ReadQuery(const std::string& query, const ReadOptions& options,
+                       Callback<Answer<QueryAnswer>> done) override;
   CallHandle ConfirmKeysGone(const std::vector<std::string>& keys, const ReadOptions& options,
                              Callback<std::vector<Presence>> done) override;
   CallHandle ConfirmInstancesGone(const std::string& service, const std::vector<InstanceName>& instances,

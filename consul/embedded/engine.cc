@@ -161,6 +161,8 @@ bool Engine::ChangedSince(const ReadCall& call, uint64_t index) const {
       return state_.catalog.ServiceChangedSince(call.name(), index);
     case TargetKind::kCatalog:
       return state_.catalog.summaries_index() > index;
+    case TargetKind::kQuery:
+      break;
   }
   return true;
 }

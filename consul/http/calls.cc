@@ -24,6 +24,24 @@ bool NeedsLeader(Endpoint endpoint) {
   return endpoint != Endpoint::kAgentService && endpoint != Endpoint::kAgentCheck && endpoint != Endpoint::kStatus;
 }
 
+// Valid also when the backend is gone.
+class StreamedCall final : public RelayCall {
+ public:
+  StreamedCall(std::weak_ptr<CurlLoop> loop, CurlLoop::TransferHandle transfer)
+      : loop_(std::move(loop)), transfer_(std::move(transfer)) {}
+
+  void Cancel() override {
+    if (const std::shared_ptr<CurlLoop> loop = loop_.lock()) loop->Cancel(transfer_);
+  }
+  void Resume() override {
+    if (const std::shared_ptr<CurlLoop> loop = loop_.lock()) loop->Resume(transfer_);
+  }
+
+ private:
+  const std::weak_ptr<CurlLoop> loop_;
+  const CurlLoop::TransferHandle transfer_;
+};
+
 }  // namespace
 
 bool ActiveCall::cancelled() {
@@ -112,6 +130,20 @@ void Calls::Send(const ActiveCallHandle& call, Endpoint endpoint, Request reques
   };
   const int step = call->NextStep();
   call->Attach(step, loop_->Start(std::move(request), std::move(done)));
+}
+
+std::shared_ptr<RelayCall> Calls::Stream(Endpoint endpoint, Request request, CurlLoop::Done done) {
+  auto ended = [this, endpoint, hold = Tasks::Hold(&tasks_), done = std::move(done)](Response response) mutable {
+    // A caller who has seen enough of an answer leaves it by cancelling.
+    const bool answered = response.end == Response::End::kAnswered || response.end == Response::End::kCancelled;
+    if (response.end != Response::End::kRefused) {
+      reporter_->OnRequest(endpoint, answered ? response.code : 0, response.took);
+    }
+    if (response.end != Response::End::kCancelled) return done(std::move(response));
+    // It may have been the loop's end, found inside Start().
+    Post([done = std::move(done), response = std::move(response)]() mutable { done(std::move(response)); });
+  };
+  return std::make_shared<StreamedCall>(loop_, loop_->Start(std::move(request), std::move(ended)));
 }
 
 }  // namespace meshgate::consul::http

@@ -16,6 +16,7 @@
 #include "consul/base/scheduler.h"
 #include "consul/base/tasks.h"
 #include "consul/http/curl_loop.h"
+#include "consul/relay.h"
 #include "consul/reporter.h"
 
 namespace meshgate::consul::http {
@@ -72,6 +73,10 @@ class Calls {
   // Sends a request as the next step of `call`; its timeout is what is left of the call's. `next` runs once, on the
   // Scheduler; it may send the step after this one.
   void Send(const ActiveCallHandle& call, Endpoint endpoint, Request request, Next next);
+
+  // Sends a request whose answer goes to its receiver. `done` runs once, after the receiver's last call: on the loop's
+  // thread, or on the Scheduler where the call was cancelled.
+  std::shared_ptr<RelayCall> Stream(Endpoint endpoint, Request request, CurlLoop::Done done);
 
   int limit(Pool pool) const { return loop_->limit(pool); }
 

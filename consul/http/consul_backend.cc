@@ -18,8 +18,8 @@
 namespace meshgate::consul::http {
 namespace {
 
-constexpr int kMinConnections = 2;
-constexpr int kMaxUnaryConnections = 32;
+constexpr int kMinConnections = 3;
+constexpr int kMaxCallConnections = 32;
 
 absl::Status BadOption(std::string_view what) { return InvalidField("consul", what); }
 
@@ -79,14 +79,16 @@ absl::StatusOr<std::unique_ptr<ConsulBackend>> ConsulBackend::Create(const Consu
   if (options.cert_file.empty() != options.key_file.empty()) {
     return BadOption("a client certificate needs its key, and a key its certificate");
   }
-  if (options.max_connections < kMinConnections) return BadOption("at least 2 connections are needed");
+  if (options.max_connections < kMinConnections) return BadOption("at least 3 connections are needed");
   if (options.connect_timeout <= absl::ZeroDuration()) return BadOption("the connect timeout must be above zero");
 
   CurlLoopOptions loop;
   loop.base_url = urls->front();
   loop.fallback_urls.assign(urls->begin() + 1, urls->end());
-  loop.unary_connections = std::clamp(options.max_connections / 5, 1, kMaxUnaryConnections);
-  loop.watch_connections = options.max_connections - loop.unary_connections;
+  const int call_connections = std::clamp(options.max_connections / 5, 2, kMaxCallConnections);
+  loop.streamed_connections = call_connections / 2;
+  loop.unary_connections = call_connections - loop.streamed_connections;
+  loop.watch_connections = options.max_connections - call_connections;
   loop.connect_timeout = options.connect_timeout;
   loop.max_body_bytes = options.max_answer_bytes;
   loop.token = options.token;

@@ -1,6 +1,7 @@
 #ifndef MESHGATE_CONSUL_HTTP_CONSUL_BACKEND_H_
 #define MESHGATE_CONSUL_HTTP_CONSUL_BACKEND_H_
 
+#include <atomic>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "consul/http/calls.h"
 #include "consul/http/paths.h"
 #include "consul/instance_directory.h"
+#include "consul/relay.h"
 #include "consul/reporter.h"
 
 namespace meshgate::consul::http {
@@ -31,8 +33,9 @@ struct ConsulBackendOptions {
   std::string key_file;
   // False accepts any certificate: for trying things out.
   bool verify_tls = true;
-  // Of Consul's 200 per client. A fifth of them, at most 32, is kept for calls that don't wait; at least 2. There is
-  // one more for a moment while it is in doubt whether the agent is there.
+  // Of Consul's 200 per client; at least 3. A fifth of them, at most 32, is kept for calls that don't wait: half of
+  // these for the backend's own and half for what is relayed. There is one more for a moment while it is in doubt
+  // whether the agent is there.
   int max_connections = 160;
   absl::Duration connect_timeout = absl::Seconds(5);
   size_t max_answer_bytes = size_t{512} << 20;
@@ -55,7 +58,12 @@ struct ConsulBackendOptions {
 //
 // Heartbeats are one request for instances that were registered here; for those of other tools their checks are looked
 // up each time. Deregister() looks first, because Consul's answer to an unknown id differs by version.
-class ConsulBackend final : public Backend, public InstanceDirectory {
+//
+// What is relayed has connections of its own, never shared (HTTP/1.1 also with TLS), as a reader may keep one for as
+// long as it likes. Those that wait on purpose may take half of them; one more is RESOURCE_EXHAUSTED
+// (CONSUL_OVERLOADED). OnEnd() of a call that was cancelled, or refused before anything was sent, comes from the
+// Scheduler; all else comes from the curl loop's thread.
+class ConsulBackend final : public Backend, public InstanceDirectory, public Relay {
  public:
   // INVALID_ARGUMENT when an option can't be used. `scheduler` and `reporter` outlive the backend; `scheduler` runs
   // until Shutdown() has returned. Does not connect.
@@ -76,6 +84,9 @@ class ConsulBackend final : public Backend, public InstanceDirectory {
   CallHandle ReadService(const std::string& service, const std::string& filter, const std::string& near,
                          const ReadOptions& options, Callback<Answer<std::vector<Instance>>> done) override;
   CallHandle ReadCatalog(const ReadOptions& options, Callback<Answer<std::vector<ServiceSummary>>> done) override;
+
+  CallHandle ReadQuery(const std::string& query, const ReadOptions& options,
+                       Callback<Answer<QueryAnswer>> done) override;
 
   CallHandle ConfirmKeysGone(const std::vector<std::string>& keys, const ReadOptions& options,
                              Callback<std::vector<Presence>> done) override;
@@ -101,6 +112,8 @@ class ConsulBackend final : public Backend, public InstanceDirectory {
   CallHandle FindService(const std::string& id, const ReadOptions& options, Callback<std::string> done) override;
 
   CallHandle CheckHealth(absl::Duration timeout, Callback<BackendHealth> done) override;
+
+  std::shared_ptr<RelayCall> Send(RelayRequest request, std::shared_ptr<RelaySink> sink) override;
 
  private:
   ConsulBackend(CurlLoopOptions options, std::function<void(std::string_view)> on_redirects_followed,
@@ -135,7 +148,11 @@ class ConsulBackend final : public Backend, public InstanceDirectory {
   void UpdateChecks(const ActiveCallHandle& call, std::vector<std::string> check_ids, const std::string& body,
                     DoneCallback done);
 
+  std::shared_ptr<RelayCall> RefuseRelayed(absl::Status status, std::shared_ptr<RelaySink> sink);
+
   const std::function<void(std::string_view)> on_redirects_followed_;
+  // Relayed requests under way that wait on purpose.
+  std::atomic<int> waiting_{0};
   Calls calls_;
 };
 

@@ -87,30 +87,20 @@ CurlLoop::Impl::~Impl() {
 
 CurlLoop::TransferHandle CurlLoop::Impl::Start(Request request, Done done) {
   auto transfer = std::make_shared<Transfer>(std::move(request), std::move(done));
-  bool stopped;
-  bool wake = false;
-  {
-    MutexLock lock(mu_);
-    stopped = stopping_;
-    if (!stopped) {
-      wake = commands_.empty();
-      commands_.push_back({transfer, false});
-    }
-  }
-  if (stopped) transfer->Finish(Response::End::kCancelled);
-  if (wake) Wake();
+  if (!Post({transfer, Command::What::kStart})) transfer->Finish(Response::End::kCancelled);
   return transfer;
 }
 
-void CurlLoop::Impl::Cancel(const TransferHandle& transfer) {
-  bool wake = false;
+bool CurlLoop::Impl::Post(Command command) {
+  bool wake;
   {
     MutexLock lock(mu_);
-    if (stopping_) return;
+    if (stopping_) return false;
     wake = commands_.empty();
-    commands_.push_back({transfer, true});
+    commands_.push_back(std::move(command));
   }
   if (wake) Wake();
+  return true;
 }
 
 void CurlLoop::Impl::Stop() {
@@ -175,12 +165,19 @@ bool CurlLoop::Impl::TakeCommands() {
     stopping = stopping_;
   }
   for (Command& command : commands) {
-    Transfer& transfer = *command.transfer;
-    if (command.cancel) {
-      if (transfer.state == State::kEnded) continue;
-      End(command.transfer, Response::End::kCancelled);
-    } else {
-      Place(std::move(command.transfer));
+    const State state = command.transfer->state;
+    switch (command.what) {
+      case Command::What::kStart:
+        Place(std::move(command.transfer));
+        break;
+      case Command::What::kCancel:
+        if (state != State::kEnded) End(command.transfer, Response::End::kCancelled);
+        break;
+      case Command::What::kResume:
+        if (state == State::kActive && !command.transfer->Resume()) {
+          End(command.transfer, Response::End::kLocalFailure);
+        }
+        break;
     }
   }
   return !stopping;
@@ -339,6 +336,7 @@ CurlLoop::TransferHandle CurlLoop::Start(Request request, Done done) {
   return impl_->Start(std::move(request), std::move(done));
 }
 void CurlLoop::Cancel(const TransferHandle& transfer) { impl_->Cancel(transfer); }
+void CurlLoop::Resume(const TransferHandle& transfer) { impl_->Resume(transfer); }
 int CurlLoop::limit(Pool pool) const { return impl_->limit(pool); }
 void CurlLoop::Stop() { impl_->Stop(); }
 

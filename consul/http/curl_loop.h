@@ -13,6 +13,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
+#include "consul/relay.h"
 #include "consul/resilience/circuit_breaker.h"
 
 namespace meshgate::consul::http {
@@ -20,9 +21,22 @@ namespace meshgate::consul::http {
 enum class Method { kGet, kPut, kPost, kDelete };
 
 // Which connections a request may use. They are apart so that watches, each of which may hold a connection for minutes,
-// never starve the rest. kProbe is the loop's own.
-enum class Pool { kUnary, kWatch, kProbe };
-inline constexpr int kPools = 3;
+// never starve the rest, and answers whose receiver may pause neither. Those never share a connection, also with TLS:
+// over HTTP/2, libcurl holds up all of one, or keeps up to 32 MiB, for a receiver that takes nothing. kProbe is the
+// loop's own.
+enum class Pool { kUnary, kWatch, kStreamed, kProbe };
+inline constexpr int kPools = 4;
+
+// Takes an answer piece by piece, on the loop's thread: must be quick.
+class Receiver {
+ public:
+  virtual ~Receiver() = default;
+  // Once, before any of the body: the answer's status and headers, as they came and in their order. Neither those of a
+  // 100 before it nor trailers after it.
+  virtual void OnHead(int code, HeaderList headers) = 0;
+  // False: takes none of these bytes now. They come again, perhaps cut otherwise, after CurlLoop::Resume().
+  virtual bool OnBody(std::string_view bytes) = 0;
+};
 
 struct Request {
   Method method = Method::kGet;
@@ -31,7 +45,7 @@ struct Request {
   // Of a PUT or POST. Sent with Content-Length, never chunked.
   std::string body;
   Pool pool = Pool::kUnary;
-  // For the whole transfer, with the time it queues for a connection. Longer than zero.
+  // For the whole transfer, with the time it queues for a connection. Longer than zero; may be infinite.
   absl::Duration timeout = absl::Seconds(10);
   // While the agent is away, waits for its return for up to `patience` before `timeout` begins, in place of being
   // refused. Zero: is refused.
@@ -42,6 +56,12 @@ struct Request {
   size_t max_body_bytes = 0;
   // In place of the loop's own; empty: none.
   std::optional<std::string> token;
+  // Besides the token. Sent as they are: valid by HTTP's rules, and none that libcurl sees to, such as Content-Length.
+  HeaderList headers;
+  // For an answer that is not to be kept as a whole; with Pool::kStreamed. Response has neither headers nor a body
+  // then, no limit of its size applies, and an answer whose headers have come may be silent for as long as it likes.
+  // Dropped before Done runs.
+  std::shared_ptr<Receiver> receiver;
 };
 
 // What became of a request; judging it is status_map.h's job.
@@ -65,6 +85,7 @@ struct Response {
   };
 
   End end = End::kBroken;
+  // With a receiver also where it was cut off after OnHead().
   int code = 0;
   Headers headers;
   std::string body;
@@ -94,6 +115,7 @@ struct CurlLoopOptions {
   // Each pool's share of connections; at least 1.
   int unary_connections = 32;
   int watch_connections = 128;
+  int streamed_connections = 16;
   absl::Duration connect_timeout = absl::Seconds(5);
   // An answer that has begun (its first line has come) and of which no byte has come for this long, and up to a quarter
   // more, is broken. A blocking query waits before it begins.
@@ -123,9 +145,9 @@ struct CurlLoopOptions {
 // 250 requests (HTTP/2). Redirects, proxies and retries of what may have been applied are off. Ten thousand
 // transfers that wait cost memory alone: each wake of the thread touches only sockets and timers that are due.
 //
-// Start() and Cancel() are thread-safe and never block on I/O. A GET is sent again, on another connection, when a kept
-// one turns out to be closed before any answer; a PUT or DELETE ends as kBroken then, with `sent`. A peer that vanishes
-// without a word is found out within half a minute, whatever waits for it.
+// Start(), Cancel() and Resume() are thread-safe and never block on I/O. A GET is sent again, on another connection,
+// when a kept one turns out to be closed before any answer; a PUT or DELETE ends as kBroken then, with `sent`. A peer
+// that vanishes without a word is found out within half a minute, whatever waits for it.
 //
 // A circuit breaker (consul/resilience/circuit_breaker.h) stands before the agent as a whole. Failures raise a doubt
 // and the loop asks the agent for a sign of life, over a connection of its own that is closed again: one more than the
@@ -153,6 +175,9 @@ class CurlLoop {
 
   // The transfer ends soon, with kCancelled unless it has ended by itself. Idempotent.
   void Cancel(const TransferHandle& transfer);
+
+  // Its receiver takes more. Of no effect where it never refused, or the transfer has ended.
+  void Resume(const TransferHandle& transfer);
 
   // Transfers of a pool that can run at a time; the others queue. Changes as the peer turns out to speak HTTP/2, or not
   // to. Thread-safe, without a lock.

@@ -35,7 +35,9 @@ void CurlLoop::Impl::Open(PoolState& pool) {
   int connections = 1;
   if (pool.pool == Pool::kUnary) connections = std::max(1, options_.unary_connections);
   if (pool.pool == Pool::kWatch) connections = std::max(1, options_.watch_connections);
-  pool.policy = ConnectionPolicy(connections, absl::StartsWith(agents_.current(), "https:"));
+  if (pool.pool == Pool::kStreamed) connections = std::max(1, options_.streamed_connections);
+  const bool may_share = pool.pool != Pool::kStreamed && absl::StartsWith(agents_.current(), "https:");
+  pool.policy = ConnectionPolicy(connections, may_share);
   pool.timer.reset();
   pool.multi = curl_multi_init();
   if (pool.multi == nullptr) std::abort();

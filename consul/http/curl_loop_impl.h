@@ -32,7 +32,8 @@ class CurlLoop::Impl {
   ~Impl();
 
   TransferHandle Start(Request request, Done done);
-  void Cancel(const TransferHandle& transfer);
+  void Cancel(const TransferHandle& transfer) { Post({transfer, Command::What::kCancel}); }
+  void Resume(const TransferHandle& transfer) { Post({transfer, Command::What::kResume}); }
   void Stop();
   int limit(Pool pool) const { return pools_[static_cast<int>(pool)].limit; }
 
@@ -43,7 +44,7 @@ class CurlLoop::Impl {
 
   struct Command {
     TransferHandle transfer;
-    bool cancel = false;
+    enum class What { kStart, kCancel, kResume } what;
   };
   struct PoolState {
     Impl* loop = nullptr;
@@ -63,6 +64,8 @@ class CurlLoop::Impl {
 
   // ---- curl_loop.cc
 
+  // False: Stop() was called.
+  bool Post(Command command);
   void Run();
   // False: Stop() was called.
   bool TakeCommands();

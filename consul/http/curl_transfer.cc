@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "absl/base/attributes.h"
 #include "absl/strings/ascii.h"
@@ -14,7 +15,7 @@ namespace {
 
 // A blocking query's answer is mostly small and its buffer is held while it waits; other answers may be megabytes.
 constexpr long kWatchBufferBytes = 4 << 10;
-constexpr long kUnaryBufferBytes = 64 << 10;
+constexpr long kBufferBytes = 64 << 10;
 
 Response::End EndOf(CURLcode result) {
   switch (result) {
@@ -71,6 +72,8 @@ bool CurlLoop::Transfer::Prepare(CURL* easy, const CurlLoopOptions& options, con
   const std::string url = base_url + request_.target;
   Set(ok, easy, CURLOPT_URL, url.c_str());
   Set(ok, easy, CURLOPT_PATH_AS_IS, 1L);
+  // Not even bytes beyond ASCII are encoded then.
+  if (receiver_ != nullptr) Set(ok, easy, CURLOPT_REQUEST_TARGET, request_.target.c_str());
   Set(ok, easy, CURLOPT_PROTOCOLS_STR, "http,https");
   Set(ok, easy, CURLOPT_FOLLOWLOCATION, 0L);
   Set(ok, easy, CURLOPT_PROXY, "");
@@ -80,7 +83,8 @@ bool CurlLoop::Transfer::Prepare(CURL* easy, const CurlLoopOptions& options, con
   Set(ok, easy, CURLOPT_ERRORBUFFER, error_);
   Set(ok, easy, CURLOPT_CONNECTTIMEOUT_MS,
       std::max<long>(1, static_cast<long>(absl::ToInt64Milliseconds(options.connect_timeout))));
-  Set(ok, easy, CURLOPT_BUFFERSIZE, request_.pool == Pool::kUnary ? kUnaryBufferBytes : kWatchBufferBytes);
+  Set(ok, easy, CURLOPT_BUFFERSIZE,
+      request_.pool == Pool::kWatch || request_.pool == Pool::kProbe ? kWatchBufferBytes : kBufferBytes);
   if (request_.pool == Pool::kProbe) {
     // Whether the agent takes connections is what is asked, and one that was kept would stay with an agent given up.
     Set(ok, easy, CURLOPT_FRESH_CONNECT, 1L);
@@ -88,10 +92,11 @@ bool CurlLoop::Transfer::Prepare(CURL* easy, const CurlLoopOptions& options, con
   }
 
   // HTTP/2 where TLS agrees on it; a request then waits for the connection to tell rather than open another.
-  Set(ok, easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
+  const bool shares = request_.pool != Pool::kStreamed;
+  Set(ok, easy, CURLOPT_HTTP_VERSION, static_cast<long>(shares ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
   tls_ = absl::StartsWith(base_url, "https:");
   if (tls_) {
-    Set(ok, easy, CURLOPT_PIPEWAIT, 1L);
+    Set(ok, easy, CURLOPT_PIPEWAIT, shares ? 1L : 0L);
     Set(ok, easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
     Set(ok, easy, CURLOPT_SSL_VERIFYPEER, options.verify_tls ? 1L : 0L);
     Set(ok, easy, CURLOPT_SSL_VERIFYHOST, options.verify_tls ? 2L : 0L);
@@ -100,13 +105,8 @@ bool CurlLoop::Transfer::Prepare(CURL* easy, const CurlLoopOptions& options, con
     if (!options.key_file.empty()) Set(ok, easy, CURLOPT_SSLKEY, options.key_file.c_str());
   }
 
-  if (request_.token.has_value()) {
-    headers_.reset(curl_slist_append(nullptr, kNoExpect));
-    if (!request_.token->empty()) {
-      // The list stays where the second cannot be added.
-      ok = ok && curl_slist_append(headers_.get(), absl::StrCat(kTokenHeader, *request_.token).c_str()) != nullptr;
-    }
-    ok = ok && headers_ != nullptr;
+  if (request_.token.has_value() || !request_.headers.empty() || receiver_ != nullptr) {
+    ok = ok && PrepareHeaders(request_.token.has_value() ? *request_.token : options.token);
     headers = headers_.get();
   }
   Set(ok, easy, CURLOPT_HTTPHEADER, headers);
@@ -138,9 +138,34 @@ bool CurlLoop::Transfer::Prepare(CURL* easy, const CurlLoopOptions& options, con
   return ok;
 }
 
+bool CurlLoop::Transfer::PrepareHeaders(const std::string& token) {
+  if (!AddHeader(kNoExpect) || (!token.empty() && !AddHeader(absl::StrCat(kTokenHeader, token)))) return false;
+  bool accepts = false;
+  for (const auto& [name, value] : request_.headers) {
+    accepts = accepts || absl::EqualsIgnoreCase(name, "accept");
+    // libcurl's way of saying that a header has no value: with a colon it would leave the header out.
+    if (!AddHeader(value.empty() ? absl::StrCat(name, ";") : absl::StrCat(name, ": ", value))) return false;
+  }
+  // libcurl has one of its own.
+  return accepts || receiver_ == nullptr || AddHeader("Accept:");
+}
+
+bool CurlLoop::Transfer::AddHeader(const std::string& line) {
+  curl_slist* longer = curl_slist_append(headers_.get(), line.c_str());
+  if (longer == nullptr) return false;  // The list stays as it was.
+  [[maybe_unused]] curl_slist* same = headers_.release();
+  headers_.reset(longer);
+  return true;
+}
+
+bool CurlLoop::Transfer::Resume() {
+  // What was refused comes again, and may be refused again, within the call.
+  return !std::exchange(paused_, false) || curl_easy_pause(easy_, CURLPAUSE_CONT) == CURLE_OK;
+}
+
 void CurlLoop::Transfer::Collect(CURLcode result) {
   if (response_.end != Response::End::kTooLarge) response_.end = EndOf(result);
-  if (response_.end == Response::End::kAnswered && !head_complete_) {
+  if (response_.end == Response::End::kAnswered && !(receiver_ != nullptr ? head_told_ : head_complete_)) {
     // libcurl takes headers that were cut for all of them; the missing ones might change what the answer means.
     response_.end = Response::End::kBroken;
     response_.error = "the connection was closed within the headers";
@@ -159,6 +184,7 @@ void CurlLoop::Transfer::Collect(CURLcode result) {
 Sign CurlLoop::Transfer::Finish(Response::End end) {
   state = State::kEnded;
   easy_ = nullptr;
+  receiver_.reset();
   response_.end = end;
   const Clock::time_point now = Clock::now();
   response_.took = absl::FromChrono(now - started_);
@@ -178,6 +204,10 @@ size_t CurlLoop::Transfer::OnHeader(char* data, size_t size, size_t count, void*
   if (!response.received) transfer->receiving_->insert(transfer);
   response.received = true;
   transfer->last_byte_ = Clock::now();
+  if (transfer->receiver_ != nullptr) {
+    transfer->TakeHeader(line);
+    return line.size();
+  }
   if (absl::StartsWith(line, "HTTP/")) {
     // A status line: what came before, such as a 100, was not the answer.
     response.headers = {};
@@ -195,11 +225,44 @@ size_t CurlLoop::Transfer::OnHeader(char* data, size_t size, size_t count, void*
   return line.size();
 }
 
+void CurlLoop::Transfer::TakeHeader(absl::string_view line) {
+  if (head_told_) return;  // A trailer.
+  if (absl::StartsWith(line, "HTTP/")) {
+    head_.clear();
+    return;
+  }
+  if (line == "\r\n" || line == "\n") {
+    receiving_->erase(this);
+    long code = 0;
+    curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &code);
+    if (code < 200) return;
+    head_told_ = true;
+    response_.code = static_cast<int>(code);
+    return receiver_->OnHead(response_.code, std::exchange(head_, {}));
+  }
+  const std::string text(absl::StripAsciiWhitespace(line));
+  if (absl::ascii_isspace(static_cast<unsigned char>(line[0]))) {
+    // Goes on with the line before.
+    if (!head_.empty()) absl::StrAppend(&head_.back().second, " ", text);
+    return;
+  }
+  const size_t colon = text.find(':');
+  if (colon == std::string::npos) return;
+  head_.emplace_back(text.substr(0, colon),
+                     std::string(absl::StripAsciiWhitespace(absl::string_view(text).substr(colon + 1))));
+}
+
 size_t CurlLoop::Transfer::OnBody(char* data, size_t size, size_t count, void* self) {
   auto* transfer = static_cast<Transfer*>(self);
   Response& response = transfer->response_;
   const size_t bytes = size * count;
   transfer->last_byte_ = Clock::now();
+  if (transfer->receiver_ != nullptr) {
+    if (!transfer->head_told_) return CURL_WRITEFUNC_ERROR;
+    if (transfer->receiver_->OnBody({data, bytes})) return bytes;
+    transfer->paused_ = true;
+    return CURL_WRITEFUNC_PAUSE;
+  }
   if (bytes > transfer->max_body_bytes_ - response.body.size()) {
     response.end = Response::End::kTooLarge;
     return CURL_WRITEFUNC_ERROR;

@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/string_view.h"
 #include "consul/http/curl_loop.h"
 #include "consul/http/signs.h"
 
@@ -29,12 +30,16 @@ class CurlLoop::Transfer : public std::enable_shared_from_this<CurlLoop::Transfe
   using Clock = std::chrono::steady_clock;
   enum class State { kPosted, kQueued, kActive, kEnded };
 
-  Transfer(Request request, Done done) : request_(std::move(request)), done_(std::move(done)) {}
+  Transfer(Request request, Done done)
+      : receiver_(std::move(request.receiver)), request_(std::move(request)), done_(std::move(done)) {}
 
   // Tells `easy` all about this request to the agent at `base_url`. `options` and `headers` outlive the transfer. It is
   // in `receiving` from the first line of its answer on, and the loop takes it out. False: out of memory.
   bool Prepare(CURL* easy, const CurlLoopOptions& options, const std::string& base_url, curl_slist* headers,
                std::set<Transfer*>* receiving);
+
+  // Lets an active transfer go on whose receiver has refused bytes. False: out of memory.
+  bool Resume();
 
   // Puts what libcurl knows about the ended transfer into the response.
   void Collect(CURLcode result);
@@ -66,9 +71,16 @@ class CurlLoop::Transfer : public std::enable_shared_from_this<CurlLoop::Transfe
   std::list<TransferHandle>::iterator queue_position;
 
  private:
+  // A century is for ever, and does not overflow.
   static Clock::duration Bounded(absl::Duration duration) {
-    return absl::ToChronoNanoseconds(std::min(duration, absl::Hours(24)));
+    return absl::ToChronoNanoseconds(std::min(duration, absl::Hours(24 * 365 * 100)));
   }
+
+  // Tells libcurl of the headers that are this request's own.
+  bool PrepareHeaders(const std::string& token);
+  bool AddHeader(const std::string& line);
+  // The receiver's share of OnHeader().
+  void TakeHeader(absl::string_view line);
 
   static size_t OnHeader(char* data, size_t size, size_t count, void* self);
   static size_t OnBody(char* data, size_t size, size_t count, void* self);
@@ -76,8 +88,9 @@ class CurlLoop::Transfer : public std::enable_shared_from_this<CurlLoop::Transfe
   static int OnRewind(void* self, curl_off_t offset, int origin);
   static int OnRequest(void* self, char*, char*, int, int);
 
+  std::shared_ptr<Receiver> receiver_;
   const Request request_;
-  // Where it has a token of its own.
+  // Where it has some of its own.
   std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> headers_{nullptr, &curl_slist_free_all};
   Done done_;
   const Clock::time_point started_ = Clock::now();
@@ -87,6 +100,9 @@ class CurlLoop::Transfer : public std::enable_shared_from_this<CurlLoop::Transfe
   size_t max_body_bytes_ = 0;
   size_t uploaded_ = 0;
   bool head_complete_ = false;
+  HeaderList head_;  // for the receiver
+  bool head_told_ = false;
+  bool paused_ = false;
   bool tls_ = false;
   bool repeat_refused_ = false;
   Clock::time_point tried_at_;

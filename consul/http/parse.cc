@@ -114,6 +114,12 @@ KvEntry ReadEntry(Document& document, element from) {
   entry.flags = document.Get<uint64_t>(fields, "Flags");
   entry.create_index = document.Get<uint64_t>(fields, "CreateIndex");
   entry.modify_index = document.Get<uint64_t>(fields, "ModifyIndex");
+  if (const auto lock_index = document.Maybe(fields, "LockIndex")) {
+    entry.lock_index = document.As<uint64_t>(*lock_index, "LockIndex");
+  }
+  if (const auto session = document.Maybe(fields, "Session")) {
+    entry.session = std::string(document.As<std::string_view>(*session, "Session"));
+  }
   const element value = document.Field(fields, "Value");
   // An empty value is null.
   if (document.ok() && !value.is_null()) {

@@ -17,8 +17,8 @@ std::string EncodeKey(std::string_view key);
 //   Target("/v1/kv/").Key("a b/c").Query("index", "7").Flag("recurse").str()   is "/v1/kv/a%20b/c?index=7&recurse"
 class Target {
  public:
-  // `path` is sent as it is.
-  explicit Target(std::string_view path) : text_(path) {}
+  // `path` is sent as it is, and so is a query that it may have.
+  explicit Target(std::string_view path) : text_(path), has_query_(path.find('?') != std::string_view::npos) {}
 
   // Adds to the path; not after a query.
   Target& Segment(std::string_view segment);
@@ -36,7 +36,7 @@ class Target {
   void Separate();
 
   std::string text_;
-  bool has_query_ = false;
+  bool has_query_;
 };
 
 }  // namespace meshgate::consul::http

@@ -139,4 +139,18 @@ CallHandle ConsulBackend::ReadCatalog(const ReadOptions& options, Callback<Answe
                                            std::move(done));
 }
 
+CallHandle ConsulBackend::ReadQuery(const std::string& query, const ReadOptions& options,
+                                    Callback<Answer<QueryAnswer>> done) {
+  Endpoint endpoint = Endpoint::kCatalog;
+  if (absl::StartsWith(query, "/v1/kv/")) endpoint = Endpoint::kKv;
+  if (absl::StartsWith(query, "/v1/health/")) endpoint = Endpoint::kHealthService;
+  const auto parse = [](std::string body) -> absl::StatusOr<QueryAnswer> { return QueryAnswer{200, std::move(body)}; };
+  return Read<QueryAnswer>(endpoint, Target(query), options, parse,
+                           [done = std::move(done)](absl::StatusOr<Answer<QueryAnswer>> answer) mutable {
+                             // Of which Read() makes nothing.
+                             if (answer.ok() && answer->value.body.empty()) answer->value.code = 404;
+                             done(std::move(answer));
+                           });
+}
+
 }  // namespace meshgate::consul::http

@@ -21,10 +21,13 @@ void Encode(const KvEntry& entry, pb::Record::Entry* out) {
   out->set_flags(entry.flags);
   out->set_create_index(entry.create_index);
   out->set_modify_index(entry.modify_index);
+  out->set_lock_index(entry.lock_index);
+  out->set_session(entry.session);
 }
 
 KvEntry Decode(const pb::Record::Entry& entry) {
-  return {entry.key(), entry.value(), entry.flags(), entry.create_index(), entry.modify_index()};
+  return {entry.key(),          entry.value(),      entry.flags(),  entry.create_index(),
+          entry.modify_index(), entry.lock_index(), entry.session()};
 }
 
 void Encode(const Instance& instance, pb::Record::Instance* out) {
@@ -107,6 +110,8 @@ size_t CountRecords(TargetKind kind, const State& state) {
       return state.instances.size();
     case TargetKind::kCatalog:
       return state.services.size();
+    case TargetKind::kQuery:
+      break;
   }
   return 0;
 }
@@ -120,6 +125,8 @@ std::string RecordIdentity(TargetKind kind, const State& state, size_t i) {
       return InstanceIdentity(state.instances[i]);
     case TargetKind::kCatalog:
       return state.services[i].name;
+    case TargetKind::kQuery:
+      break;
   }
   return "";
 }
@@ -137,6 +144,8 @@ std::string EncodeRecord(TargetKind kind, const State& state, size_t i) {
     case TargetKind::kCatalog:
       record.mutable_service()->set_name(state.services[i].name);
       for (const std::string& tag : state.services[i].tags) record.mutable_service()->add_tags(tag);
+      break;
+    case TargetKind::kQuery:
       break;
   }
   return record.SerializeAsString();
@@ -161,6 +170,8 @@ bool DecodeRecord(TargetKind kind, std::string_view identity, std::string_view b
       state->services.push_back({record.service().name(), {tags.begin(), tags.end()}});
       return state->services.back().name == identity;
     }
+    case TargetKind::kQuery:
+      break;
   }
   return false;
 }

@@ -13,8 +13,8 @@ namespace {
 using Done = absl::AnyInvocable<void(absl::StatusOr<Fetched>)>;
 
 template <typename T>
-Backend::Callback<Answer<std::vector<T>>> Into(std::vector<T> State::*member, Done done) {
-  return [member, done = std::move(done)](absl::StatusOr<Answer<std::vector<T>>> answer) mutable {
+Backend::Callback<Answer<T>> Into(T State::*member, Done done) {
+  return [member, done = std::move(done)](absl::StatusOr<Answer<T>> answer) mutable {
     if (!answer.ok()) {
       done(std::move(answer).status());
       return;
@@ -39,6 +39,9 @@ CallHandle Fetch(Backend& backend, const Target& target, ReadOptions options, Do
                                  Into(&State::instances, std::move(done)));
     case TargetKind::kCatalog:
       return backend.ReadCatalog(options, Into(&State::services, std::move(done)));
+    case TargetKind::kQuery:
+      options.token = target.token;
+      return backend.ReadQuery(target.name, options, Into(&State::query, std::move(done)));
   }
   return nullptr;
 }

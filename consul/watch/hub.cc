@@ -26,6 +26,8 @@ class Hub::Impl final : public Topic::Owner, public std::enable_shared_from_this
                                           Subscriber* subscriber);
   void Read(const Target& target, const CachedReadOptions& options,
             absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done);
+  std::unique_ptr<Awaiting> Await(const Target& target, const AwaitOptions& options,
+                                  absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done);
   void Shutdown();
   bool HasState() const;
 
@@ -112,6 +114,15 @@ void Hub::Impl::Read(const Target& target, const CachedReadOptions& options,
   // False only where the hub has been shut down: a pinned topic is not dropped.
   if (!topic->Read(options, done)) done(ShuttingDown());
   Unpin(topic);
+}
+
+std::unique_ptr<Awaiting> Hub::Impl::Await(const Target& target, const AwaitOptions& options,
+                                           absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done) {
+  // Whoever waits comes back with the index of the answer.
+  std::shared_ptr<Topic> topic = Pin(target, /*to_watch=*/true);
+  auto awaiting = topic->Await(options, std::move(done));
+  Unpin(topic);
+  return awaiting;
 }
 
 std::shared_ptr<Topic> Hub::Impl::Pin(const Target& target, bool to_watch) {
@@ -256,6 +267,11 @@ std::unique_ptr<Subscription> Hub::Subscribe(const Target& target, const View& v
 void Hub::Read(const Target& target, const CachedReadOptions& options,
                absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done) {
   impl_->Read(target, options, std::move(done));
+}
+
+std::unique_ptr<Awaiting> Hub::Await(const Target& target, const AwaitOptions& options,
+                                     absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done) {
+  return impl_->Await(target, options, std::move(done));
 }
 
 bool Hub::HasState() const { return impl_->HasState(); }

@@ -87,6 +87,19 @@ struct CachedReadOptions {
   absl::Duration timeout = absl::Seconds(10);
 };
 
+struct AwaitOptions {
+  // The CachedState::index that the caller was given last, or what Consul itself has given it as X-Consul-Index.
+  uint64_t index = 0;
+  // At most. A target of which nothing is known then fails with DEADLINE_EXCEEDED.
+  absl::Duration wait;
+};
+
+// A question that waits for its answer.
+class Awaiting {
+ public:
+  virtual ~Awaiting() = default;
+};
+
 struct HubOptions {
   // Of a blocking query.
   absl::Duration wait = absl::Minutes(5);
@@ -141,6 +154,11 @@ class Hub {
   // inside the call. However many callers wait for one target, Consul is asked once.
   void Read(const Target& target, const CachedReadOptions& options,
             absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done);
+
+  // As Read(), for a state that is later than `options.index`, or else what there is when the wait is over. Consul's
+  // own blocking queries, answered from here. Dropping the result before `done` has run takes the question back.
+  [[nodiscard]] std::unique_ptr<Awaiting> Await(const Target& target, const AwaitOptions& options,
+                                                absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done);
 
   // Whether any target has a state, be it stale or stored: something can be served while Consul is away.
   bool HasState() const;

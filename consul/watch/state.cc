@@ -62,6 +62,9 @@ std::vector<Change> Diff(TargetKind kind, const State& before, const State& afte
       return DiffSorted(before.instances, after.instances);
     case TargetKind::kCatalog:
       return DiffSorted(before.services, after.services);
+    case TargetKind::kQuery:
+      if (before.query == after.query) break;
+      return {{"", true, true}};
   }
   return {};
 }
@@ -80,6 +83,7 @@ bool ShowEarlierTime(TargetKind kind, const std::vector<Change>& changes, const 
         return was != nullptr && FindInstance(after, change.identity)->modify_index < was->modify_index;
       }
       case TargetKind::kCatalog:
+      case TargetKind::kQuery:
         return false;
     }
     return false;

@@ -11,17 +11,18 @@
 
 namespace meshgate::consul {
 
-// An immutable state of a target; the one list that fits its kind is used.
+// An immutable state of a target; the one member that fits its kind is used.
 struct State {
   std::vector<KvEntry> entries;          // sorted by key
   std::vector<Instance> instances;       // sorted by (node, id)
   std::vector<ServiceSummary> services;  // sorted by name
+  QueryAnswer query;
 };
 using SharedState = std::shared_ptr<const State>;
 
 // One difference between two states.
 struct Change {
-  // What identifies the thing that changed: the key, InstanceIdentity() or the service's name.
+  // What identifies the thing that changed: the key, InstanceIdentity() or the service's name; empty for a query.
   std::string identity;
   bool existed_before = false;
   bool exists_now = false;

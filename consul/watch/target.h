@@ -1,6 +1,7 @@
 #ifndef MESHGATE_CONSUL_WATCH_TARGET_H_
 #define MESHGATE_CONSUL_WATCH_TARGET_H_
 
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -13,19 +14,24 @@ namespace meshgate::consul {
 // What one upstream query reads, and so what one topic of the hub stands for.
 struct Target {
   TargetKind kind = TargetKind::kKey;
-  // The key, the prefix or the service; empty for the catalog.
+  // The key, the prefix or the service; empty for the catalog. Of a query its path and parameters, as Consul's HTTP API
+  // has them, without those that say how to read.
   std::string name;
   // Empty: the agent's own.
   std::string datacenter;
   // Services only: a Consul filter expression, which Consul alone can evaluate.
   std::string filter;
+  // Queries only: the ACL token that it is made with, as Consul leaves out of an answer what a token may not read.
+  // Absent is the gateway's own. A secret.
+  std::optional<std::string> token;
 
   friend bool operator==(const Target& a, const Target& b) {
-    return std::tie(a.kind, a.name, a.datacenter, a.filter) == std::tie(b.kind, b.name, b.datacenter, b.filter);
+    return std::tie(a.kind, a.name, a.datacenter, a.filter, a.token) ==
+           std::tie(b.kind, b.name, b.datacenter, b.filter, b.token);
   }
   template <typename H>
   friend H AbslHashValue(H h, const Target& t) {
-    return H::combine(std::move(h), t.kind, t.name, t.datacenter, t.filter);
+    return H::combine(std::move(h), t.kind, t.name, t.datacenter, t.filter, t.token);
   }
 };
 

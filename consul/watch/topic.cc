@@ -55,6 +55,7 @@ void Topic::Stop(const absl::Status& reason) {
   }
   upstream_->Stop();
   FailWaiters(reason, /*fresh_too=*/true);
+  FailAwaits(reason);
 }
 
 CachedState Topic::CachedLocked(absl::Time now) const {
@@ -118,6 +119,7 @@ bool Topic::OnState(const Fetched& fetched, bool reset) {
     if (first || !changes.empty()) {
       state_ = fetched.state;
       has_state_ = true;
+      changed_at_ = index_;
       for (auto& audience : audiences_) {
         if (audience->feed.Publish(state_, &changes, index_, confirmed_, reset)) CollectLocked(*audience, wakes);
       }
@@ -127,7 +129,8 @@ bool Topic::OnState(const Fetched& fetched, bool reset) {
   }
   WakeAll(wakes);
   if (unanswered) AnswerWithState(cached);
-  if (options_.store != nullptr) options_.store->Save(target_, std::move(to_store));
+  if (unanswered || reset || !changes.empty()) AnswerAwaits(unanswered, reset);
+  if (store() != nullptr) store()->Save(target_, std::move(to_store));
   const auto deletes =
       static_cast<int>(std::count_if(changes.begin(), changes.end(), [](const Change& c) { return !c.exists_now; }));
   const int puts = static_cast<int>(changes.size()) - deletes;
@@ -147,7 +150,7 @@ void Topic::OnConfirmed(absl::Time received) {
     to_store = {state_, index_, confirmed_};
   }
   WakeAll(wakes);
-  if (options_.store != nullptr && to_store.state != nullptr) options_.store->Save(target_, std::move(to_store));
+  if (store() != nullptr && to_store.state != nullptr) store()->Save(target_, std::move(to_store));
 }
 
 void Topic::OnFailure(const absl::Status& error, int consecutive) {
@@ -163,7 +166,9 @@ void Topic::OnFailure(const absl::Status& error, int consecutive) {
       return;
     }
     if (FallBackLocked(wakes)) fell_back = CachedLocked(scheduler_->Now());
-    if (state_ == nullptr && (IsPermanent(error) || IsRefusal(error))) {
+    // A query is its caller's: what its token may no longer read it is not to be given again.
+    const bool refused = IsRefusal(error) && (state_ == nullptr || target_.kind == TargetKind::kQuery);
+    if (refused || (state_ == nullptr && IsPermanent(error))) {
       failed_ = error;
       gave_up = true;
       for (const auto& audience : audiences_) CollectLocked(*audience, wakes);
@@ -177,8 +182,12 @@ void Topic::OnFailure(const absl::Status& error, int consecutive) {
     }
   }
   WakeAll(wakes);
-  if (fell_back.has_value()) AnswerWithState(*fell_back);
+  if (fell_back.has_value()) {
+    AnswerWithState(*fell_back);
+    AnswerAwaits(/*first=*/true, /*reset=*/false);
+  }
   FailWaiters(error, /*fresh_too=*/gave_up);
+  if (gave_up) FailAwaits(error);
   if (!gave_up) return;
   if (auto owner = owner_.lock()) owner->OnFailed(shared_from_this());
 }

@@ -60,6 +60,8 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   // Returns false, with `done` untouched, where the topic was stopped before it had a state. The caller sees to it that
   // a topic which is unused afterwards is found to be so.
   bool Read(const CachedReadOptions& options, absl::AnyInvocable<void(absl::StatusOr<CachedState>)>& done);
+  std::unique_ptr<Awaiting> Await(const AwaitOptions& options,
+                                  absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done);
 
   // Whether somebody reads it or waits for its state. Without a lock, as the next two.
   bool in_use() const { return users_ > 0; }
@@ -96,6 +98,10 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
     bool fresh = false;
   };
   using Wakes = std::vector<std::shared_ptr<ReaderList>>;
+
+  // Where its state outlives the process; null: nowhere. Queries are kept in memory alone: some are made with a token
+  // of which nothing is written down.
+  StateStore* store() const { return target_.kind == TargetKind::kQuery ? nullptr : options_.store; }
 
   absl::StatusOr<SharedMessage> NextFor(Reader& reader, NextMemo* memo);
   SharedMessage ProgressFor(Reader& reader);
@@ -140,6 +146,24 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   void ReadFresh(uint64_t waiter);
   // Answers those that wait for the state; those for whom it is too old go on to a fresh read.
   void AnswerWithState(const CachedState& state);
+  // Those of Await(), who are answered once.
+  struct PendingAwait {
+    ReadDone done;
+    uint64_t index = 0;
+    Scheduler::TimerId timer = 0;
+  };
+  class AwaitHandle;
+  void Unawait(uint64_t id);
+  void AnswerAwait(uint64_t id, absl::StatusOr<CachedState> answer);
+  void OnAwaitEnd(uint64_t id);
+  // Whether a caller that holds what the index stands for has something to be told.
+  bool IsNewsLocked(uint64_t index) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The caller holds a later index than is known here: either that is about to come, or Consul has lost it.
+  void AskWhetherLost(uint64_t id, uint64_t index);
+  // The state has changed or is the first one, or, with `reset`, indexes have gone back.
+  void AnswerAwaits(bool first, bool reset);
+  void FailAwaits(const absl::Status& error);
+
   // Answers those that wait for the state, or all, with an error.
   void FailWaiters(const absl::Status& error, bool fresh_too);
   void TellOwnerIfUnused();
@@ -157,6 +181,8 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   SharedState state_ ABSL_GUARDED_BY(mu_);  // null: not known yet
   // Of the last usable answer, changed or not.
   uint64_t index_ ABSL_GUARDED_BY(mu_) = 0;
+  // Of the answer that brought the state; 0: none has.
+  uint64_t changed_at_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Time confirmed_ ABSL_GUARDED_BY(mu_);
   std::optional<absl::Time> stale_since_ ABSL_GUARDED_BY(mu_);
   // All of AskStore(); of no use once Consul has answered.
@@ -178,12 +204,13 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   View digested_view_ ABSL_GUARDED_BY(mu_);
   Digest digest_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<uint64_t, Waiter> waiters_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<uint64_t, PendingAwait> awaits_ ABSL_GUARDED_BY(mu_);
 
   // Of what readers may be told. Unique in the process: another topic in the same place has another.
   std::atomic<uint64_t> version_{0};
 
   // What the hub asks while it holds its own lock, and must not wait for; written under mu_.
-  std::atomic<size_t> users_{0};  // readers and waiters
+  std::atomic<size_t> users_{0};  // readers and those who wait for an answer
   std::atomic<bool> has_state_{false};
   std::atomic<bool> stale_{false};
 };

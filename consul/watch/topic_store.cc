@@ -6,7 +6,7 @@
 namespace meshgate::consul {
 
 void Topic::AskStore() {
-  if (options_.store == nullptr) return;
+  if (store() == nullptr) return;
   const std::weak_ptr<Topic> weak = weak_from_this();
   {
     MutexLock lock(mu_);
@@ -16,7 +16,7 @@ void Topic::AskStore() {
       if (auto self = weak.lock()) self->OnPatienceEnd();
     });
   }
-  options_.store->Load(target_, [weak](std::optional<StoredState> stored) {
+  store()->Load(target_, [weak](std::optional<StoredState> stored) {
     if (auto self = weak.lock()) self->OnStored(std::move(stored));
   });
 }
@@ -65,6 +65,7 @@ void Topic::FallBack() {
   }
   WakeAll(wakes);
   AnswerWithState(cached);
+  AnswerAwaits(/*first=*/true, /*reset=*/false);
 }
 
 bool Topic::FallBackLocked(Wakes& wakes) {
@@ -81,6 +82,7 @@ void Topic::AdoptLocked(StoredState stored) {
   state_ = std::move(stored.state);
   has_state_ = true;
   index_ = stored.index;
+  changed_at_ = stored.index;
   confirmed_ = stored.confirmed;
   for (auto& audience : audiences_) {
     audience->feed.Publish(state_, nullptr, index_, confirmed_, /*continuity_lost=*/false);

@@ -82,6 +82,8 @@ std::vector<Part> PartsOf(consul::TargetKind kind, const consul::State& state, u
     case consul::TargetKind::kCatalog:
       for (const consul::ServiceSummary& service : state.services) parts.push_back({service.name, index});
       break;
+    case consul::TargetKind::kQuery:
+      break;
   }
   return parts;
 }

@@ -88,6 +88,8 @@ bool ListAuthorizer::MayEverShow(const Identity& identity, const consul::Target&
       return rules->read_keys.HasSomeBelow(target.name);
     case consul::TargetKind::kCatalog:
       return !rules->read_services.empty();
+    case consul::TargetKind::kQuery:
+      return false;
     case consul::TargetKind::kKey:
     case consul::TargetKind::kService:
       break;

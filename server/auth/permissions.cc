@@ -24,6 +24,9 @@ std::optional<Question> WholeOf(const consul::Target& target, bool has_parts) {
     case TargetKind::kCatalog:
       if (has_parts) return std::nullopt;
       return Question{{Permission::Kind::kReadService, ""}};
+    // Made with the caller's own token.
+    case TargetKind::kQuery:
+      break;
   }
   return std::nullopt;
 }
@@ -38,6 +41,7 @@ Permission::Kind KindOfParts(TargetKind kind) {
       return Permission::Kind::kReadService;
     case TargetKind::kKey:
     case TargetKind::kPrefix:
+    case TargetKind::kQuery:
       break;
   }
   return Permission::Kind::kReadKey;
@@ -73,6 +77,7 @@ absl::Status DeniedOf(const Authorizer& authorizer, TargetKind kind, const Ident
     case TargetKind::kService:
       return DeniedTo(authorizer, identity, "read this service and its nodes", "read.services");
     case TargetKind::kCatalog:
+    case TargetKind::kQuery:
       break;
   }
   return DeniedTo(authorizer, identity, "read any service", "read.services");

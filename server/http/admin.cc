@@ -34,6 +34,7 @@ void AddAdminRoutes(AdminSources sources, Router* router) {
     response.body = absl::StrCat("meshgate ", ToAbsl(Version()),
                                  "\n\n"
                                  "/api/v1/  keys, services and their changes as JSON\n"
+                                 "/v1/      the same as Consul's own API has it, for programs that speak it\n"
                                  "/openapi.json\n"
                                  "          the same, for programs that make clients\n"
                                  "/livez    whether the process runs\n"

@@ -20,6 +20,9 @@ class HttpExchange {
     std::shared_ptr<const std::string> bytes;
     // Nothing follows.
     bool last = false;
+    // What follows cannot be had: the connection ends in the middle of the body, which must not look whole. Without
+    // bytes.
+    bool cut = false;
   };
 
   virtual ~HttpExchange() = default;

@@ -11,6 +11,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
+#include "consul/base/strings.h"
 #include "server/http/error.h"
 #include "server/http/names.h"
 #include "server/http/origin_form.h"
@@ -90,8 +91,11 @@ HttpRequest RequestOf(const Message& message) {
 // The head of a streamed response, as it is sent.
 inline std::string StreamHead(const HttpResponse& response, bool keep_alive, bool chunked) {
   std::string head =
-      absl::StrCat("HTTP/1.1 ", response.status, " OK\r\nServer: meshgate\r\nContent-Type: ", response.content_type,
-                   "\r\nX-Content-Type-Options: nosniff\r\n");
+      absl::StrCat("HTTP/1.1 ", response.status, " ",
+                   ToAbsl(std::string_view(boost::beast::http::obsolete_reason(
+                       static_cast<boost::beast::http::status>(response.status)))),
+                   "\r\nServer: meshgate\r\nX-Content-Type-Options: nosniff\r\n");
+  if (!response.content_type.empty()) absl::StrAppend(&head, "Content-Type: ", response.content_type, "\r\n");
   for (const auto& [name, value] : response.headers) absl::StrAppend(&head, name, ": ", value, "\r\n");
   if (chunked) absl::StrAppend(&head, "Transfer-Encoding: chunked\r\n");
   if (!keep_alive) absl::StrAppend(&head, "Connection: close\r\n");

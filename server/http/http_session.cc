@@ -293,8 +293,12 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
       const auto exchange = exchange_;
       piece = exchange->Next();
       if (exchange_ == nullptr) break;
-    } while (ask_again_ && piece.bytes == nullptr && !piece.last);
+    } while (ask_again_ && piece.bytes == nullptr && !piece.last && !piece.cut);
     asking_ = false;
+    if (exchange_ != nullptr && piece.cut) {
+      EndExchange(HttpExchange::Why::kGone);
+      return stream().tcp().close();
+    }
     if (exchange_ == nullptr || (piece.bytes == nullptr && !piece.last)) return;
     chunk_ = piece.bytes != nullptr ? std::move(piece.bytes) : std::make_shared<const std::string>();
     if (http_1_0_) return WriteBuffers(std::array<asio::const_buffer, 1>{asio::buffer(*chunk_)}, piece.last);

@@ -108,6 +108,9 @@ void Ask(std::unique_ptr<DirectRead> read) {
     case consul::TargetKind::kCatalog:
       backend->ReadCatalog(options, OnAnswer(std::move(read), &consul::State::services));
       return;
+    case consul::TargetKind::kQuery:
+      read->done(absl::InternalError("queries are read as they are, not by what they hold"));
+      return;
   }
 }
 

@@ -348,7 +348,7 @@ TEST(ConsulOptionsTest, BadOptionsAreRefused) {
   half.cert_file = "cert.pem";
   EXPECT_EQ(create(half).code(), absl::StatusCode::kInvalidArgument);
   http::ConsulBackendOptions none;
-  none.max_connections = 1;
+  none.max_connections = 2;
   EXPECT_EQ(create(none).code(), absl::StatusCode::kInvalidArgument);
 }
 

@@ -41,6 +41,8 @@ TEST(RegistryTest, EverySeriesExistsFromTheStart) {
        "meshgate_consul_last_contact_seconds 0",
        R"(meshgate_consul_requests_total{code="404",endpoint="kv"} 0)",
        R"(meshgate_consul_requests_total{code="none",endpoint="status"} 0)",
+       R"(meshgate_consul_requests_total{code="403",endpoint="session"} 0)",
+       R"(meshgate_consul_requests_total{code="500",endpoint="other"} 0)",
        R"(meshgate_consul_request_duration_seconds_bucket{endpoint="health_service",le="300"} 0)",
        "meshgate_consul_connections 0",
        "meshgate_consul_connections_max 0",

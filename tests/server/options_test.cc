@@ -156,7 +156,7 @@ TEST(OptionsTest, MistakesNameSourceAndRemedy) {
       {{"--consul_wait=30"}, {}, "flag --consul_wait: \"30\" is not a duration between 1s and 10m"},
       {{"--consul_wait=1h"}, {}, "a duration between 1s and 10m"},
       {{}, {{"MESHGATE_BACKEND", "etcd"}}, "environment MESHGATE_BACKEND: \"etcd\" is not one of embedded, consul"},
-      {{"--consul_max_connections=1"}, {}, "a whole number between 2 and 10000"},
+      {{"--consul_max_connections=2"}, {}, "a whole number between 3 and 10000"},
       {{"--consul_max_connections=12x"}, {}, "a whole number"},
       {{"--grpc_threads=257"}, {}, "a whole number between 0 and 256"},
       {{"--grpc_max_connection_age=-1s"}, {}, "a duration between 0 and 8760h"},

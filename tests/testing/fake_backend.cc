@@ -81,27 +81,31 @@ void FakeBackend::FailCall(Scheduler* scheduler, PendingCall call, absl::Status 
 }
 
 template <typename T>
-bool FakeBackend::AnswerList(Method method, std::vector<T> list, std::optional<uint64_t> index) {
+bool FakeBackend::AnswerRead(Method method, T value, std::optional<uint64_t> index) {
   std::optional<PendingCall> call = Take(method);
   if (!call) return false;
-  Answer<std::vector<T>> answer;
-  answer.value = std::move(list);
+  Answer<T> answer;
+  answer.value = std::move(value);
   answer.meta.index = index;
   answer.meta.received = shared_->scheduler->Now();
-  Complete<Callback<Answer<std::vector<T>>>>(shared_->scheduler, *std::move(call), std::move(answer));
+  Complete<Callback<Answer<T>>>(shared_->scheduler, *std::move(call), std::move(answer));
   return true;
 }
 
 bool FakeBackend::AnswerEntries(Method method, std::vector<consul::KvEntry> entries, std::optional<uint64_t> index) {
-  return AnswerList(method, std::move(entries), index);
+  return AnswerRead(method, std::move(entries), index);
 }
 
 bool FakeBackend::AnswerService(std::vector<consul::Instance> instances, std::optional<uint64_t> index) {
-  return AnswerList(Method::kReadService, std::move(instances), index);
+  return AnswerRead(Method::kReadService, std::move(instances), index);
 }
 
 bool FakeBackend::AnswerCatalog(std::vector<consul::ServiceSummary> services, std::optional<uint64_t> index) {
-  return AnswerList(Method::kReadCatalog, std::move(services), index);
+  return AnswerRead(Method::kReadCatalog, std::move(services), index);
+}
+
+bool FakeBackend::AnswerQuery(consul::QueryAnswer answer, std::optional<uint64_t> index) {
+  return AnswerRead(Method::kReadQuery, std::move(answer), index);
 }
 
 bool FakeBackend::AnswerPut(consul::KvEntry written) {
@@ -221,6 +225,15 @@ CallHandle FakeBackend::ReadCatalog(const consul::ReadOptions& options,
                                     Callback<Answer<std::vector<consul::ServiceSummary>>> done) {
   Arguments arguments;
   arguments.method = Method::kReadCatalog;
+  arguments.read = options;
+  return Record(std::move(arguments), std::move(done));
+}
+
+CallHandle FakeBackend::ReadQuery(const std::string& query, const consul::ReadOptions& options,
+                                  Callback<Answer<consul::QueryAnswer>> done) {
+  Arguments arguments;
+  arguments.method = Method::kReadQuery;
+  arguments.name = query;
   arguments.read = options;
   return Record(std::move(arguments), std::move(done));
 }

@@ -35,6 +35,7 @@ class FakeBackend final : public consul::Backend {
     kReadPrefix,
     kReadService,
     kReadCatalog,
+    kReadQuery,
     kPutKey,
     kDeleteKey,
     kDeletePrefix,
@@ -82,6 +83,7 @@ class FakeBackend final : public consul::Backend {
   bool AnswerEntries(Method method, std::vector<consul::KvEntry> entries, std::optional<uint64_t> index);
   bool AnswerService(std::vector<consul::Instance> instances, std::optional<uint64_t> index);
   bool AnswerCatalog(std::vector<consul::ServiceSummary> services, std::optional<uint64_t> index);
+  bool AnswerQuery(consul::QueryAnswer answer, std::optional<uint64_t> index);
   bool AnswerPut(consul::KvEntry written);
   bool AnswerCommit(std::vector<consul::KvEntry> written);
   // What is asked about is gone: answered at once and not recorded, unless the test wants to answer itself, with
@@ -109,6 +111,8 @@ class FakeBackend final : public consul::Backend {
                                  Callback<consul::Answer<std::vector<consul::Instance>>> done) override;
   consul::CallHandle ReadCatalog(const consul::ReadOptions& options,
                                  Callback<consul::Answer<std::vector<consul::ServiceSummary>>> done) override;
+  consul::CallHandle ReadQuery(const std::string& query, const consul::ReadOptions& options,
+                               Callback<consul::Answer<consul::QueryAnswer>> done) override;
   consul::CallHandle PutKey(const consul::KvEntry& entry, std::optional<uint64_t> if_modify_index,
                             const consul::WriteOptions& options, Callback<consul::KvEntry> done) override;
   consul::CallHandle DeleteKey(const std::string& key, std::optional<uint64_t> if_modify_index,
@@ -133,12 +137,11 @@ class FakeBackend final : public consul::Backend {
   consul::CallHandle CheckHealth(absl::Duration timeout, Callback<consul::BackendHealth> done) override;
 
  private:
-  using AnyCallback =
-      std::variant<Callback<consul::Answer<std::vector<consul::KvEntry>>>,
-                   Callback<consul::Answer<std::vector<consul::Instance>>>,
-                   Callback<consul::Answer<std::vector<consul::ServiceSummary>>>, Callback<consul::KvEntry>,
-                   Callback<std::vector<consul::KvEntry>>, Callback<std::vector<consul::Presence>>,
-                   Callback<std::vector<bool>>, DoneCallback, Callback<consul::BackendHealth>>;
+  using AnyCallback = std::variant<
+      Callback<consul::Answer<std::vector<consul::KvEntry>>>, Callback<consul::Answer<std::vector<consul::Instance>>>,
+      Callback<consul::Answer<std::vector<consul::ServiceSummary>>>, Callback<consul::Answer<consul::QueryAnswer>>,
+      Callback<consul::KvEntry>, Callback<std::vector<consul::KvEntry>>, Callback<std::vector<consul::Presence>>,
+      Callback<std::vector<bool>>, DoneCallback, Callback<consul::BackendHealth>>;
   struct PendingCall {
     uint64_t id;
     Arguments arguments;
@@ -160,7 +163,7 @@ class FakeBackend final : public consul::Backend {
   // Takes the oldest pending call of a method.
   std::optional<PendingCall> Take(Method method);
   template <typename T>
-  bool AnswerList(Method method, std::vector<T> list, std::optional<uint64_t> index);
+  bool AnswerRead(Method method, T value, std::optional<uint64_t> index);
   // Posts `result` to the callback of its type.
   template <typename Done, typename Result>
   static void Complete(Scheduler* scheduler, PendingCall call, Result result);

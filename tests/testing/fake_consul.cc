@@ -329,6 +329,16 @@ CallHandle FakeConsul::ReadCatalog(const consul::ReadOptions& options,
   return Ask(std::move(query), options);
 }
 
+CallHandle FakeConsul::ReadQuery(const std::string&, const consul::ReadOptions& options,
+                                 Callback<Answer<consul::QueryAnswer>> done) {
+  Query query;
+  query.other_done = [done = std::move(done)](absl::StatusOr<AnswerMeta> meta) mutable {
+    if (!meta.ok()) return done(std::move(meta).status());
+    done(Answer<consul::QueryAnswer>{{}, *std::move(meta)});
+  };
+  return Ask(std::move(query), options);
+}
+
 CallHandle FakeConsul::ConfirmKeysGone(const std::vector<std::string>& keys, const consul::ReadOptions&,
                                        Callback<std::vector<consul::Presence>> done) {
   MutexLock lock(shared_->mu);

@@ -63,6 +63,8 @@ class FakeConsul final : public consul::Backend {
                                  Callback<consul::Answer<std::vector<consul::Instance>>> done) override;
   consul::CallHandle ReadCatalog(const consul::ReadOptions& options,
                                  Callback<consul::Answer<std::vector<consul::ServiceSummary>>> done) override;
+  consul::CallHandle ReadQuery(const std::string&, const consul::ReadOptions&,
+                               Callback<consul::Answer<consul::QueryAnswer>> done) override;
   consul::CallHandle PutKey(const consul::KvEntry&, std::optional<uint64_t>, const consul::WriteOptions&,
                             Callback<consul::KvEntry> done) override;
   consul::CallHandle DeleteKey(const std::string&, std::optional<uint64_t>, const consul::WriteOptions&,

@@ -45,6 +45,22 @@ bool TinyHttpServer::Connection::Write(const std::string& bytes) {
   return true;
 }
 
+size_t TinyHttpServer::Connection::WriteUntilHeld(const std::string& bytes, absl::Duration silence) {
+  const int buffer = 64 << 10;
+  setsockopt(fd_, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
+  timeval limit = absl::ToTimeval(silence);
+  setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+  size_t sent = 0;
+  while (sent < bytes.size()) {
+    const ssize_t n = send(fd_, bytes.data() + sent, std::min<size_t>(bytes.size() - sent, 16 << 10), MSG_NOSIGNAL);
+    if (n <= 0) break;
+    sent += static_cast<size_t>(n);
+  }
+  limit = {};
+  setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+  return sent;
+}
+
 void TinyHttpServer::Connection::AwaitClose() {
   char buffer[4096];
   while (recv(fd_, buffer, sizeof(buffer), 0) > 0) {

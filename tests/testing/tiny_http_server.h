@@ -8,6 +8,7 @@
 #include <string>
 #include <thread>
 
+#include "absl/time/time.h"
 #include "consul/base/mutex.h"
 
 namespace meshgate::testing {
@@ -23,6 +24,9 @@ class TinyHttpServer {
     std::string ReadRequest();
     // False when the peer is gone.
     bool Write(const std::string& bytes);
+    // Writes until the peer has taken nothing for `silence`; returns how much it took. What it takes unread is little:
+    // this side's buffer is small from then on.
+    size_t WriteUntilHeld(const std::string& bytes, absl::Duration silence);
     // Returns when the peer has closed, or the server is being destroyed.
     void AwaitClose();
     // Closing then resets the connection.

@@ -17,6 +17,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "tests/testing/pending.h"
+#include "tests/testing/scripted_agent.h"
 #include "tests/testing/tiny_http_server.h"
 
 namespace meshgate::consul::http {
@@ -394,6 +395,58 @@ TEST(CurlLoopTest, CancelAnywhere) {
   for (auto& transfer : transfers) loop.Cancel(transfer);
   for (auto& p : pending) EXPECT_EQ(p.calls(), 1);
   EXPECT_EQ(Fetch(loop, Get("/late")).end, End::kCancelled);
+}
+
+// Takes an answer, or nothing of it.
+class TestReceiver final : public Receiver {
+ public:
+  explicit TestReceiver(bool takes) : takes_(takes) {}
+  void OnHead(int, HeaderList) override {}
+  bool OnBody(std::string_view bytes) override {
+    body_(std::string(bytes));
+    return takes_;
+  }
+  Pending<std::string> body;
+
+ private:
+  const bool takes_;
+  absl::AnyInvocable<void(std::string)> body_ = body.Callback();
+};
+
+// A log that is quiet for a while, or a reader that pauses, would be taken for an agent that is away; and an answer
+// that stops within its headers never for that.
+TEST(CurlLoopTest, StreamedAnswersMayBeSilent) {
+  testing::ScriptedAgent agent([](const std::string& request) -> testing::ScriptedAgent::Reply {
+    if (request == "GET /v1/status/leader") return testing::ScriptedAgent::Leader();
+    const bool whole_head = request != "GET /cut";
+    return {absl::StrCat("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n", whole_head ? "\r\nabc" : ""),
+            testing::ScriptedAgent::Reply::Then::kHold};
+  });
+  CurlLoopOptions options;
+  options.base_url = agent.url();
+  options.stall_timeout = absl::Milliseconds(50);
+  CurlLoop loop(options);
+  Request streamed = Get("/log", absl::InfiniteDuration());
+  streamed.pool = Pool::kStreamed;
+  const auto silent = std::make_shared<TestReceiver>(true);
+  const auto paused = std::make_shared<TestReceiver>(false);
+  Pending<Response> ends[2];
+  streamed.receiver = silent;
+  const CurlLoop::TransferHandle first = loop.Start(streamed, ends[0].Callback());
+  streamed.receiver = paused;
+  loop.Start(streamed, ends[1].Callback());
+  ASSERT_EQ(silent->body.Get(kBound), "abc");
+  ASSERT_EQ(paused->body.Get(kBound), "abc");
+  // Others stall all that time, one after the other.
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(Fetch(loop, Get("/a")).error, "an answer began and did not go on");
+  streamed.target = "/cut";
+  EXPECT_EQ(Fetch(loop, streamed).error, "an answer began and did not go on");
+  EXPECT_FALSE(ends[0].ready());
+  EXPECT_FALSE(ends[1].ready());
+  loop.Cancel(first);
+  EXPECT_EQ(ends[0].Get(kBound)->end, End::kCancelled);
+  loop.Stop();
+  EXPECT_EQ(ends[1].Get(kBound)->end, End::kCancelled);
 }
 
 }  // namespace

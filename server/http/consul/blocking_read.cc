@@ -1,0 +1,166 @@
+#include "server/http/consul/blocking_read.h"
+
+#include <random>
+#include <utility>
+
+#include "consul/base/errors.h"
+#include "server/limits/limits.h"
+
+namespace meshgate::server::consul_api {
+namespace {
+
+// For a state that is not there yet, where nobody asked to wait.
+constexpr absl::Duration kFirstState = absl::Seconds(10);
+// Of those who are answered because the process ends.
+constexpr absl::Duration kLastState = absl::Seconds(1);
+
+// As Consul does, so that those who came together do not all come back together.
+absl::Duration Jittered(absl::Duration wait) {
+  thread_local std::minstd_rand random{std::random_device{}()};
+  return wait + wait * std::uniform_real_distribution<double>(0, 1.0 / 16)(random);
+}
+
+// One read of the hub. On the connection's thread but for the steps that say so.
+class BlockingRead final : public HttpExchange, public Waiter, public std::enable_shared_from_this<BlockingRead> {
+ public:
+  BlockingRead(SharedRequest request, HubRead read, bool attaches)
+      : request_(std::move(request)),
+        read_(std::move(read)),
+        attaches_(attaches),
+        connection_(request_->http().connection),
+        thread_(request_->thread()) {}
+  ~BlockingRead() override { request_->sources().waiters->Remove(this); }
+
+  void Start() {
+    if (absl::Status taken = request_->caller().TakeTarget(read_.target); !taken.ok()) return Fail(taken);
+    if (attaches_ && !connection_->Attach(shared_from_this())) {
+      return Fail(WithRetryAfter(MakeError(absl::StatusCode::kResourceExhausted, limits::kTooManyStreams,
+                                           "too many requests wait over HTTP: some connections are kept for others "
+                                           "(--http_max_connections)"),
+                                 absl::Seconds(1)));
+    }
+    auth::Guard* const guard = request_->sources().guard();
+    if (guard == nullptr || read_.target.kind == consul::TargetKind::kQuery) return Wait();
+    guard->Admit(request_->caller().identity, read_.target, [self = shared_from_this()](absl::Status admitted) {
+      RunOn(self->thread_, [self, admitted = std::move(admitted)] {
+        if (self->over()) return;
+        if (!admitted.ok()) return self->Fail(admitted);
+        self->Wait();
+      });
+    });
+  }
+
+  // ---- HttpExchange
+  Piece Next() override { return {}; }
+  void OnTimer() override {}
+  void OnClosed(Why why) override {
+    connection_ = nullptr;
+    awaiting_.reset();
+    request_->Leave();
+    if (why != Why::kDone) request_->Drop(absl::CancelledError("the caller has gone"));
+    answered_ = true;
+  }
+
+  // ---- Waiter
+  void EndWait() override {
+    RunOn(thread_, [self = shared_from_this()] {
+      if (self->over() || self->awaiting_ == nullptr) return;
+      self->awaiting_.reset();
+      self->ReadNow(kLastState);
+    });
+  }
+
+ private:
+  bool over() const { return answered_ || connection_ == nullptr; }
+
+  void Wait() {
+    if (read_.how.index == 0) return ReadNow(kFirstState);
+    consul::Hub* const hub = request_->sources().hub;
+    awaiting_ = hub->Await(read_.target, {read_.how.index, Jittered(read_.how.wait)}, Done());
+    // After it has one: ending the wait takes it away.
+    if (awaiting_ != nullptr) request_->sources().waiters->Add(shared_from_this());
+  }
+
+  void ReadNow(absl::Duration timeout) {
+    consul::CachedReadOptions options;
+    options.timeout = timeout;
+    request_->sources().hub->Read(read_.target, options, Done());
+  }
+
+  absl::AnyInvocable<void(absl::StatusOr<consul::CachedState>)> Done() {
+    return [self = shared_from_this()](absl::StatusOr<consul::CachedState> state) { self->OnState(std::move(state)); };
+  }
+
+  // ---- On the scheduler, or on the connection's thread where the hub knows at once.
+  void OnState(absl::StatusOr<consul::CachedState> state) {
+    if (!state.ok()) return OnError(state.status());
+    auth::Guard* const guard = request_->sources().guard();
+    if (guard == nullptr || read_.target.kind == consul::TargetKind::kQuery) return OnSeen(*std::move(state));
+    const consul::CachedState cached = *state;
+    guard->Filter(request_->caller().identity, read_.target, cached, {},
+                  [self = shared_from_this(), cached](absl::StatusOr<consul::SharedState> seen) mutable {
+                    if (!seen.ok()) return self->OnError(seen.status());
+                    cached.state = *std::move(seen);
+                    self->OnSeen(std::move(cached));
+                  });
+  }
+
+  void OnSeen(consul::CachedState state) {
+    // What takes long to write is written where nobody waits for it.
+    request_->sources().scheduler()->Post([self = shared_from_this(), state = std::move(state)] {
+      HttpResponse response = self->read_.answer(*state.state);
+      AddMeta(state, &response);
+      RunOn(self->thread_, [self, response = std::move(response)]() mutable { self->Answer(std::move(response)); });
+    });
+  }
+
+  void OnError(const absl::Status& error) {
+    RunOn(thread_, [self = shared_from_this(), error] {
+      if (!self->over()) self->Fail(error);
+    });
+  }
+
+  // ---- On the connection's thread again.
+  void Answer(HttpResponse response) {
+    if (over()) return;
+    answered_ = true;
+    request_->Answer(std::move(response));
+  }
+
+  void Fail(const absl::Status& error) {
+    answered_ = true;
+    awaiting_.reset();
+    const bool refused = absl::IsPermissionDenied(error) || absl::IsResourceExhausted(error);
+    if (read_.fall_back == nullptr || (refused && read_.target.kind != consul::TargetKind::kQuery)) {
+      return request_->Fail(error);
+    }
+    read_.fall_back(request_, error);
+  }
+
+  const SharedRequest request_;
+  const HubRead read_;
+  const bool attaches_;
+  // Null once the exchange is over.
+  HttpConnection* connection_;
+  consul::ReaderThread* const thread_;
+  std::unique_ptr<consul::Awaiting> awaiting_;
+  bool answered_ = false;
+};
+
+}  // namespace
+
+void ServeBlocking(const SharedRequest& request, HubRead read) {
+  std::make_shared<BlockingRead>(request, std::move(read), true)->Start();
+}
+
+void ServeCached(const SharedRequest& request, HubRead read) {
+  read.how.index = 0;
+  ServeBlocking(request, std::move(read));
+}
+
+void ServeCachedAttached(const SharedRequest& request, HubRead read) {
+  read.how.index = 0;
+  std::make_shared<BlockingRead>(request, std::move(read), false)->Start();
+}
+
+}  // namespace meshgate::server::consul_api

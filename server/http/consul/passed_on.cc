@@ -1,0 +1,248 @@
+#include "server/http/consul/passed_on.h"
+
+#include <algorithm>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "consul/base/errors.h"
+#include "consul/base/mutex.h"
+#include "server/http/consul/answer.h"
+#include "server/http/exchange.h"
+#include "server/limits/limits.h"
+
+namespace meshgate::server::consul_api {
+namespace {
+
+// An answer that is whole by then, and no larger, is given in one piece, which can be packed and has its length.
+constexpr absl::Duration kWholeWithin = absl::Milliseconds(200);
+constexpr size_t kMaxWhole = 256 << 10;
+// Of one that can only be given whole.
+constexpr size_t kMaxAtOnce = 64 << 20;
+// What is held of a stream that its reader has not taken.
+constexpr size_t kMaxHeld = 512 << 10;
+// Longer than Consul takes for anything, an election among it.
+constexpr absl::Duration kTimeout = absl::Seconds(60);
+// Beyond the wait that Consul was asked for.
+constexpr absl::Duration kSlack = absl::Seconds(15);
+
+// Of the answer; what concerns the connection is its own affair, and some of what follows is said anew.
+bool IsGivenOn(const std::string& name) {
+  for (const char* own : {"content-length", "content-type", "server", "date"}) {
+    if (absl::EqualsIgnoreCase(name, own)) return false;
+  }
+  return true;
+}
+
+HttpResponse ResponseOf(const consul::RelayHead& head) {
+  HttpResponse response;
+  response.status = head.status;
+  response.content_type.clear();
+  for (const auto& [name, value] : head.headers) {
+    if (absl::EqualsIgnoreCase(name, "content-type")) response.content_type = value;
+    if (IsGivenOn(name)) response.headers.emplace_back(name, value);
+  }
+  return response;
+}
+
+consul::RelayRequest RelayRequestOf(const Request& request, consul::CallToken token) {
+  const HttpRequest& http = request.http();
+  consul::RelayRequest relay;
+  relay.method = request.is_read() ? "GET" : http.method;
+  relay.target = WithoutToken(http, request.parameters());
+  for (const auto& header : http.headers) relay.headers.push_back(header);
+  relay.body = http.body;
+  relay.token = std::move(token);
+  relay.timeout = kTimeout;
+  const absl::StatusOr<ReadHow> how = HowToRead(request.parameters());
+  if (request.is_read() && how.ok() && (how->index > 0 || how->waits_for_hash)) {
+    relay.waits = true;
+    relay.timeout = how->wait + how->wait / 16 + kSlack;
+  }
+  // Ends with its caller.
+  if (absl::StartsWith(http.path, "/v1/agent/monitor") || absl::StartsWith(http.path, "/v1/agent/metrics/stream")) {
+    relay.waits = true;
+    relay.timeout = absl::InfiniteDuration();
+  }
+  return relay;
+}
+
+// One request. What the relay's thread brings lies under the lock until the connection's thread takes it.
+class PassedOn final : public HttpExchange, public consul::RelaySink, public std::enable_shared_from_this<PassedOn> {
+ public:
+  PassedOn(SharedRequest request, bool attaches, IfAway if_away)
+      : request_(std::move(request)),
+        connection_(attaches ? request_->http().connection : nullptr),
+        thread_(request_->thread()),
+        streams_(attaches),
+        if_away_(std::move(if_away)) {}
+
+  void Start(consul::CallToken token) {
+    if (streams_) {
+      if (!connection_->Attach(shared_from_this())) {
+        return request_->Fail(WithRetryAfter(
+            MakeError(absl::StatusCode::kResourceExhausted, limits::kTooManyStreams,
+                      "too many requests wait over HTTP: some connections are kept for others (--http_max_connections)"),
+            absl::Seconds(1)));
+      }
+      connection_->WakeAfter(kWholeWithin);
+    }
+    call_ = request_->sources().relay->Send(RelayRequestOf(*request_, std::move(token)), shared_from_this());
+  }
+
+  // ---- consul::RelaySink, on the relay's thread.
+  void OnHead(consul::RelayHead head) override {
+    {
+      MutexLock lock(mu_);
+      head_ = std::move(head);
+    }
+    Tell();
+  }
+
+  bool OnBody(std::string_view bytes) override {
+    bool tell;
+    {
+      MutexLock lock(mu_);
+      if (held_ + bytes.size() > (streams_ ? kMaxHeld : kMaxAtOnce)) {
+        too_large_ = !streams_;
+        refused_ = streams_;
+        if (refused_) return false;
+      }
+      if (too_large_) return true;
+      held_ += bytes.size();
+      if (pieces_.empty() || pieces_.back().size() + bytes.size() > kPiece) pieces_.emplace_back();
+      pieces_.back().append(bytes);
+      tell = streams_ && !std::exchange(told_, true);
+    }
+    if (tell) Tell();
+    return true;
+  }
+
+  void OnEnd(const absl::Status& status) override {
+    {
+      MutexLock lock(mu_);
+      end_ = status;
+      if (too_large_) {
+        end_ = MakeError(absl::StatusCode::kResourceExhausted, reason::kAnswerTooLarge,
+                         "Consul's answer is too large to be given whole");
+      }
+    }
+    Tell();
+  }
+
+  // ---- HttpExchange, on the connection's thread.
+  Piece Next() override {
+    Piece piece;
+    bool resume = false;
+    {
+      MutexLock lock(mu_);
+      told_ = false;
+      if (!pieces_.empty()) {
+        piece.bytes = std::make_shared<const std::string>(std::move(pieces_.front()));
+        pieces_.pop_front();
+        held_ -= piece.bytes->size();
+        resume = held_ <= kMaxHeld / 2 && std::exchange(refused_, false);
+      } else if (end_.has_value()) {
+        piece.last = end_->ok();
+        piece.cut = !end_->ok();
+      }
+    }
+    if (piece.cut) request_->Drop(*end_);
+    if (resume) call_->Resume();
+    return piece;
+  }
+
+  void OnTimer() override {
+    late_ = true;
+    OnNews();
+  }
+
+  void OnClosed(Why why) override {
+    connection_ = nullptr;
+    closed_ = true;
+    call_->Cancel();
+    // For one that has been answered it has no effect.
+    request_->Drop(why == Why::kDone ? absl::OkStatus() : absl::CancelledError("the caller has gone"));
+  }
+
+ private:
+  static constexpr size_t kPiece = 64 << 10;
+
+  void Tell() {
+    RunOn(thread_, [self = shared_from_this()] { self->OnNews(); });
+  }
+
+  void OnNews() {
+    if (closed_) return;
+    if (responded_) {
+      if (streaming_) connection_->Ready();
+      return;
+    }
+    HttpResponse response;
+    absl::Status error;
+    {
+      MutexLock lock(mu_);
+      told_ = false;
+      const bool whole = end_.has_value();
+      if (!whole && !(head_.has_value() && streams_ && (late_ || held_ > kMaxWhole))) return;
+      // Nothing of it has been given.
+      if (whole) error = *end_;
+      if (error.ok()) response = ResponseOf(*head_);
+      response.streamed = !whole;
+      if (whole && error.ok()) {
+        for (std::string& piece : pieces_) response.body += piece;
+        pieces_.clear();
+      }
+    }
+    responded_ = true;
+    streaming_ = response.streamed;
+    const bool away = error.ok() ? response.status >= 500 && !streaming_
+                                 : absl::IsUnavailable(error) || absl::IsDeadlineExceeded(error);
+    if (away && if_away_ != nullptr) return if_away_(request_, error.ok() ? std::move(response) : ErrorAnswer(error));
+    if (!error.ok()) return request_->Fail(error);
+    request_->Answer(std::move(response));
+  }
+
+  const SharedRequest request_;
+  // ---- On the connection's thread. Null once the exchange is over.
+  HttpConnection* connection_;
+  consul::ReaderThread* const thread_;
+  const bool streams_;
+  const IfAway if_away_;
+  bool closed_ = false;
+  std::shared_ptr<consul::RelayCall> call_;
+  bool late_ = false;
+  bool responded_ = false;
+  bool streaming_ = false;
+
+  Mutex mu_;
+  std::optional<consul::RelayHead> head_ ABSL_GUARDED_BY(mu_);
+  std::deque<std::string> pieces_ ABSL_GUARDED_BY(mu_);
+  size_t held_ ABSL_GUARDED_BY(mu_) = 0;
+  // Word has been left for the connection's thread, which has not come yet.
+  bool told_ ABSL_GUARDED_BY(mu_) = false;
+  // Has to be resumed.
+  bool refused_ ABSL_GUARDED_BY(mu_) = false;
+  bool too_large_ ABSL_GUARDED_BY(mu_) = false;
+  std::optional<absl::Status> end_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace
+
+void PassOn(const SharedRequest& request, consul::CallToken token) {
+  PassOnOr(request, std::move(token), nullptr);
+}
+
+void PassOnOr(const SharedRequest& request, consul::CallToken token, IfAway if_away) {
+  std::make_shared<PassedOn>(request, request->is_read(), std::move(if_away))->Start(std::move(token));
+}
+
+void PassOnWhole(const SharedRequest& request, consul::CallToken token) {
+  std::make_shared<PassedOn>(request, false, nullptr)->Start(std::move(token));
+}
+
+}  // namespace meshgate::server::consul_api
