@@ -6,6 +6,7 @@ SCRIPT is the module that has the script: run(world). Each of its commands is a 
 outcomes differ in anything but what normal_form.py allows. With --compare-agents the second side is an agent, too: what
 fails then is a mistake of the script's or of normal_form.py's.
 """
+import difflib
 import importlib
 import os
 import sys
@@ -19,11 +20,10 @@ from tcp_proxy import TcpProxy
 from worlds import NODE, World
 
 SCRIPT = sys.argv[2]
+LONGEST = 20000  # Characters of one difference that are shown.
 
 
 class OutcomeTest(unittest.TestCase):
-    maxDiff = None
-
     def __init__(self, command, agents, others):
         super().__init__()
         self._command = command
@@ -40,7 +40,10 @@ class OutcomeTest(unittest.TestCase):
         self.assertIsNotNone(self._agents, "the script did not come so far with the agent")
         self.assertIsNotNone(self._others, "the script did not come so far with the gateway")
         self.assertIsNone(self._surprise, f"what the script expects is not what Consul does: {self._surprise}")
-        self.assertEqual(self._agents, self._others)
+        # Line by line: unittest's own comparison takes minutes where long lines differ.
+        lines = (outcome.splitlines() for outcome in (self._agents, self._others))
+        difference = "\n".join(difflib.unified_diff(*lines, "agent", "gateway", n=1000, lineterm=""))
+        self.assertTrue(self._agents == self._others, difference[:LONGEST])
 
 
 def run(script, world):

@@ -5,6 +5,7 @@
 import asyncio
 import base64
 import collections
+import gzip
 import json
 import os
 import re
@@ -45,6 +46,7 @@ class Reader:
         self._reader, self._writer = await asyncio.open_connection(host, int(port))
 
     def ask(self, target):
+        # As Go's library asks.
         self._writer.write(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: gzip\r\n\r\n".encode())
 
     async def answer(self):
@@ -52,6 +54,8 @@ class Reader:
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
         body = await self._reader.readexactly(int(headers["content-length"]))
+        if headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
         return int(head[0].split()[1]), headers, body
 
     def close(self):

@@ -66,6 +66,7 @@ def writes(world):
     world.http("GET", "/v1/kv/http/a?raw", "--compressed")
     world.write("larger", "x" * 524289)
     world.http("PUT", "/v1/kv/http/larger", "--data-binary", "@larger")
+    world.http("DELETE", "/v1/kv/http/large")
     world.http("DELETE", "/v1/kv/http/new?cas=1")
     world.http("DELETE", "/v1/kv/http/new?cas=0")
     world.http("DELETE", "/v1/kv/http/new")
