@@ -22,7 +22,7 @@ test_packages=(
   libgtest-dev libgmock-dev libbenchmark-dev
   python3-grpcio python3-h2 python3-protobuf python3-yaml
   golang-go golang-google-grpc-dev golang-goprotobuf-dev nodejs
-  curl docker-compose etcd-server faketime openssl prometheus shellcheck systemd
+  chromium curl docker-compose etcd-server faketime openssl prometheus shellcheck systemd
 )
 
 # The shared libraries that the two binaries are linked with, for images and hosts that only run them.
