@@ -15,6 +15,7 @@ import traceback
 import unittest
 
 import cases
+import normal_form
 from processes import ConsulAgent, Gateway
 from tcp_proxy import TcpProxy
 from worlds import NODE, World
@@ -43,7 +44,7 @@ class OutcomeTest(unittest.TestCase):
         # Line by line: unittest's own comparison takes minutes where long lines differ.
         lines = (outcome.splitlines() for outcome in (self._agents, self._others))
         difference = "\n".join(difflib.unified_diff(*lines, "agent", "gateway", n=1000, lineterm=""))
-        self.assertTrue(self._agents == self._others, difference[:LONGEST])
+        self.assertTrue(normal_form.same(self._agents, self._others), difference[:LONGEST])
 
 
 def run(script, world):

@@ -25,7 +25,16 @@ RULES = [
 _INDEX = re.compile(r'((?:(?:Create|Modify)Index"?:? *|"Index": ?|(?:to|at) index |(?:^|(?<=\n))x-consul-index: ))(\d+)')
 
 # Headers about one connection or one message on its way. What they mean is compared: the body.
-HEADERS_OF_A_HOP = ("connection", "content-length", "date", "keep-alive", "transfer-encoding")
+HEADERS_OF_A_HOP = ("connection", "content-encoding", "content-length", "date", "keep-alive", "transfer-encoding", "vary")
+
+# Headers that say which of several ways an answer was found; an agent's cache is not the gateway's.
+HEADERS_OF_A_WAY = ("age", "x-cache", "x-consul-effective-consistency")
+
+# What the gateway adds to every answer of its own.
+HEADERS_OF_THE_GATEWAY = ("server", "x-content-type-options", "x-request-id")
+
+# In place of a body in the words of whoever refuses a request: the status is compared.
+REFUSED = "<refused>"
 
 
 def text(value):
@@ -77,14 +86,26 @@ def response(head_and_body):
     status, *headers = head.split("\r\n")
     status = " ".join(status.split()[:2])
     kept = []
+    own_words = False
     for header in headers:
         name, _, value = header.partition(":")
-        if name.lower() not in HEADERS_OF_A_HOP:
+        own_words |= name.lower() == "x-meshgate-reason"
+        if name.lower() not in HEADERS_OF_A_HOP + HEADERS_OF_A_WAY + HEADERS_OF_THE_GATEWAY:
             kept.append(f"{name.lower()}:{value}")
+    if own_words:
+        return f"{status}\n{REFUSED}"
     try:
-        # How it is laid out, too, as far as ?pretty says it.
-        lines = "in lines" if "\n" in body.strip() else "in one line"
-        body = f"JSON {lines}:\n{_readable(json.loads(body))}"
+        # Not how it is laid out: an agent with -dev writes every answer as with ?pretty.
+        body = f"JSON:\n{_readable(json.loads(body))}"
     except ValueError:
         pass
     return text("\n".join([status, *sorted(kept), "", body]))
+
+
+def same(agents, gateways):
+    """Whether two outcomes are the same. Where the gateway refuses by itself, in its own words, the agent must refuse
+    with the same status."""
+    status, _, rest = gateways.partition("\n")
+    if rest == REFUSED:
+        return agents.partition("\n")[0] == status
+    return agents == gateways

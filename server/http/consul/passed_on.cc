@@ -19,7 +19,7 @@ namespace meshgate::server::consul_api {
 namespace {
 
 // An answer that is whole by then, and no larger, is given in one piece, which can be packed and has its length.
-constexpr absl::Duration kWholeWithin = absl::Milliseconds(200);
+constexpr absl::Duration kWholeWithin = absl::Seconds(1);
 constexpr size_t kMaxWhole = 256 << 10;
 // Of one that can only be given whole.
 constexpr size_t kMaxAtOnce = 64 << 20;
@@ -32,7 +32,7 @@ constexpr absl::Duration kSlack = absl::Seconds(15);
 
 // Of the answer; what concerns the connection is its own affair, and some of what follows is said anew.
 bool IsGivenOn(const std::string& name) {
-  for (const char* own : {"content-length", "content-type", "server", "date"}) {
+  for (const char* own : {"content-length", "content-type", "server", "date", "vary", "x-content-type-options"}) {
     if (absl::EqualsIgnoreCase(name, own)) return false;
   }
   return true;
