@@ -22,8 +22,7 @@ enum class Method { kGet, kPut, kPost, kDelete };
 
 // Which connections a request may use. They are apart so that watches, each of which may hold a connection for minutes,
 // never starve the rest, and answers whose receiver may pause neither. Those never share a connection, also with TLS:
-// over HTTP/2, libcurl holds up all of one, or keeps up to 32 MiB, for a receiver that takes nothing. kProbe is the
-// loop's own.
+// over HTTP/2, libcurl keeps up to 32 MiB of an answer for a receiver that takes nothing. kProbe is the loop's own.
 enum class Pool { kUnary, kWatch, kStreamed, kProbe };
 inline constexpr int kPools = 4;
 

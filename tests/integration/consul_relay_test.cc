@@ -123,7 +123,8 @@ TEST_F(RelayTest, ALargeAnswerInPieces) {
   EXPECT_EQ(sent.sink->breach(), "");
 }
 
-// Over HTTP/2, readers that do not read would hold up all that shares their connection: whatever the gateway asks.
+// Readers that do not read would keep the gateway itself from Consul, or, over HTTP/2, have libcurl keep megabytes for
+// each.
 TEST_F(RelayTest, SlowReadersHoldUpNobodyElseOverTls) {
   const auto certificates = testing::MakeCertificates(getenv("TEST_TMPDIR"));
   ASSERT_TRUE(certificates.has_value());

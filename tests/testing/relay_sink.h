@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -17,7 +18,8 @@
 
 namespace meshgate::testing {
 
-// Keeps what a relay tells, and says where that breaks its contract. Thread-safe.
+// Keeps what a relay tells, and says where that breaks its contract. Made by the thread that sends the request.
+// Thread-safe.
 class RecordingSink final : public consul::RelaySink {
  public:
   // Decides about each piece; called on the relay's thread. May be null: takes all.
@@ -27,6 +29,7 @@ class RecordingSink final : public consul::RelaySink {
 
   void OnHead(consul::RelayHead head) override {
     MutexLock lock(mu_);
+    CheckThread();
     if (heads_++ != 0 || !body_.empty() || ends_ != 0) breach_ = "a head that is not the first word";
     head_ = std::move(head);
     changed_.NotifyAll();
@@ -35,6 +38,7 @@ class RecordingSink final : public consul::RelaySink {
   bool OnBody(std::string_view bytes) override {
     const bool takes = takes_ == nullptr || takes_(bytes);
     MutexLock lock(mu_);
+    CheckThread();
     if (heads_ != 1 || ends_ != 0) breach_ = "a body before its head or after its end";
     if (paused_) breach_ = "more bytes though it was not resumed";
     if (bytes.size() > largest_) largest_ = bytes.size();
@@ -50,6 +54,7 @@ class RecordingSink final : public consul::RelaySink {
 
   void OnEnd(const absl::Status& status) override {
     MutexLock lock(mu_);
+    CheckThread();
     if (ends_++ != 0) breach_ = "a second end";
     outcome_ = status.ok() ? "OK" : absl::StrCat(absl::StatusCodeToString(status.code()), " ", ReasonOf(status));
     message_ = std::string(status.message());
@@ -137,7 +142,12 @@ class RecordingSink final : public consul::RelaySink {
     return true;
   }
 
+  void CheckThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (std::this_thread::get_id() == sender_) breach_ = "told inside the call";
+  }
+
   const Takes takes_;
+  const std::thread::id sender_ = std::this_thread::get_id();
   Mutex mu_;
   CondVar changed_;
   consul::RelayHead head_ ABSL_GUARDED_BY(mu_);
