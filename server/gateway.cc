@@ -210,9 +210,7 @@ absl::StatusOr<std::shared_ptr<tls::Endpoint>> Gateway::Parts::OpenTls(const cha
 
 HttpFilter Gateway::Parts::RefuseWhileStopping() {
   return [this](const HttpRequest& request, HttpReply reply) -> HttpReply {
-    const bool refused =
-        stopping && (absl::StartsWith(request.path, "/v1/") ||
-                     (absl::StartsWith(request.path, "/api/") && !absl::StartsWith(request.path, "/api/v1/watch/")));
+    const bool refused = stopping && IsApi(request.path) && !absl::StartsWith(request.path, "/api/v1/watch/");
     if (!refused) return reply;
     reply(ErrorResponse(WithRetryAfter(MakeError(absl::StatusCode::kUnavailable, reason::kDraining,
                                                  "the gateway is draining; call elsewhere or in a moment"),

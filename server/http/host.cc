@@ -32,7 +32,7 @@ HttpFilter LoopbackHostFilter() {
     // HTTP/1.0 may leave it out, which no browser does.
     const bool named = std::any_of(request.headers.begin(), request.headers.end(),
                                    [](const auto& header) { return header.first == "host"; });
-    if (!absl::StartsWith(request.path, "/api/") || !named || IsOwnHost(request.header("host"))) return reply;
+    if (!IsApi(request.path) || !named || IsOwnHost(request.header("host"))) return reply;
     reply(ErrorResponse(MakeError(absl::StatusCode::kPermissionDenied, kHostNotAllowed,
                                   "the API is served to this host alone and asks for no token, so call it by an "
                                   "address or as localhost: a name could be another's page in a browser")));

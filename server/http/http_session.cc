@@ -17,7 +17,6 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
 #include "server/http/error.h"
@@ -208,7 +207,7 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
       return Refuse(*std::move(answer));
     }
     HttpRequest request = std::exchange(request_, {});
-    reads_api_ = (request.method == "GET" || request.method == "HEAD") && absl::StartsWith(request.path, "/api/");
+    reads_api_ = (request.method == "GET" || request.method == "HEAD") && IsApi(request.path);
     request.body = std::move(parser_->get().body());
     request.peer = peer();
     request.tls_identity = tls_identity();

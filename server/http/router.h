@@ -61,6 +61,9 @@ using HttpHandler = std::function<void(const HttpRequest&, HttpReply)>;
 // its way, on whichever thread that is given; or null, where it has answered itself.
 using HttpFilter = std::function<HttpReply(const HttpRequest&, HttpReply)>;
 
+// Whether a path is one of an API's: of the JSON API, or of Consul's own.
+inline bool IsApi(std::string_view path) { return path.rfind("/api/", 0) == 0 || path.rfind("/v1/", 0) == 0; }
+
 // Finds the handler of a request. Filled before it is used, then read by many threads.
 class Router {
  public:

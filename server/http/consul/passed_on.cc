@@ -35,7 +35,8 @@ bool IsGivenOn(const std::string& name) {
   for (const char* own : {"content-length", "content-type", "server", "date", "vary", "x-content-type-options"}) {
     if (absl::EqualsIgnoreCase(name, own)) return false;
   }
-  return true;
+  // Which pages may read this port is for its own options to say.
+  return !absl::StartsWithIgnoreCase(name, "access-control-");
 }
 
 HttpResponse ResponseOf(const consul::RelayHead& head) {

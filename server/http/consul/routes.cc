@@ -121,6 +121,11 @@ void AddRoutes(const Sources& sources, Router* router) {
       auto request = std::make_shared<Request>(method.get(), shared.get(), http, std::move(reply));
       const absl::Status admitted = Waits(*request) ? request->AdmitStream() : request->Admit();
       if (!admitted.ok()) return request->Fail(admitted);
+      // Of all that changes something it is the one that pages may send without being asked for leave.
+      if (http.method == "POST" && !http.header("origin").empty()) {
+        return request->Fail(MakeError(absl::StatusCode::kPermissionDenied, reason::kPermissionDenied,
+                                       "this is not served to pages in a browser: leave out the Origin header"));
+      }
       if (HasDots(http)) {
         return request->Fail(InvalidField("path", "has a segment of dots, which names nothing: leave it out"));
       }
