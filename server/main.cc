@@ -127,7 +127,7 @@ int Run(const Options& options) {
 // Large requests come and go: memory that is given back to the kernel each time has to be cleared by it, page by page,
 // which takes longer than what is done with it and stops every thread.
 void KeepMemory() {
-  constexpr int kLargest = 8 << 20, kLeft = 8 << 20;
+  constexpr int kLargest = 8 << 20, kLeft = 32 << 20;
   mallopt(M_MMAP_THRESHOLD, kLargest);
   mallopt(M_TRIM_THRESHOLD, kLeft);
 }

@@ -35,7 +35,7 @@ constexpr size_t kMostPieceBytes = 512;
 constexpr size_t kLeastReadBytes = 1 << 10;
 
 // The same of calls that end with their connection.
-constexpr size_t kEndsPerTurn = 64;
+constexpr size_t kEndsPerTurn = 32;
 
 absl::Duration Jittered(absl::Duration age) {
   if (age == absl::InfiniteDuration()) return age;

@@ -27,6 +27,8 @@ constexpr absl::Duration kSweepEvery = absl::Milliseconds(250);
 constexpr absl::Duration kSlice = absl::Microseconds(200);
 
 // What was posted is done for so long, before sockets have their turn; and how much of it without a look at the clock.
+// Tasks, of which most are new connections, have less: those that are there go first.
+constexpr absl::Duration kTasks = absl::Microseconds(150);
 constexpr absl::Duration kBatch = absl::Microseconds(500);
 constexpr size_t kBetweenLooks = 16;
 
@@ -127,19 +129,19 @@ void EventLoop::RunPosted() {
   }
   Tick();
   const absl::Time begun = now_;
-  const auto over = [&] {
+  const auto over = [&](absl::Duration time) {
     Tick();
-    return now_ - begun >= kBatch;
+    return now_ - begun >= time;
   };
   bool more = false;
   while (next_task_ < running_tasks_.size() && !more) {
     std::exchange(running_tasks_[next_task_++], nullptr)();
-    more = next_task_ % kBetweenLooks == 0 && over();
+    more = over(kTasks);
   }
   while (next_work_ < running_work_.size() && !more) {
     const bool goes_on = running_work_[next_work_]->Run();
     if (!goes_on) running_work_[next_work_++] = nullptr;
-    more = (goes_on || next_work_ % kBetweenLooks == 0) && over();
+    more = (goes_on || next_work_ % kBetweenLooks == 0) && over(kBatch);
   }
   if (more) boost::asio::post(io_, [this] { RunPosted(); });
   EndBatch();

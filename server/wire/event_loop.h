@@ -70,6 +70,8 @@ class EventLoop final : public consul::ReaderThread {
   // When what is being done began: read once for a batch.
   absl::Time now() const { return now_; }
   void Tick() { now_ = clock_->Now(); }
+  // For what takes too long to be done here.
+  Scheduler* clock() const { return clock_; }
 
   void Add(std::shared_ptr<Connection> connection);
   void Remove(const std::shared_ptr<Connection>& connection) { connections_.erase(connection); }

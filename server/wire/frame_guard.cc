@@ -3,6 +3,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace meshgate::server::wire {
 namespace {
@@ -13,6 +14,10 @@ uint32_t Read32(const char* at) {
 }
 
 constexpr uint32_t kLow31Bits = 0x7fffffff;
+
+// Of a GOAWAY that is one, and of any frame where nothing else was agreed on (RFC 9113, 6.8 and 4.2).
+constexpr uint32_t kLeastGoAwayBytes = 8;
+constexpr uint32_t kMostPayloadBytes = 1 << 14;
 
 }  // namespace
 
@@ -112,6 +117,10 @@ FrameGuard::Way FrameGuard::OnHeader() {
   const bool wide = (type == NGHTTP2_SETTINGS && (flags & NGHTTP2_FLAG_ACK) == 0) || type == NGHTTP2_GOAWAY;
   if (wide && --wide_credit_ < 0) flooded_ = true;
   if (IsIdle(type, flags, payload_left_) && --idle_credit_ < 0) flooded_ = true;
+  // One is enough: for each nghttp2 looks through all streams.
+  const bool farewell = type == NGHTTP2_GOAWAY && stream == 0 && !in_header_block_ &&
+                        payload_left_ >= kLeastGoAwayBytes && payload_left_ <= kMostPayloadBytes;
+  if (farewell && std::exchange(heard_goaway_, true)) dropping_ = true;
   if (dropping_) return Way::kDrop;
   const bool known = stream == 0 || (stream % 2 == 1 && stream <= highest_stream_);
   if (type != NGHTTP2_WINDOW_UPDATE || payload_left_ != 4 || !known || !greeted_ || in_header_block_) {

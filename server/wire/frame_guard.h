@@ -19,7 +19,7 @@ namespace meshgate::server::wire {
 //     RST_STREAMs: nghttp2's own limit on them ends the connection by a GOAWAY, which a peer that reads nothing is not
 //     sent.
 //   - SETTINGS and GOAWAY, for which nghttp2 goes through every stream, are counted once more, by themselves: no answer
-//     gives reason for them.
+//     gives reason for them. A GOAWAY after the first one says nothing new and is dropped.
 //   - WINDOW_UPDATEs are for the SendQueue, which sends DATA past nghttp2. Those that are errors are left to nghttp2.
 //
 // Not thread-safe.
@@ -68,6 +68,7 @@ class FrameGuard {
   // Frames that are errors where they are, whatever they say.
   bool greeted_ = false;
   bool in_header_block_ = false;
+  bool heard_goaway_ = false;
 
   double idle_credit_ = kBurst;
   double wide_credit_ = kWideBurst;

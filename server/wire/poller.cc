@@ -19,7 +19,7 @@ using boost::system::error_code;
 
 // So long sockets have their turn, before what else there is to do.
 using Clock = std::chrono::steady_clock;
-constexpr std::chrono::microseconds kTurn{500};
+constexpr std::chrono::microseconds kTurn{250};
 
 error_code LastError() {
   if (errno == EAGAIN) return boost::asio::error::would_block;

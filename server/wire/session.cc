@@ -1,5 +1,6 @@
 #include "server/wire/session.h"
 
+#include <memory>
 #include <utility>
 
 #include "server/wire/event_loop.h"
@@ -20,6 +21,9 @@ constexpr size_t kQueuedPerStream = 5;
 
 // DATA that is put together at a time, however little is in it.
 constexpr size_t kFramesAtOnce = 512;
+
+// What nghttp2 keeps of so many is not freed at once.
+constexpr size_t kManyStreams = 256;
 
 constexpr uint64_t kUnlimited = uint64_t{1} << 40;
 
@@ -155,7 +159,9 @@ Session::Session(const SessionEnvironment& environment, std::string peer, std::f
 
 Session::~Session() {
   CloseSome(streams_.size());
-  nghttp2_session_del(session_);
+  // What nghttp2 keeps of thousands of streams takes a millisecond to free, for which others must not wait.
+  std::unique_ptr<nghttp2_session, decltype(&nghttp2_session_del)> session(session_, &nghttp2_session_del);
+  if (had_many_streams_) loop().clock()->Post([session = std::move(session)]() mutable { session.reset(); });
 }
 
 bool Session::CloseSome(size_t most) {
@@ -311,6 +317,7 @@ void Session::Begin(int32_t id) {
   }
   auto* const stream = new Stream(this, id);
   streams_.insert(stream);
+  had_many_streams_ = had_many_streams_ || streams_.size() > kManyStreams;
   nghttp2_session_set_stream_user_data(session_, id, stream);
 }
 

@@ -135,6 +135,7 @@ class Session {
   const std::shared_ptr<MemoryBudget> held_;
   size_t forwarded_ = 0;
   absl::flat_hash_set<Stream*> streams_;
+  bool had_many_streams_ = false;
   SendQueue queue_;
   // That give the peer reason for some of its own.
   size_t frames_sent_ = 0;

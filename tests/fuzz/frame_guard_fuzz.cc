@@ -52,7 +52,7 @@ std::optional<std::string> Expected(std::string_view bytes, Windows* windows) {
   std::string passes(bytes.substr(0, kPreface));
   bytes.remove_prefix(passes.size());
   uint32_t highest = 0;
-  bool greeted = false, in_block = false;
+  bool greeted = false, in_block = false, said_goodbye = false;
   double idle = FrameGuard::kBurst, wide = FrameGuard::kWideBurst;
   while (bytes.size() >= kHeader) {
     const auto at = [&](size_t i) { return uint32_t{static_cast<uint8_t>(bytes[i])}; };
@@ -61,7 +61,9 @@ std::optional<std::string> Expected(std::string_view bytes, Windows* windows) {
     if (type == kHeaders) highest = std::max(highest, stream);
     if (type == kHeaders || type == kContinuation) in_block = (flags & 4) == 0;
     greeted = greeted || type == kSettings;
-    const bool drop = type == kReset && stream > highest && length == 4;
+    const bool farewell = type == kGoAway && stream == 0 && !in_block && length >= 8 && length <= 16384;
+    const bool drop = (type == kReset && stream > highest && length == 4) || (farewell && said_goodbye);
+    said_goodbye = said_goodbye || farewell;
     const bool carries =
         type == kHeaders || type == kContinuation || (type == kData && (length > 0 || (flags & 1) != 0));
     if (!carries) --idle;

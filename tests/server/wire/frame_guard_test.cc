@@ -204,6 +204,22 @@ TEST_F(FrameGuardTest, WhatConcernsEveryStreamIsCountedByItself) {
   }
 }
 
+// For each nghttp2 looks through all streams, and a peer may send many at once; those that are errors are its to find.
+TEST_F(FrameGuardTest, OneGoAwayPasses) {
+  ASSERT_TRUE(Feed(std::string(kPreface) + Settings()).has_value());
+  const std::string goaway = Frame(NGHTTP2_GOAWAY, 0, 0, Bytes32(0) + Bytes32(0) + "so long");
+  EXPECT_EQ(Feed(goaway), goaway);
+  EXPECT_EQ(Feed(goaway), "");
+  const std::string wrong_stream = Frame(NGHTTP2_GOAWAY, 0, 1, Bytes32(0) + Bytes32(0));
+  EXPECT_EQ(Feed(wrong_stream), wrong_stream);
+  const std::string short_one = Frame(NGHTTP2_GOAWAY, 0, 0, Bytes32(0));
+  EXPECT_EQ(Feed(short_one), short_one);
+  const std::string large = Frame(NGHTTP2_GOAWAY, 0, 0, std::string((1 << 14) + 1, 'x'));
+  EXPECT_EQ(Feed(large), large);
+  const std::string headers = Frame(NGHTTP2_HEADERS, 0, 1, "begun");
+  EXPECT_EQ(Feed(headers + goaway), headers + goaway);
+}
+
 // Would break if large requests were taken for a flood.
 TEST_F(FrameGuardTest, WhatCarriesSomethingIsNotCounted) {
   Feed(kPreface);
