@@ -2,7 +2,6 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -11,6 +10,7 @@
 #include "google/protobuf/struct.pb.h"
 #include "google/protobuf/util/json_util.h"
 #include "google/protobuf/util/time_util.h"
+#include "server/http/consul/field_name.h"
 #include "server/http/consul/store_handlers.h"
 #include "server/http/consul/store_reply.h"
 
@@ -19,15 +19,6 @@ namespace {
 
 using google::protobuf::Struct;
 using google::protobuf::Value;
-
-// As Consul compares names of fields.
-std::string Normalized(const std::string& name) {
-  std::string out;
-  for (const char c : name) {
-    if (c != '_') out.push_back(absl::ascii_tolower(static_cast<unsigned char>(c)));
-  }
-  return out;
-}
 
 absl::Status Unknown(const std::string& field) {
   return MakeError(absl::StatusCode::kUnimplemented, kNotServed,
@@ -51,7 +42,7 @@ class Fields {
     for (const auto& [name, value] : object_->fields()) {
       field_ = absl::StrCat(prefix_, name);
       // Nothing is as good as not said, as for Go.
-      if (!value.has_null_value()) read(Normalized(name), value);
+      if (!value.has_null_value()) read(FieldName(name), value);
       if (!status_.ok()) return;
     }
   }
