@@ -1,3 +1,4 @@
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -64,7 +65,9 @@ class Fields {
   }
   int32_t Number(const Value& value) {
     const double number = value.number_value();
-    if (!value.has_number_value() || number != static_cast<int32_t>(number)) {
+    // What is beyond the type must not be converted to it.
+    const bool fits = number >= std::numeric_limits<int32_t>::min() && number <= std::numeric_limits<int32_t>::max();
+    if (!value.has_number_value() || !fits || number != static_cast<int32_t>(number)) {
       Fail("must be a whole number");
       return 0;
     }
@@ -79,6 +82,10 @@ class Fields {
       Fail("must be a time with its unit, such as 10s");
     }
     return google::protobuf::util::TimeUtil::NanosecondsToDuration(absl::ToInt64Nanoseconds(time));
+  }
+  const google::protobuf::RepeatedPtrField<Value>& List(const Value& value) {
+    if (!value.has_list_value()) Fail("must be a list");
+    return value.list_value().values();
   }
   template <typename Map>
   void Pairs(const Value& value, Map* map) {
@@ -123,7 +130,11 @@ absl::Status ReadCheck(const std::string& field, const Value& value, v1::HealthC
     } else if (name == "deregistercriticalserviceafter") {
       *check->mutable_deregister_critical_after() = fields.Time(one);
     } else if (name == "status") {
-      check->set_initial_status(StatusOf(fields.Text(one)));
+      const std::string status = fields.Text(one);
+      check->set_initial_status(StatusOf(status));
+      if (!status.empty() && check->initial_status() == v1::HEALTH_STATUS_UNSPECIFIED) {
+        fields.Fail("must be passing, warning or critical");
+      }
     } else if (name == "method") {
       method = fields.Text(one);
     } else if (name == "header") {
@@ -175,7 +186,7 @@ absl::Status ReadService(const Value& value, v1::RegisterRequest* request) {
       if (port < 0) return fields.Fail("must be from 0 to 65535");
       instance->set_port(static_cast<uint32_t>(port));
     } else if (name == "tags") {
-      for (const Value& tag : one.list_value().values()) instance->add_tags(fields.Text(tag));
+      for (const Value& tag : fields.List(one)) instance->add_tags(fields.Text(tag));
     } else if (name == "meta") {
       fields.Pairs(one, instance->mutable_meta());
     } else if (name == "weights") {
@@ -184,7 +195,7 @@ absl::Status ReadService(const Value& value, v1::RegisterRequest* request) {
       fields.Take(ReadCheck(fields.field(), one, request->add_checks()));
     } else if (name == "checks") {
       int number = 0;
-      for (const Value& check : one.list_value().values()) {
+      for (const Value& check : fields.List(one)) {
         fields.Take(ReadCheck(absl::StrCat(fields.field(), "[", number++, "]"), check, request->add_checks()));
       }
     } else if (name == "enabletagoverride") {
