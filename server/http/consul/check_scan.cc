@@ -4,12 +4,12 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
 #include "consul/validate.h"
 #include "google/protobuf/struct.pb.h"
 #include "google/protobuf/util/json_util.h"
+#include "server/http/consul/field_name.h"
 
 namespace meshgate::server::consul_api {
 namespace {
@@ -17,15 +17,6 @@ namespace {
 using consul::CheckDefinition;
 using google::protobuf::Struct;
 using google::protobuf::Value;
-
-// As Consul compares names of fields.
-std::string Normalized(const std::string& name) {
-  std::string out;
-  for (const char c : name) {
-    if (c != '_') out.push_back(absl::ascii_tolower(static_cast<unsigned char>(c)));
-  }
-  return out;
-}
 
 // Of a check, those that make it do nothing.
 bool IsHarmless(const std::string& name) {
@@ -40,6 +31,7 @@ bool IsHarmless(const std::string& name) {
                                                                          "failuresbeforecritical",
                                                                          "failuresbeforewarning",
                                                                          "grpcusetls",
+                                                                         "h2pingusetls",
                                                                          "header",
                                                                          "id",
                                                                          "interval",
@@ -81,18 +73,30 @@ bool IsEmpty(const Value& value) {
   }
 }
 
+// Consul takes the last of two spellings of a name for some fields, and both for others.
+absl::Status RefuseTwoSpellings(const std::string& prefix, const Struct& object) {
+  absl::flat_hash_set<std::string> names;
+  for (const auto& [name, value] : object.fields()) {
+    if (!names.insert(FieldName(name)).second) {
+      return InvalidField(prefix + name, "is there twice, in two spellings of its name");
+    }
+  }
+  return absl::OkStatus();
+}
+
 class Scan {
  public:
   explicit Scan(const consul::CheckAllowList& allowed) : allowed_(allowed) {}
 
   // A service, with the services beside it. `address` is that of the service around it.
   absl::Status Service(const std::string& field, const Struct& service, std::string address) {
+    if (absl::Status status = RefuseTwoSpellings(field, service); !status.ok()) return status;
     for (const auto& [name, value] : service.fields()) {
-      if (Normalized(name) == "address" && !IsEmpty(value)) address = value.string_value();
+      if (FieldName(name) == "address" && !IsEmpty(value)) address = value.string_value();
     }
     for (const auto& [name, value] : service.fields()) {
       const std::string at = absl::StrCat(field, name);
-      const std::string normalized = Normalized(name);
+      const std::string normalized = FieldName(name);
       absl::Status status;
       if (normalized == "check") {
         status = OneCheck(at, value, address);
@@ -113,8 +117,9 @@ class Scan {
   }
 
   absl::Status Check(const std::string& prefix, const Struct& check, const std::string& address) {
+    if (absl::Status status = RefuseTwoSpellings(prefix, check); !status.ok()) return status;
     for (const auto& [name, value] : check.fields()) {
-      const std::string normalized = Normalized(name);
+      const std::string normalized = FieldName(name);
       if (IsHarmless(normalized) || IsEmpty(value)) continue;
       const std::string field = prefix + name;
       CheckDefinition probe;
@@ -150,8 +155,9 @@ class Scan {
   }
 
   absl::Status Connect(const std::string& field, const Value& value, const std::string& address) {
+    if (absl::Status status = RefuseTwoSpellings(field + ".", value.struct_value()); !status.ok()) return status;
     for (const auto& [name, inner] : value.struct_value().fields()) {
-      if (Normalized(name) != "sidecarservice" || !inner.has_struct_value()) continue;
+      if (FieldName(name) != "sidecarservice" || !inner.has_struct_value()) continue;
       const absl::Status status = Service(absl::StrCat(field, ".", name, "."), inner.struct_value(), address);
       if (!status.ok()) return status;
     }

@@ -79,9 +79,12 @@ absl::StatusOr<ReadHow> HowToRead(const Parameters& parameters) {
   if (stale) how.mode = consul::ReadMode::kStale;
   if (consistent) how.mode = consul::ReadMode::kConsistent;
   how.cached = parameters.has("cached") && !consistent;
-  absl::StatusOr<std::optional<uint64_t>> index = parameters.Number("index");
-  if (!index.ok()) return index.status();
-  how.index = index->value_or(0);
+  // As for Consul: nothing is as good as not said.
+  if (!parameters.value("index").empty()) {
+    const absl::StatusOr<std::optional<uint64_t>> index = parameters.Number("index");
+    if (!index.ok()) return index.status();
+    how.index = **index;
+  }
   how.waits_for_hash = !parameters.value("hash").empty();
   if (const std::string wait = parameters.value("wait"); !wait.empty()) {
     const bool parsed = absl::ParseDuration(wait, &how.wait) && how.wait != absl::InfiniteDuration();

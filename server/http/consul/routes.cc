@@ -1,5 +1,6 @@
 #include "server/http/consul/routes.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -102,6 +103,18 @@ bool HasDots(const HttpRequest& http) {
   return false;
 }
 
+// Consul decodes a path before it looks whose it is: what belongs to one route, with all that is checked there, must
+// not come by as the rest.
+bool IsOtherRoute(const HttpRequest& http) {
+  const std::string path = absl::StrCat("/v1/", http.variable("rest"));
+  return std::any_of(std::begin(kRoutes), std::end(kRoutes), [&path](const Route& route) {
+    const absl::string_view pattern = route.pattern;
+    const absl::string_view literal = pattern.substr(0, pattern.find('{'));
+    if (literal == "/v1/") return false;
+    return literal.size() == pattern.size() ? path == pattern : absl::StartsWith(path, literal);
+  });
+}
+
 bool Waits(const Request& request) {
   const std::string index = request.parameters().value("index");
   return request.is_read() && !index.empty() && index != "0";
@@ -128,6 +141,9 @@ void AddRoutes(const Sources& sources, Router* router) {
       }
       if (HasDots(http)) {
         return request->Fail(InvalidField("path", "has a segment of dots, which names nothing: leave it out"));
+      }
+      if (!http.variable("rest").empty() && IsOtherRoute(http)) {
+        return request->Fail(InvalidField("path", "is encoded where it need not be: write its letters as they are"));
       }
       handler(request);
     });

@@ -1,8 +1,8 @@
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -11,6 +11,7 @@
 #include "google/protobuf/struct.pb.h"
 #include "google/protobuf/util/json_util.h"
 #include "google/protobuf/util/time_util.h"
+#include "server/http/consul/field_name.h"
 #include "server/http/consul/store_handlers.h"
 #include "server/http/consul/store_reply.h"
 
@@ -19,15 +20,6 @@ namespace {
 
 using google::protobuf::Struct;
 using google::protobuf::Value;
-
-// As Consul compares names of fields.
-std::string Normalized(const std::string& name) {
-  std::string out;
-  for (const char c : name) {
-    if (c != '_') out.push_back(absl::ascii_tolower(static_cast<unsigned char>(c)));
-  }
-  return out;
-}
 
 absl::Status Unknown(const std::string& field) {
   return MakeError(absl::StatusCode::kUnimplemented, kNotServed,
@@ -51,7 +43,7 @@ class Fields {
     for (const auto& [name, value] : object_->fields()) {
       field_ = absl::StrCat(prefix_, name);
       // Nothing is as good as not said, as for Go.
-      if (!value.has_null_value()) read(Normalized(name), value);
+      if (!value.has_null_value()) read(FieldName(name), value);
       if (!status_.ok()) return;
     }
   }
@@ -73,7 +65,9 @@ class Fields {
   }
   int32_t Number(const Value& value) {
     const double number = value.number_value();
-    if (!value.has_number_value() || number != static_cast<int32_t>(number)) {
+    // What is beyond the type must not be converted to it.
+    const bool fits = number >= std::numeric_limits<int32_t>::min() && number <= std::numeric_limits<int32_t>::max();
+    if (!value.has_number_value() || !fits || number != static_cast<int32_t>(number)) {
       Fail("must be a whole number");
       return 0;
     }
@@ -88,6 +82,10 @@ class Fields {
       Fail("must be a time with its unit, such as 10s");
     }
     return google::protobuf::util::TimeUtil::NanosecondsToDuration(absl::ToInt64Nanoseconds(time));
+  }
+  const google::protobuf::RepeatedPtrField<Value>& List(const Value& value) {
+    if (!value.has_list_value()) Fail("must be a list");
+    return value.list_value().values();
   }
   template <typename Map>
   void Pairs(const Value& value, Map* map) {
@@ -132,7 +130,11 @@ absl::Status ReadCheck(const std::string& field, const Value& value, v1::HealthC
     } else if (name == "deregistercriticalserviceafter") {
       *check->mutable_deregister_critical_after() = fields.Time(one);
     } else if (name == "status") {
-      check->set_initial_status(StatusOf(fields.Text(one)));
+      const std::string status = fields.Text(one);
+      check->set_initial_status(StatusOf(status));
+      if (!status.empty() && check->initial_status() == v1::HEALTH_STATUS_UNSPECIFIED) {
+        fields.Fail("must be passing, warning or critical");
+      }
     } else if (name == "method") {
       method = fields.Text(one);
     } else if (name == "header") {
@@ -184,7 +186,7 @@ absl::Status ReadService(const Value& value, v1::RegisterRequest* request) {
       if (port < 0) return fields.Fail("must be from 0 to 65535");
       instance->set_port(static_cast<uint32_t>(port));
     } else if (name == "tags") {
-      for (const Value& tag : one.list_value().values()) instance->add_tags(fields.Text(tag));
+      for (const Value& tag : fields.List(one)) instance->add_tags(fields.Text(tag));
     } else if (name == "meta") {
       fields.Pairs(one, instance->mutable_meta());
     } else if (name == "weights") {
@@ -193,7 +195,7 @@ absl::Status ReadService(const Value& value, v1::RegisterRequest* request) {
       fields.Take(ReadCheck(fields.field(), one, request->add_checks()));
     } else if (name == "checks") {
       int number = 0;
-      for (const Value& check : one.list_value().values()) {
+      for (const Value& check : fields.List(one)) {
         fields.Take(ReadCheck(absl::StrCat(fields.field(), "[", number++, "]"), check, request->add_checks()));
       }
     } else if (name == "enabletagoverride") {

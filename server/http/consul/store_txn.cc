@@ -22,40 +22,65 @@ using simdjson::dom::object;
 
 constexpr absl::string_view kOperations = "operations[";
 
-std::string Text(object from, const char* name) {
-  std::string_view text;
-  return from[name].get(text) == simdjson::SUCCESS ? std::string(text) : "";
-}
+// The members of an operation's KV; the first that does not fit is the error. What is not there, or null, is empty or
+// 0.
+class Members {
+ public:
+  Members(std::string field, object from) : field_(std::move(field)), from_(from) {}
+
+  std::string Text(const char* name) { return std::string(Get<std::string_view>(name, "must be a string")); }
+  uint64_t Number(const char* name) { return Get<uint64_t>(name, "must be a whole number that is not negative"); }
+  const absl::Status& status() const { return status_; }
+
+ private:
+  template <typename T>
+  T Get(const char* name, std::string_view what) {
+    T value = {};
+    element found;
+    if (from_[name].get(found) != simdjson::SUCCESS || found.is_null()) return value;
+    if (found.get(value) != simdjson::SUCCESS && status_.ok()) {
+      status_ = InvalidField(absl::StrCat(field_, ".KV.", name), what);
+    }
+    return value;
+  }
+
+  const std::string field_;
+  const object from_;
+  absl::Status status_;
+};
 
 absl::Status ReadOperation(const std::string& field, element from, v1::CommitConfigRequest::Operation* operation) {
   object kv;
   if (from["KV"].get(kv) != simdjson::SUCCESS) {
     return InvalidField(field, "must be an object with KV: only keys are written here");
   }
-  const std::string verb = Text(kv, "Verb");
-  // 0 where it is not given, which for a comparison is "only if there is no such key".
-  uint64_t index = 0;
-  if (kv["Index"].get(index) != simdjson::SUCCESS) index = 0;
+  Members members(field, kv);
+  const std::string verb = members.Text("Verb");
+  const std::string key = members.Text("Key");
+  const std::string encoded = members.Text("Value");
+  const uint64_t flags = members.Number("Flags");
+  // 0 is for a comparison "only if there is no such key".
+  const uint64_t index = members.Number("Index");
+  if (!members.status().ok()) return members.status();
   if (verb == "set" || verb == "cas") {
     v1::PutConfigRequest* put = operation->mutable_put();
-    put->set_key(Text(kv, "Key"));
+    put->set_key(key);
     std::string value;
-    if (!absl::Base64Unescape(Text(kv, "Value"), &value)) {
+    if (!absl::Base64Unescape(encoded, &value)) {
       return InvalidField(absl::StrCat(field, ".KV.Value"), "must be in base64");
     }
     put->set_value(std::move(value));
-    uint64_t flags = 0;
-    if (kv["Flags"].get(flags) == simdjson::SUCCESS) put->set_flags(flags);
+    put->set_flags(flags);
     if (verb == "cas") put->set_if_modify_index(index);
     return absl::OkStatus();
   }
   if (verb == "delete" || verb == "delete-cas") {
-    operation->mutable_delete_()->set_key(Text(kv, "Key"));
+    operation->mutable_delete_()->set_key(key);
     if (verb == "delete-cas") operation->mutable_delete_()->set_if_modify_index(index);
     return absl::OkStatus();
   }
   if (verb == "delete-tree") {
-    operation->mutable_delete_()->set_prefix(Text(kv, "Key"));
+    operation->mutable_delete_()->set_prefix(key);
     return absl::OkStatus();
   }
   return MakeError(absl::StatusCode::kUnimplemented, kNotServed,
