@@ -290,8 +290,8 @@ void CurlLoop::Impl::Reap(PoolState& pool) {
     TransferHandle transfer = reinterpret_cast<Transfer*>(self)->shared_from_this();
     long version = CURL_HTTP_VERSION_NONE;
     curl_easy_getinfo(message->easy_handle, CURLINFO_HTTP_VERSION, &version);
-    // A probe may have been of another agent.
-    if (result == CURLE_OK && pool.pool != Pool::kProbe) {
+    // A probe may have been of another agent, and what is streamed speaks HTTP/1.1 by our choice.
+    if (result == CURLE_OK && pool.pool != Pool::kProbe && pool.pool != Pool::kStreamed) {
       for (PoolState& each : pools_) {
         if (each.policy.OnAnswer(version >= CURL_HTTP_VERSION_2_0, each.active)) Allow(each);
         each.limit = each.policy.limit();

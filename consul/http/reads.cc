@@ -13,6 +13,7 @@
 #include "consul/http/meta.h"
 #include "consul/http/parse.h"
 #include "consul/http/paths.h"
+#include "consul/http/relay_request.h"
 #include "consul/http/status_map.h"
 #include "consul/wait.h"
 
@@ -141,11 +142,8 @@ CallHandle ConsulBackend::ReadCatalog(const ReadOptions& options, Callback<Answe
 
 CallHandle ConsulBackend::ReadQuery(const std::string& query, const ReadOptions& options,
                                     Callback<Answer<QueryAnswer>> done) {
-  Endpoint endpoint = Endpoint::kCatalog;
-  if (absl::StartsWith(query, "/v1/kv/")) endpoint = Endpoint::kKv;
-  if (absl::StartsWith(query, "/v1/health/")) endpoint = Endpoint::kHealthService;
   const auto parse = [](std::string body) -> absl::StatusOr<QueryAnswer> { return QueryAnswer{200, std::move(body)}; };
-  return Read<QueryAnswer>(endpoint, Target(query), options, parse,
+  return Read<QueryAnswer>(EndpointOf(query), Target(query), options, parse,
                            [done = std::move(done)](absl::StatusOr<Answer<QueryAnswer>> answer) mutable {
                              // Of which Read() makes nothing.
                              if (answer.ok() && answer->value.body.empty()) answer->value.code = 404;

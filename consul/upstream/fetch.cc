@@ -12,6 +12,9 @@ namespace {
 
 using Done = absl::AnyInvocable<void(absl::StatusOr<Fetched>)>;
 
+// Of answers that are kept as they are, for each set of parameters and each token.
+constexpr size_t kMaxQueryBytes = 16 << 20;
+
 template <typename T>
 Backend::Callback<Answer<T>> Into(T State::*member, Done done) {
   return [member, done = std::move(done)](absl::StatusOr<Answer<T>> answer) mutable {
@@ -41,6 +44,7 @@ CallHandle Fetch(Backend& backend, const Target& target, ReadOptions options, Do
       return backend.ReadCatalog(options, Into(&State::services, std::move(done)));
     case TargetKind::kQuery:
       options.token = target.token;
+      options.max_bytes = kMaxQueryBytes;
       return backend.ReadQuery(target.name, options, Into(&State::query, std::move(done)));
   }
   return nullptr;

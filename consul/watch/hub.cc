@@ -166,7 +166,8 @@ void Hub::Impl::Settle(const std::shared_ptr<Topic>& topic, int pins) {
       if (entry.idle_in != nullptr) std::exchange(entry.idle_in, nullptr)->erase(entry.idle);
       return;
     }
-    std::list<Topic*>& idle = entry.watched ? idle_watched_ : idle_read_;
+    const bool lingers = entry.watched && !topic->is_large();
+    std::list<Topic*>& idle = lingers ? idle_watched_ : idle_read_;
     if (entry.idle_in != nullptr) {
       idle.splice(idle.end(), *entry.idle_in, entry.idle);
     } else {
@@ -174,7 +175,7 @@ void Hub::Impl::Settle(const std::shared_ptr<Topic>& topic, int pins) {
     }
     entry.idle_in = &idle;
     arm = !std::exchange(entry.armed, true);
-    const size_t most = entry.watched ? options_.max_lingering_targets : options_.max_read_targets;
+    const size_t most = lingers ? options_.max_lingering_targets : options_.max_read_targets;
     if (idle.size() > most) evicted = TakeLeastRecentLocked(idle);
   }
   if (arm) ArmLinger(topic, options_.linger);

@@ -156,7 +156,8 @@ class Hub {
             absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done);
 
   // As Read(), for a state that is later than `options.index`, or else what there is when the wait is over. Consul's
-  // own blocking queries, answered from here. Dropping the result before `done` has run takes the question back.
+  // own blocking queries, answered from here: the index of a key that is there is the one that Consul gives, too.
+  // Dropping the result before `done` has run takes the question back.
   [[nodiscard]] std::unique_ptr<Awaiting> Await(const Target& target, const AwaitOptions& options,
                                                 absl::AnyInvocable<void(absl::StatusOr<CachedState>)> done);
 

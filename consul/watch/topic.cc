@@ -12,6 +12,9 @@ namespace {
 // second one on.
 constexpr int kFailuresUntilStale = 2;
 
+// Of a query's answer: see is_large().
+constexpr size_t kLargeQuery = 64 << 10;
+
 // Errors that trying again does not mend, where there never was a state. Where there was one something else has
 // changed: a datacenter that can't be reached any more is unknown to Consul, too.
 bool IsPermanent(const absl::Status& error) {
@@ -113,12 +116,15 @@ bool Topic::OnState(const Fetched& fetched, bool reset) {
       for (const auto& audience : audiences_) CollectLocked(*audience, wakes);
     }
     index_ = *fetched.meta.index;
+    // Also where indexes go back and nothing else does: callers come back with what they are given.
+    changed_at_ = std::min(changed_at_, index_);
     confirmed_ = fetched.meta.received;
     last_error_ = absl::OkStatus();
     SetStaleLocked(std::nullopt, wakes);
     if (first || !changes.empty()) {
       state_ = fetched.state;
       has_state_ = true;
+      large_ = state_->query.body.size() > kLargeQuery;
       changed_at_ = index_;
       for (auto& audience : audiences_) {
         if (audience->feed.Publish(state_, &changes, index_, confirmed_, reset)) CollectLocked(*audience, wakes);

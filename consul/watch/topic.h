@@ -66,6 +66,8 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   // Whether somebody reads it or waits for its state. Without a lock, as the next two.
   bool in_use() const { return users_ > 0; }
   bool has_state() const { return has_state_; }
+  // An answer that is kept as it is, of which many would be too much to keep for those who may come back.
+  bool is_large() const { return large_; }
   // Has a state that Consul can't be asked for at the moment.
   bool is_last_known() const { return has_state_ && stale_; }
 
@@ -158,8 +160,11 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   void OnAwaitEnd(uint64_t id);
   // Whether a caller that holds what the index stands for has something to be told.
   bool IsNewsLocked(uint64_t index) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The state with the index that Consul would give for it.
+  CachedState AwaitedLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The caller holds a later index than is known here: either that is about to come, or Consul has lost it.
   void AskWhetherLost(uint64_t id, uint64_t index);
+  bool IsAwaited(uint64_t id);
   // The state has changed or is the first one, or, with `reset`, indexes have gone back.
   void AnswerAwaits(bool first, bool reset);
   void FailAwaits(const absl::Status& error);
@@ -213,6 +218,7 @@ class Topic final : public UpstreamWatch::Listener, public std::enable_shared_fr
   std::atomic<size_t> users_{0};  // readers and those who wait for an answer
   std::atomic<bool> has_state_{false};
   std::atomic<bool> stale_{false};
+  std::atomic<bool> large_{false};
 };
 
 }  // namespace meshgate::consul

@@ -5,6 +5,18 @@
 #include "consul/watch/topic.h"
 
 namespace meshgate::consul {
+namespace {
+
+// A caller that goes from one gateway to another may hold an index that is none of this one's, though nothing was lost;
+// it must not make them ask a quorum in turns.
+constexpr absl::Duration kAskWhetherLostAfter = absl::Seconds(1);
+
+// A key that is there has its own, whatever else the query that brought it has read.
+uint64_t IndexOf(TargetKind kind, const State& state, uint64_t index) {
+  return kind == TargetKind::kKey && state.entries.size() == 1 ? state.entries.front().modify_index : index;
+}
+
+}  // namespace
 
 class Topic::AwaitHandle final : public Awaiting {
  public:
@@ -30,11 +42,11 @@ std::unique_ptr<Awaiting> Topic::Await(const AwaitOptions& options, ReadDone don
     } else if (state_ == nullptr && !last_error_.ok()) {
       answer = last_error_;
     } else if (IsNewsLocked(options.index)) {
-      answer = CachedLocked(scheduler_->Now());
+      answer = AwaitedLocked();
     } else {
       id = next_waiter_++;
       ++users_;
-      ahead = state_ != nullptr && options.index > index_ && !stale_since_.has_value();
+      ahead = state_ != nullptr && options.index > AwaitedLocked().index && !stale_since_.has_value();
       PendingAwait& await = awaits_[id];
       await.done = std::move(done);
       await.index = options.index;
@@ -53,16 +65,33 @@ std::unique_ptr<Awaiting> Topic::Await(const AwaitOptions& options, ReadDone don
   return handle;
 }
 
-bool Topic::IsNewsLocked(uint64_t index) const { return state_ != nullptr && changed_at_ > index; }
+bool Topic::IsNewsLocked(uint64_t index) const {
+  return state_ != nullptr && IndexOf(target_.kind, *state_, changed_at_) > index;
+}
+
+CachedState Topic::AwaitedLocked() const {
+  CachedState state = CachedLocked(scheduler_->Now());
+  state.index = IndexOf(target_.kind, *state_, index_);
+  return state;
+}
 
 void Topic::AskWhetherLost(uint64_t id, uint64_t index) {
-  fresh_reads_->Read([self = shared_from_this(), id, index](absl::StatusOr<Fetched> fetched) {
-    // Who does not know has nothing to tell; the upstream watch finds out in its own time.
-    if (!fetched.ok()) return;
-    const uint64_t now = fetched->meta.index.value_or(0);
-    if (now == 0 || now >= index) return;
-    self->AnswerAwait(id, CachedState{std::move(fetched->state), now, absl::ZeroDuration(), false, true});
+  scheduler_->After(kAskWhetherLostAfter, [weak = weak_from_this(), id, index] {
+    const auto topic = weak.lock();
+    if (topic == nullptr || !topic->IsAwaited(id)) return;
+    topic->fresh_reads_->Read([topic, id, index](absl::StatusOr<Fetched> fetched) {
+      // Who does not know has nothing to tell; the upstream watch finds out in its own time.
+      if (!fetched.ok()) return;
+      const uint64_t now = IndexOf(topic->target_.kind, *fetched->state, fetched->meta.index.value_or(0));
+      if (now == 0 || now >= index) return;
+      topic->AnswerAwait(id, CachedState{std::move(fetched->state), now, absl::ZeroDuration(), false, true});
+    });
   });
+}
+
+bool Topic::IsAwaited(uint64_t id) {
+  MutexLock lock(mu_);
+  return awaits_.contains(id);
 }
 
 void Topic::Unawait(uint64_t id) {
@@ -98,7 +127,7 @@ void Topic::OnAwaitEnd(uint64_t id) {
       absl::Seconds(1));
   {
     MutexLock lock(mu_);
-    if (state_ != nullptr) answer = CachedLocked(scheduler_->Now());
+    if (state_ != nullptr) answer = AwaitedLocked();
   }
   AnswerAwait(id, std::move(answer));
 }
@@ -110,9 +139,9 @@ void Topic::AnswerAwaits(bool first, bool reset) {
   {
     MutexLock lock(mu_);
     if (state_ == nullptr) return;
-    state = CachedLocked(scheduler_->Now());
+    state = AwaitedLocked();
     for (const auto& [id, await] : awaits_) {
-      const bool is_ahead = await.index > index_;
+      const bool is_ahead = await.index > state.index;
       if (IsNewsLocked(await.index) || (reset && is_ahead)) {
         answered.push_back(id);
       } else if (first && is_ahead && !state.stale) {

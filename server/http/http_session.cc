@@ -296,6 +296,9 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
     asking_ = false;
     if (exchange_ != nullptr && piece.cut) {
       EndExchange(HttpExchange::Why::kGone);
+      // A reset: for HTTP/1.0 the end of a connection is that of the body.
+      error_code ignored;
+      stream().tcp().socket().set_option(asio::socket_base::linger(true, 0), ignored);
       return stream().tcp().close();
     }
     if (exchange_ == nullptr || (piece.bytes == nullptr && !piece.last)) return;

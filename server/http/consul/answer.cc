@@ -62,6 +62,8 @@ void Write(const consul::KvEntry& entry, JsonText* json) {
 HttpResponse ErrorAnswer(const absl::Status& status) {
   HttpResponse response;
   response.status = HttpStatusOf(status.code());
+  // Asking again does not mend it.
+  if (ReasonOf(status) == reason::kAnswerTooLarge) response.status = 500;
   response.body = absl::StrCat(status.message(), "\n");
   if (const std::string reason = ReasonOf(status); !reason.empty()) {
     response.headers.emplace_back(kReasonHeader, reason);

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "consul/base/errors.h"
-#include "server/limits/limits.h"
 
 namespace meshgate::server::consul_api {
 namespace {
@@ -32,19 +31,17 @@ class BlockingRead final : public HttpExchange, public Waiter, public std::enabl
   ~BlockingRead() override { request_->sources().waiters->Remove(this); }
 
   void Start() {
-    if (absl::Status taken = request_->caller().TakeTarget(read_.target); !taken.ok()) return Fail(taken);
-    if (attaches_ && !connection_->Attach(shared_from_this())) {
-      return Fail(WithRetryAfter(MakeError(absl::StatusCode::kResourceExhausted, limits::kTooManyStreams,
-                                           "too many requests wait over HTTP: some connections are kept for others "
-                                           "(--http_max_connections)"),
-                                 absl::Seconds(1)));
-    }
+    if (absl::Status taken = request_->caller().TakeTarget(read_.target); !taken.ok()) return Refuse(taken);
+    if (attaches_ && !connection_->Attach(shared_from_this())) return Refuse(TooManyWait());
     auth::Guard* const guard = request_->sources().guard();
-    if (guard == nullptr || read_.target.kind == consul::TargetKind::kQuery) return Wait();
-    guard->Admit(request_->caller().identity, read_.target, [self = shared_from_this()](absl::Status admitted) {
-      RunOn(self->thread_, [self, admitted = std::move(admitted)] {
+    if (guard == nullptr) return Wait();
+    // Consul decides about each query by itself, but strangers start none.
+    const bool query = read_.target.kind == consul::TargetKind::kQuery;
+    const consul::Target asked = query ? consul::Target{consul::TargetKind::kCatalog, "", "", ""} : read_.target;
+    guard->Admit(request_->caller().identity, asked, [self = shared_from_this(), query](absl::Status admitted) {
+      RunOn(self->thread_, [self, query, admitted = std::move(admitted)] {
         if (self->over()) return;
-        if (!admitted.ok()) return self->Fail(admitted);
+        if (query ? absl::IsUnauthenticated(admitted) : !admitted.ok()) return self->Fail(admitted);
         self->Wait();
       });
     });
@@ -107,6 +104,7 @@ class BlockingRead final : public HttpExchange, public Waiter, public std::enabl
   }
 
   void OnSeen(consul::CachedState state) {
+    if (!attaches_) state.stale = true;
     // What takes long to write is written where nobody waits for it.
     request_->sources().scheduler()->Post([self = shared_from_this(), state = std::move(state)] {
       HttpResponse response = self->read_.answer(*state.state);
@@ -128,13 +126,17 @@ class BlockingRead final : public HttpExchange, public Waiter, public std::enabl
     request_->Answer(std::move(response));
   }
 
-  void Fail(const absl::Status& error) {
+  void Refuse(const absl::Status& error) {
     answered_ = true;
+    request_->Fail(error);
+  }
+
+  void Fail(const absl::Status& error) {
     awaiting_.reset();
-    const bool refused = absl::IsPermissionDenied(error) || absl::IsResourceExhausted(error);
-    if (read_.fall_back == nullptr || (refused && read_.target.kind != consul::TargetKind::kQuery)) {
-      return request_->Fail(error);
-    }
+    // Of what begins with a prefix or makes up a query, Consul hides what a caller may not read, and refuses nothing.
+    const bool key_denied = read_.target.kind == consul::TargetKind::kKey && absl::IsPermissionDenied(error);
+    if (read_.fall_back == nullptr || key_denied) return Refuse(error);
+    answered_ = true;
     read_.fall_back(request_, error);
   }
 
@@ -156,10 +158,11 @@ void ServeBlocking(const SharedRequest& request, HubRead read) {
 
 void ServeCached(const SharedRequest& request, HubRead read) {
   read.how.index = 0;
-  ServeBlocking(request, std::move(read));
+  // It does not wait, and may be answered where too many do.
+  std::make_shared<BlockingRead>(request, std::move(read), false)->Start();
 }
 
-void ServeCachedAttached(const SharedRequest& request, HubRead read) {
+void ServeLastKnown(const SharedRequest& request, HubRead read) {
   read.how.index = 0;
   std::make_shared<BlockingRead>(request, std::move(read), false)->Start();
 }

@@ -35,8 +35,9 @@ void ServeBlocking(const SharedRequest& request, HubRead read);
 // The same without waiting for a change: for those who may be given an older state.
 void ServeCached(const SharedRequest& request, HubRead read);
 
-// The same for a request that is attached to its connection already.
-void ServeCachedAttached(const SharedRequest& request, HubRead read);
+// The same for a request that Consul could not answer, whatever the hub has noticed of that, and that is attached to
+// its connection already.
+void ServeLastKnown(const SharedRequest& request, HubRead read);
 
 }  // namespace meshgate::server::consul_api
 

@@ -3,11 +3,17 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "consul/base/errors.h"
 #include "server/http/consul/answer.h"
 #include "server/http/exchange.h"
+#include "server/limits/limits.h"
 
 namespace meshgate::server::consul_api {
 namespace {
+
+// An answer that is packed takes a millisecond from here on, which others on the connection's thread must not wait for.
+constexpr size_t kLarge = 64 << 10;
 
 class Task final : public consul::Work {
  public:
@@ -20,6 +26,22 @@ class Task final : public consul::Work {
  private:
   absl::AnyInvocable<void()> task_;
 };
+
+// A read has none to speak of; it would be kept for as long as it waits.
+HttpRequest WithoutBodyOfRead(HttpRequest http) {
+  if (http.method == "GET" || http.method == "HEAD") std::string().swap(http.body);
+  return http;
+}
+
+// What is said of a path in the log: of what is not known here it may be a secret, as in /v1/acl/info/.
+std::string_view SubjectOf(const HttpRequest& http) {
+  const std::string_view path = http.path;
+  if (http.variable("rest").empty()) return path;
+  size_t end = 0;
+  for (int slashes = 0; end < path.size() && (path[end] != '/' || ++slashes <= 3); ++end) {
+  }
+  return path.substr(0, end);
+}
 
 // The caller as every other part knows it: a token in the query is as good as one in a header.
 HttpRequest WithTokenHeader(const HttpRequest& http, const std::string& token) {
@@ -75,13 +97,13 @@ void Waiters::EndAll() {
 
 Request::Request(const MethodInfo* method, const Sources* sources, HttpRequest http, HttpReply reply)
     : sources_(sources),
-      http_(std::move(http)),
+      http_(WithoutBodyOfRead(std::move(http))),
       thread_(http_.connection->thread()),
       malformed_(ParseInto(http_.query, &parameters_)),
       token_(TokenOf(http_, parameters_)),
       call_(method, sources->environment, WithTokenHeader(http_, token_)),
       reply_(std::move(reply)) {
-  call_.NoteSubject(http_.path);
+  call_.NoteSubject(SubjectOf(http_));
 }
 
 absl::Status Request::Admit() {
@@ -92,6 +114,13 @@ absl::Status Request::Admit() {
 absl::Status Request::AdmitStream() {
   if (absl::Status admitted = call_.AdmitStream(); !admitted.ok()) return admitted;
   return malformed_;
+}
+
+bool Request::waits() const {
+  if (!is_read()) return false;
+  const absl::StatusOr<ReadHow> how = HowToRead(parameters_);
+  if (how.ok() && (how->index > 0 || how->waits_for_hash)) return true;
+  return absl::StartsWith(http_.path, "/v1/agent/monitor") || absl::StartsWith(http_.path, "/v1/agent/metrics/stream");
 }
 
 consul::CallToken Request::token(bool lends) const {
@@ -117,7 +146,17 @@ void Request::End(HttpResponse response, const absl::Status& status) {
   response.headers.emplace_back(api::kRequestIdHeader, call_.request_id());
   if (status.ok()) call_.reporter()->OnSent();
   if (!response.streamed) call_.End(status);
-  std::exchange(reply_, nullptr)(std::move(response));
+  HttpReply reply = std::exchange(reply_, nullptr);
+  if (response.streamed || response.body.size() <= kLarge) return reply(std::move(response));
+  sources_->scheduler()->Post(
+      [reply = std::move(reply), response = std::move(response)]() mutable { reply(std::move(response)); });
+}
+
+absl::Status TooManyWait() {
+  return WithRetryAfter(
+      MakeError(absl::StatusCode::kResourceExhausted, limits::kTooManyStreams,
+                "too many requests wait over HTTP: some connections are kept for others (--http_max_connections)"),
+      absl::Seconds(1));
 }
 
 void RunOn(consul::ReaderThread* thread, absl::AnyInvocable<void()> task) {

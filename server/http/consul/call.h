@@ -82,6 +82,8 @@ class Request {
   // Of its connection, where it is answered.
   consul::ReaderThread* thread() const { return thread_; }
   bool is_read() const { return http_.method == "GET" || http_.method == "HEAD"; }
+  // Asks for an answer that is kept back until there is news, or that does not end by itself.
+  bool waits() const;
   // With what Consul is asked for this caller. `lends`: whoever has no token has the gateway's own, where nobody is
   // asked for permission.
   consul::CallToken token(bool lends) const;
@@ -107,6 +109,9 @@ class Request {
   HttpReply reply_;
 };
 using SharedRequest = std::shared_ptr<Request>;
+
+// RESOURCE_EXHAUSTED: HttpConnection::Attach() has refused.
+absl::Status TooManyWait();
 
 // Runs `task` on the thread of a connection.
 void RunOn(consul::ReaderThread* thread, absl::AnyInvocable<void()> task);

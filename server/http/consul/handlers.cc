@@ -15,8 +15,10 @@ using consul::Target;
 using consul::TargetKind;
 
 // Consul's later versions and their enterprise's have more than one of each name.
-bool NamesAnotherTenant(const Parameters& parameters) {
-  return parameters.has("ns") || parameters.has("partition") || parameters.has("peer");
+bool NamesAnotherTenant(const Request& request) {
+  const Parameters& parameters = request.parameters();
+  return parameters.has("ns") || parameters.has("partition") || parameters.has("peer") ||
+         !request.http().header("x-consul-namespace").empty() || !request.http().header("x-consul-partition").empty();
 }
 
 // Which target of the hub a read of keys is about; none where only Consul knows.
@@ -25,7 +27,7 @@ std::optional<Target> KeyTargetOf(const Request& request, const ReadHow& how) {
   const std::string& key = request.http().variable("key");
   Target target;
   target.datacenter = how.datacenter;
-  if (!consul::ValidateDatacenter("dc", how.datacenter).ok() || NamesAnotherTenant(parameters)) return std::nullopt;
+  if (!consul::ValidateDatacenter("dc", how.datacenter).ok()) return std::nullopt;
   // Of values nothing is needed, and an index of its own.
   if (parameters.has("keys")) return std::nullopt;
   if (parameters.has("recurse")) {
@@ -55,7 +57,7 @@ HubRead QueryRead(const Request& request, const ReadHow& how) {
 // answer.
 void ReadThroughHub(const SharedRequest& request, HubRead read) {
   const consul::CallToken token = request->token(/*lends=*/true);
-  if (read.how.mode == consul::ReadMode::kConsistent) return PassOn(request, token);
+  if (read.how.mode == consul::ReadMode::kConsistent || NamesAnotherTenant(*request)) return PassOn(request, token);
   if (read.how.index > 0 || read.how.mode == consul::ReadMode::kStale || read.how.cached) {
     // Consul has its own words for what it refuses.
     read.fall_back = [token](const SharedRequest& again, const absl::Status&) { PassOnWhole(again, token); };
@@ -67,21 +69,27 @@ void ReadThroughHub(const SharedRequest& request, HubRead read) {
     last_known.fall_back = [shared](const SharedRequest& failed, const absl::Status&) {
       failed->Answer(std::move(*shared));
     };
-    ServeCachedAttached(again, std::move(last_known));
+    ServeLastKnown(again, std::move(last_known));
   });
 }
 
 }  // namespace
 
 void ReadKeys(const SharedRequest& request) {
-  const absl::StatusOr<ReadHow> how = HowToRead(request->parameters());
+  absl::StatusOr<ReadHow> how = HowToRead(request->parameters());
   if (!how.ok()) return request->Fail(how.status());
+  // Of keys agents keep none.
+  how->cached = false;
   std::optional<Target> target = KeyTargetOf(*request, *how);
-  if (!target.has_value()) return ReadThroughHub(request, QueryRead(*request, *how));
+  // Where nobody asks Consul what a caller may do, only Consul's answer to its own token does not say too much.
+  const bool unchecked = request->sources().guard() == nullptr && request->token(/*lends=*/false) != "";
+  const bool raw = request->parameters().has("raw") && !request->parameters().has("recurse");
+  // Which is no JSON, and may be empty.
+  if (raw && (!target.has_value() || unchecked)) return PassOnLending(request);
+  if (!target.has_value() || unchecked) return ReadThroughHub(request, QueryRead(*request, *how));
   HubRead read;
   read.how = *how;
-  const EntriesFormat format = {request->parameters().has("raw") && target->kind == TargetKind::kKey,
-                                request->parameters().has("pretty")};
+  const EntriesFormat format = {raw, request->parameters().has("pretty")};
   read.target = *std::move(target);
   read.answer = [format](const consul::State& state) { return EntriesAnswer(state.entries, format); };
   ReadThroughHub(request, std::move(read));

@@ -28,6 +28,10 @@ bool Holds(const List& list, std::string_view name) {
 }  // namespace
 
 absl::StatusOr<Parameters> Parameters::Parse(std::string_view query) {
+  // Older ones of Consul take it for a '&'.
+  if (query.find(';') != std::string_view::npos) {
+    return InvalidField("query", "has a bare \";\", which is understood in different ways: write it as %3B");
+  }
   auto parsed = ParseQuery(query);
   if (!parsed.ok()) return parsed.status();
   for (auto it = parsed->begin(); it != parsed->end(); ++it) {
@@ -117,14 +121,13 @@ std::string CanonicalQuery(const std::string& path, const Parameters& parameters
   return query;
 }
 
-std::string WithoutToken(const HttpRequest& http, const Parameters& parameters) {
+std::string TargetWithout(const HttpRequest& http, std::initializer_list<std::string_view> names) {
   if (http.query.empty()) return http.path;
-  if (!parameters.has("token")) return absl::StrCat(http.path, "?", http.query);
   std::vector<absl::string_view> kept;
   for (const absl::string_view part : absl::StrSplit(http.query, '&')) {
     // What is not encoded right was refused before.
     const auto name = PercentDecode(ToStd(part.substr(0, part.find('='))));
-    if (name != "token") kept.push_back(part);
+    if (!name.has_value() || !Holds(names, *name)) kept.push_back(part);
   }
   return kept.empty() ? http.path : absl::StrCat(http.path, "?", absl::StrJoin(kept, "&"));
 }

@@ -3,6 +3,7 @@
 #define MESHGATE_SERVER_HTTP_CONSUL_PARAMETERS_H_
 
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -58,8 +59,8 @@ absl::StatusOr<ReadHow> HowToRead(const Parameters& parameters);
 // The path and what of the parameters says what is read, in an order that does not depend on the caller's.
 std::string CanonicalQuery(const std::string& path, const Parameters& parameters);
 
-// The path and the query as they were sent, without a token.
-std::string WithoutToken(const HttpRequest& http, const Parameters& parameters);
+// The path and the query as they were sent, without the parameters of these names.
+std::string TargetWithout(const HttpRequest& http, std::initializer_list<std::string_view> names);
 
 // The token that a request brings, as Consul looks for it: ?token=, X-Consul-Token, Authorization: Bearer. Empty
 // without one.

@@ -13,7 +13,6 @@
 #include "consul/base/mutex.h"
 #include "server/http/consul/answer.h"
 #include "server/http/exchange.h"
-#include "server/limits/limits.h"
 
 namespace meshgate::server::consul_api {
 namespace {
@@ -50,30 +49,36 @@ HttpResponse ResponseOf(const consul::RelayHead& head) {
   return response;
 }
 
-consul::RelayRequest RelayRequestOf(const Request& request, consul::CallToken token) {
+// What of a request may take its time.
+enum class Kind { kWhole, kStreamed, kWaiting };
+
+consul::RelayRequest RelayRequestOf(const Request& request, consul::CallToken token, Kind kind) {
   const HttpRequest& http = request.http();
   consul::RelayRequest relay;
   relay.method = request.is_read() ? "GET" : http.method;
-  relay.target = WithoutToken(http, request.parameters());
-  for (const auto& header : http.headers) relay.headers.push_back(header);
+  relay.target = kind == Kind::kWaiting || !request.is_read() ? TargetWithout(http, {"token"})
+                                                              : TargetWithout(http, {"token", "index", "wait", "hash"});
+  relay.headers = http.headers;
   relay.body = http.body;
   relay.token = std::move(token);
-  relay.timeout = kTimeout;
-  const absl::StatusOr<ReadHow> how = HowToRead(request.parameters());
-  if (request.is_read() && how.ok() && (how->index > 0 || how->waits_for_hash)) {
-    relay.waits = true;
-    relay.timeout = how->wait + how->wait / 16 + kSlack;
-  }
-  // Ends with its caller.
-  if (absl::StartsWith(http.path, "/v1/agent/monitor") || absl::StartsWith(http.path, "/v1/agent/metrics/stream")) {
-    relay.waits = true;
-    relay.timeout = absl::InfiniteDuration();
-  }
+  relay.waits = kind == Kind::kWaiting;
+  // The time until one that is streamed begins is looked after here, and its end is its reader's affair.
+  relay.timeout = kind == Kind::kWhole ? kTimeout : absl::InfiniteDuration();
   return relay;
 }
 
+// How long until an answer has to begin.
+absl::Duration BeginsWithin(const Request& request) {
+  const absl::StatusOr<ReadHow> how = HowToRead(request.parameters());
+  if (!request.waits() || !how.ok()) return kTimeout;
+  return how->wait + how->wait / 16 + kSlack;
+}
+
 // One request. What the relay's thread brings lies under the lock until the connection's thread takes it.
-class PassedOn final : public HttpExchange, public consul::RelaySink, public std::enable_shared_from_this<PassedOn> {
+class PassedOn final : public HttpExchange,
+                       public consul::RelaySink,
+                       public Waiter,
+                       public std::enable_shared_from_this<PassedOn> {
  public:
   PassedOn(SharedRequest request, bool attaches, IfAway if_away)
       : request_(std::move(request)),
@@ -82,18 +87,25 @@ class PassedOn final : public HttpExchange, public consul::RelaySink, public std
         streams_(attaches),
         if_away_(std::move(if_away)) {}
 
+  ~PassedOn() override { request_->sources().waiters->Remove(this); }
+
   void Start(consul::CallToken token) {
-    if (streams_) {
-      if (!connection_->Attach(shared_from_this())) {
-        return request_->Fail(WithRetryAfter(
-            MakeError(
-                absl::StatusCode::kResourceExhausted, limits::kTooManyStreams,
-                "too many requests wait over HTTP: some connections are kept for others (--http_max_connections)"),
-            absl::Seconds(1)));
-      }
-      connection_->WakeAfter(kWholeWithin);
+    const bool waits = streams_ && request_->waits();
+    if (streams_ && !connection_->Attach(shared_from_this())) {
+      if (waits) return request_->Fail(TooManyWait());
+      // Some connections are kept for such as this one.
+      streams_ = false;
+      connection_ = nullptr;
     }
-    call_ = request_->sources().relay->Send(RelayRequestOf(*request_, std::move(token)), shared_from_this());
+    if (streams_) connection_->WakeAfter(kWholeWithin);
+    const Kind kind = waits ? Kind::kWaiting : streams_ ? Kind::kStreamed : Kind::kWhole;
+    call_ = request_->sources().relay->Send(RelayRequestOf(*request_, std::move(token), kind), shared_from_this());
+    if (waits) request_->sources().waiters->Add(shared_from_this());
+  }
+
+  // ---- Waiter
+  void EndWait() override {
+    RunOn(thread_, [self = shared_from_this()] { self->call_->Cancel(); });
   }
 
   // ---- consul::RelaySink, on the relay's thread.
@@ -140,6 +152,7 @@ class PassedOn final : public HttpExchange, public consul::RelaySink, public std
   Piece Next() override {
     Piece piece;
     bool resume = false;
+    absl::Status error;
     {
       MutexLock lock(mu_);
       told_ = false;
@@ -151,16 +164,21 @@ class PassedOn final : public HttpExchange, public consul::RelaySink, public std
       } else if (end_.has_value()) {
         piece.last = end_->ok();
         piece.cut = !end_->ok();
+        error = *end_;
       }
     }
-    if (piece.cut) request_->Drop(*end_);
+    if (piece.cut) request_->Drop(error);
     if (resume) call_->Resume();
     return piece;
   }
 
   void OnTimer() override {
-    late_ = true;
+    if (std::exchange(late_, true)) {
+      if (!responded_) call_->Cancel();
+      return;
+    }
     OnNews();
+    if (!responded_ && !closed_) connection_->WakeAfter(BeginsWithin(*request_));
   }
 
   void OnClosed(Why why) override {
@@ -213,7 +231,8 @@ class PassedOn final : public HttpExchange, public consul::RelaySink, public std
   // ---- On the connection's thread. Null once the exchange is over.
   HttpConnection* connection_;
   consul::ReaderThread* const thread_;
-  const bool streams_;
+  // Its answer may be given bit by bit.
+  bool streams_;
   const IfAway if_away_;
   bool closed_ = false;
   std::shared_ptr<consul::RelayCall> call_;

@@ -21,7 +21,8 @@ using IfAway = std::function<void(const SharedRequest&, HttpResponse)>;
 // The same for a read that something can be known of while Consul is away or has no leader.
 void PassOnOr(const SharedRequest& request, consul::CallToken token, IfAway if_away);
 
-// The same for a request that is attached to its connection already: its answer is given when it is whole.
+// The same for a request that is attached to its connection already, as a read that does not wait: its answer is given
+// when it is whole.
 void PassOnWhole(const SharedRequest& request, consul::CallToken token);
 
 }  // namespace meshgate::server::consul_api

@@ -81,7 +81,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/status/leader", "Status", PassOnLending, StoreLeader},
     {"GET", "/v1/status/peers", "Status", PassOnLending, StorePeers},
 
-    {"PUT", "/v1/event/fire/{name=**}", "Event", PassOnLending, nullptr},
+    {"PUT", "/v1/event/fire/{name=**}", "Event", PassOnOwn, nullptr},
     {"GET", "/v1/event/list", "Event", PassOnLending, nullptr},
     {"GET", "/v1/coordinate/nodes", "Coordinate", ReadIndexed, nullptr},
     {"GET", "/v1/coordinate/node/{node=**}", "Coordinate", ReadIndexed, nullptr},
@@ -115,11 +115,6 @@ bool IsOtherRoute(const HttpRequest& http) {
   });
 }
 
-bool Waits(const Request& request) {
-  const std::string index = request.parameters().value("index");
-  return request.is_read() && !index.empty() && index != "0";
-}
-
 }  // namespace
 
 void AddRoutes(const Sources& sources, Router* router) {
@@ -132,7 +127,7 @@ void AddRoutes(const Sources& sources, Router* router) {
                    sources.environment.reporter->Method(metrics::RpcReporter::Type::kUnary, kService, route.family)});
     router->Add(route.method, route.pattern, [shared, method, handler](const HttpRequest& http, HttpReply reply) {
       auto request = std::make_shared<Request>(method.get(), shared.get(), http, std::move(reply));
-      const absl::Status admitted = Waits(*request) ? request->AdmitStream() : request->Admit();
+      const absl::Status admitted = request->waits() ? request->AdmitStream() : request->Admit();
       if (!admitted.ok()) return request->Fail(admitted);
       // Of all that changes something it is the one that pages may send without being asked for leave.
       if (http.method == "POST" && !http.header("origin").empty()) {

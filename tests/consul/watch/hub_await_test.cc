@@ -100,6 +100,8 @@ TEST_F(AwaitTest, AnIndexThatConsulHasLostIsAnsweredAtOnce) {
   const auto call = Await(Key("a"), 500);
   Answer({Entry("a", "1", 20)}, 20);
   EXPECT_FALSE(call->answer.has_value());
+  EXPECT_EQ(backend_.pending().size(), 1u);
+  scheduler_.Advance(absl::Seconds(1));
   // A quorum is asked, as the answer may be an old one.
   const auto pending = backend_.pending();
   ASSERT_EQ(pending.size(), 2u);
@@ -117,6 +119,7 @@ TEST_F(AwaitTest, AnIndexThatIsAheadForAMomentWaits) {
   Answer({Entry("a", "1", 5)}, 5);
   ASSERT_EQ(first->index(), 5u);
   const auto call = Await(Key("a"), 7);
+  scheduler_.Advance(absl::Seconds(1));
   ASSERT_EQ(backend_.pending().size(), 2u);
   // The watch hears of the write that the caller knows, and then of one that it does not.
   Answer({Entry("a", "2", 7)}, 7);
@@ -134,6 +137,21 @@ TEST_F(AwaitTest, IndexesThatGoBackAnswerThoseAbove) {
   // Believed of a quorum alone.
   Answer({}, 3);
   EXPECT_EQ(call->index(), 3u);
+  // Whoever comes back with what it was given waits again, and is not answered over and over.
+  const auto next = Await(Key("a"), 3);
+  EXPECT_FALSE(next->answer.has_value());
+}
+
+// A query that several targets share carries the latest index of them all. Callers that go from one gateway to another
+// must not be led back and forth: a key has its own.
+TEST_F(AwaitTest, AKeyThatIsThereHasItsOwnIndex) {
+  const auto call = Await(Key("a"), 4);
+  Answer({Entry("a", "1", 5)}, 90);
+  EXPECT_EQ(call->index(), 5u);
+  const auto next = Await(Key("a"), 5);
+  EXPECT_FALSE(next->answer.has_value());
+  Answer({Entry("a", "2", 91)}, 95);
+  EXPECT_EQ(next->index(), 91u);
 }
 
 // A caller that has gone costs nothing more, and its target is let go.

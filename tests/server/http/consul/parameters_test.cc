@@ -25,7 +25,7 @@ HttpRequest Http(const std::string& query) {
   return http;
 }
 
-std::string Stripped(const std::string& query) { return WithoutToken(Http(query), Parse(query)); }
+std::string Stripped(const std::string& query) { return TargetWithout(Http(query), {"token"}); }
 std::string Canonical(const std::string& query) { return CanonicalQuery("/v1/health/service/web", Parse(query)); }
 
 // Would break if a flag needed a value, or a value lost what its encoding stands for.
