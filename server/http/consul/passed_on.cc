@@ -93,6 +93,8 @@ class PassedOn final : public HttpExchange, public consul::RelaySink, public std
       connection_->WakeAfter(kWholeWithin);
     }
     call_ = request_->sources().relay->Send(RelayRequestOf(*request_, std::move(token)), shared_from_this());
+    // Whoever is attached in its place hears that the caller has gone.
+    if (!streams_) request_->WhenDropped([call = call_] { call->Cancel(); });
   }
 
   // ---- consul::RelaySink, on the relay's thread.
