@@ -139,10 +139,12 @@ void Request::Fail(const absl::Status& status) { End(ErrorAnswer(status), status
 void Request::Drop(const absl::Status& status) {
   call_.End(status);
   reply_ = nullptr;
+  if (auto task = std::exchange(when_dropped_, nullptr)) task();
 }
 
 void Request::End(HttpResponse response, const absl::Status& status) {
   if (reply_ == nullptr) return;
+  when_dropped_ = nullptr;
   response.headers.emplace_back(api::kRequestIdHeader, call_.request_id());
   if (status.ok()) call_.reporter()->OnSent();
   if (!response.streamed) call_.End(status);

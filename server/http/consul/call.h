@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "consul/backend.h"
 #include "consul/base/mutex.h"
@@ -93,6 +94,8 @@ class Request {
   void Fail(const absl::Status& status);
   // Nobody is there to be answered any more.
   void Drop(const absl::Status& status);
+  // What Drop() does beside, where nothing has been answered until then.
+  void WhenDropped(absl::AnyInvocable<void()> task) { when_dropped_ = std::move(task); }
   void Leave() { call_.Leave(); }
 
  private:
@@ -107,6 +110,7 @@ class Request {
   std::string token_;
   api::Call call_;
   HttpReply reply_;
+  absl::AnyInvocable<void()> when_dropped_;
 };
 using SharedRequest = std::shared_ptr<Request>;
 

@@ -100,6 +100,8 @@ class PassedOn final : public HttpExchange,
     if (streams_) connection_->WakeAfter(kWholeWithin);
     const Kind kind = waits ? Kind::kWaiting : streams_ ? Kind::kStreamed : Kind::kWhole;
     call_ = request_->sources().relay->Send(RelayRequestOf(*request_, std::move(token), kind), shared_from_this());
+    // Whoever is attached in its place hears that the caller has gone.
+    if (!streams_) request_->WhenDropped([call = call_] { call->Cancel(); });
     if (waits) request_->sources().waiters->Add(shared_from_this());
   }
 

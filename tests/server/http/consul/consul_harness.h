@@ -56,6 +56,18 @@ class ConsulHarness : public ApiHarness {
   static std::string Index(const HttpResponse& response) { return HeaderOf(response, "X-Consul-Index"); }
   static std::string Reason(const HttpResponse& response) { return HeaderOf(response, "X-Meshgate-Reason"); }
 
+  // A further answer of Consul's to the hub, which asks at a rate.
+  void Publish(std::vector<consul::KvEntry> entries, uint64_t index, Method method = Method::kReadKey) {
+    if (backend_.pending(method) == 0) Advance(absl::Seconds(1));
+    ASSERT_TRUE(backend_.AnswerEntries(method, std::move(entries), index));
+    Settle();
+  }
+  static absl::Status Away() {
+    return MakeError(absl::StatusCode::kUnavailable, reason::kConsulUnavailable, "Consul is away");
+  }
+
+  // Null: nobody counts. Before serving.
+  limits::Limits* limits_ = nullptr;
   testing::FakeRelay relay_;
   Waiters waiters_;
   std::vector<std::unique_ptr<FakeConnection>> connections_;
@@ -67,6 +79,7 @@ class ConsulHarness : public ApiHarness {
     sources.hub = &hub_;
     sources.relay = relay;
     sources.environment = environment_;
+    sources.environment.limits = limits_;
     sources.waiters = &waiters_;
     sources.config = &config_;
     sources.registry = &registry_;
