@@ -25,14 +25,14 @@ class BlockingRead final : public HttpExchange, public Waiter, public std::enabl
  public:
   BlockingRead(SharedRequest request, HubRead read, bool attaches)
       : request_(std::move(request)),
-        read_(std::move(read)),
+        read_(std::make_shared<const HubRead>(std::move(read))),
         attaches_(attaches),
         connection_(request_->http().connection),
         thread_(request_->thread()) {}
   ~BlockingRead() override { request_->sources().waiters->Remove(this); }
 
   void Start() {
-    if (absl::Status taken = request_->caller().TakeTarget(read_.target); !taken.ok()) return Fail(taken);
+    if (absl::Status taken = request_->caller().TakeTarget(read_->target); !taken.ok()) return Fail(taken);
     if (attaches_ && !connection_->Attach(shared_from_this())) {
       return Fail(WithRetryAfter(MakeError(absl::StatusCode::kResourceExhausted, limits::kTooManyStreams,
                                            "too many requests wait over HTTP: some connections are kept for others "
@@ -40,8 +40,8 @@ class BlockingRead final : public HttpExchange, public Waiter, public std::enabl
                                  absl::Seconds(1)));
     }
     auth::Guard* const guard = request_->sources().guard();
-    if (guard == nullptr || read_.target.kind == consul::TargetKind::kQuery) return Wait();
-    guard->Admit(request_->caller().identity, read_.target, [self = shared_from_this()](absl::Status admitted) {
+    if (guard == nullptr || read_->target.kind == consul::TargetKind::kQuery) return Wait();
+    guard->Admit(request_->caller().identity, read_->target, [self = shared_from_this()](absl::Status admitted) {
       RunOn(self->thread_, [self, admitted = std::move(admitted)] {
         if (self->over()) return;
         if (!admitted.ok()) return self->Fail(admitted);
@@ -71,12 +71,14 @@ class BlockingRead final : public HttpExchange, public Waiter, public std::enabl
   }
 
  private:
+  using SharedRead = std::shared_ptr<const HubRead>;
+
   bool over() const { return answered_ || connection_ == nullptr; }
 
   void Wait() {
-    if (read_.how.index == 0) return ReadNow(kFirstState);
+    if (read_->how.index == 0) return ReadNow(kFirstState);
     consul::Hub* const hub = request_->sources().hub;
-    awaiting_ = hub->Await(read_.target, {read_.how.index, Jittered(read_.how.wait)}, Done());
+    awaiting_ = hub->Await(read_->target, {read_->how.index, Jittered(read_->how.wait)}, Done());
     // After it has one: ending the wait takes it away.
     if (awaiting_ != nullptr) request_->sources().waiters->Add(shared_from_this());
   }
@@ -84,32 +86,35 @@ class BlockingRead final : public HttpExchange, public Waiter, public std::enabl
   void ReadNow(absl::Duration timeout) {
     consul::CachedReadOptions options;
     options.timeout = timeout;
-    request_->sources().hub->Read(read_.target, options, Done());
+    request_->sources().hub->Read(read_->target, options, Done());
   }
 
   absl::AnyInvocable<void(absl::StatusOr<consul::CachedState>)> Done() {
-    return [self = shared_from_this()](absl::StatusOr<consul::CachedState> state) { self->OnState(std::move(state)); };
+    return [self = shared_from_this(), read = read_](absl::StatusOr<consul::CachedState> state) {
+      self->OnState(read, std::move(state));
+    };
   }
 
   // ---- On the scheduler, or on the connection's thread where the hub knows at once.
-  void OnState(absl::StatusOr<consul::CachedState> state) {
+  void OnState(const SharedRead& read, absl::StatusOr<consul::CachedState> state) {
     if (!state.ok()) return OnError(state.status());
     auth::Guard* const guard = request_->sources().guard();
-    if (guard == nullptr || read_.target.kind == consul::TargetKind::kQuery) return OnSeen(*std::move(state));
+    if (guard == nullptr || read->target.kind == consul::TargetKind::kQuery) return OnSeen(read, *std::move(state));
     consul::CachedState cached = *std::move(state);
     const auth::SharedIdentity identity = request_->caller().identity;
-    guard->Filter(identity, read_.target, cached, {},
-                  [self = shared_from_this(), cached](absl::StatusOr<consul::SharedState> seen) mutable {
+    guard->Filter(identity, read->target, cached, {},
+                  [self = shared_from_this(), read, cached](absl::StatusOr<consul::SharedState> seen) mutable {
                     if (!seen.ok()) return self->OnError(seen.status());
                     cached.state = *std::move(seen);
-                    self->OnSeen(std::move(cached));
+                    self->OnSeen(read, std::move(cached));
                   });
   }
 
-  void OnSeen(consul::CachedState state) {
+  void OnSeen(const SharedRead& read, consul::CachedState state) {
+    if (!attaches_) state.stale = true;
     // What takes long to write is written where nobody waits for it.
-    request_->sources().scheduler()->Post([self = shared_from_this(), state = std::move(state)] {
-      HttpResponse response = self->read_.answer(*state.state);
+    request_->sources().scheduler()->Post([self = shared_from_this(), read, state = std::move(state)] {
+      HttpResponse response = read->answer(*state.state);
       AddMeta(state, &response);
       RunOn(self->thread_, [self, response = std::move(response)]() mutable { self->Answer(std::move(response)); });
     });
@@ -129,17 +134,22 @@ class BlockingRead final : public HttpExchange, public Waiter, public std::enabl
   }
 
   void Fail(const absl::Status& error) {
-    answered_ = true;
     awaiting_.reset();
+    if (absl::IsPermissionDenied(error) && read_->where_hidden != nullptr) {
+      read_ = read_->where_hidden;
+      return Wait();
+    }
+    answered_ = true;
     const bool refused = absl::IsPermissionDenied(error) || absl::IsResourceExhausted(error);
-    if (read_.fall_back == nullptr || (refused && read_.target.kind != consul::TargetKind::kQuery)) {
+    if (read_->fall_back == nullptr || (refused && read_->target.kind != consul::TargetKind::kQuery)) {
       return request_->Fail(error);
     }
-    read_.fall_back(request_, error);
+    read_->fall_back(request_, error);
   }
 
   const SharedRequest request_;
-  const HubRead read_;
+  // Whatever is under way goes on with the one that it began with.
+  SharedRead read_;
   const bool attaches_;
   // Null once the exchange is over.
   HttpConnection* connection_;
@@ -159,7 +169,7 @@ void ServeCached(const SharedRequest& request, HubRead read) {
   ServeBlocking(request, std::move(read));
 }
 
-void ServeCachedAttached(const SharedRequest& request, HubRead read) {
+void ServeLastKnown(const SharedRequest& request, HubRead read) {
   read.how.index = 0;
   std::make_shared<BlockingRead>(request, std::move(read), false)->Start();
 }
