@@ -22,22 +22,25 @@ absl::Duration Jittered(absl::Duration wait) {
 // One read of the hub. On the connection's thread but for the steps that say so.
 class BlockingRead final : public HttpExchange, public Waiter, public std::enable_shared_from_this<BlockingRead> {
  public:
-  BlockingRead(SharedRequest request, HubRead read, bool attaches)
+  enum class Way { kWait, kCached, kLastKnown };
+
+  BlockingRead(SharedRequest request, HubRead read, Way way)
       : request_(std::move(request)),
-        read_(std::move(read)),
-        attaches_(attaches),
+        read_(std::make_shared<const HubRead>(std::move(read))),
+        way_(way),
         connection_(request_->http().connection),
         thread_(request_->thread()) {}
   ~BlockingRead() override { request_->sources().waiters->Remove(this); }
 
   void Start() {
-    if (absl::Status taken = request_->caller().TakeTarget(read_.target); !taken.ok()) return Refuse(taken);
-    if (attaches_ && !connection_->Attach(shared_from_this())) return Refuse(TooManyWait());
+    if (absl::Status taken = request_->caller().TakeTarget(read_->target); !taken.ok()) return Refuse(taken);
+    // The others do not wait, and may be answered where too many do.
+    if (way_ == Way::kWait && !connection_->Attach(shared_from_this())) return Refuse(TooManyWait());
     auth::Guard* const guard = request_->sources().guard();
     if (guard == nullptr) return Wait();
     // Consul decides about each query by itself, but strangers start none.
-    const bool query = read_.target.kind == consul::TargetKind::kQuery;
-    const consul::Target asked = query ? consul::Target{consul::TargetKind::kCatalog, "", "", ""} : read_.target;
+    const bool query = read_->target.kind == consul::TargetKind::kQuery;
+    const consul::Target asked = query ? consul::Target{consul::TargetKind::kCatalog, "", "", ""} : read_->target;
     guard->Admit(request_->caller().identity, asked, [self = shared_from_this(), query](absl::Status admitted) {
       RunOn(self->thread_, [self, query, admitted = std::move(admitted)] {
         if (self->over()) return;
@@ -68,12 +71,14 @@ class BlockingRead final : public HttpExchange, public Waiter, public std::enabl
   }
 
  private:
+  using SharedRead = std::shared_ptr<const HubRead>;
+
   bool over() const { return answered_ || connection_ == nullptr; }
 
   void Wait() {
-    if (read_.how.index == 0) return ReadNow(kFirstState);
+    if (read_->how.index == 0) return ReadNow(kFirstState);
     consul::Hub* const hub = request_->sources().hub;
-    awaiting_ = hub->Await(read_.target, {read_.how.index, Jittered(read_.how.wait)}, Done());
+    awaiting_ = hub->Await(read_->target, {read_->how.index, Jittered(read_->how.wait)}, Done());
     // After it has one: ending the wait takes it away.
     if (awaiting_ != nullptr) request_->sources().waiters->Add(shared_from_this());
   }
@@ -81,33 +86,35 @@ class BlockingRead final : public HttpExchange, public Waiter, public std::enabl
   void ReadNow(absl::Duration timeout) {
     consul::CachedReadOptions options;
     options.timeout = timeout;
-    request_->sources().hub->Read(read_.target, options, Done());
+    request_->sources().hub->Read(read_->target, options, Done());
   }
 
   absl::AnyInvocable<void(absl::StatusOr<consul::CachedState>)> Done() {
-    return [self = shared_from_this()](absl::StatusOr<consul::CachedState> state) { self->OnState(std::move(state)); };
+    return [self = shared_from_this(), read = read_](absl::StatusOr<consul::CachedState> state) {
+      self->OnState(read, std::move(state));
+    };
   }
 
   // ---- On the scheduler, or on the connection's thread where the hub knows at once.
-  void OnState(absl::StatusOr<consul::CachedState> state) {
+  void OnState(const SharedRead& read, absl::StatusOr<consul::CachedState> state) {
     if (!state.ok()) return OnError(state.status());
     auth::Guard* const guard = request_->sources().guard();
-    if (guard == nullptr || read_.target.kind == consul::TargetKind::kQuery) return OnSeen(*std::move(state));
+    if (guard == nullptr || read->target.kind == consul::TargetKind::kQuery) return OnSeen(read, *std::move(state));
     consul::CachedState cached = *std::move(state);
     const auth::SharedIdentity identity = request_->caller().identity;
-    guard->Filter(identity, read_.target, cached, {},
-                  [self = shared_from_this(), cached](absl::StatusOr<consul::SharedState> seen) mutable {
+    guard->Filter(identity, read->target, cached, {},
+                  [self = shared_from_this(), read, cached](absl::StatusOr<consul::SharedState> seen) mutable {
                     if (!seen.ok()) return self->OnError(seen.status());
                     cached.state = *std::move(seen);
-                    self->OnSeen(std::move(cached));
+                    self->OnSeen(read, std::move(cached));
                   });
   }
 
-  void OnSeen(consul::CachedState state) {
-    if (!attaches_) state.stale = true;
+  void OnSeen(const SharedRead& read, consul::CachedState state) {
+    if (way_ == Way::kLastKnown) state.stale = true;
     // What takes long to write is written where nobody waits for it.
-    request_->sources().scheduler()->Post([self = shared_from_this(), state = std::move(state)] {
-      HttpResponse response = self->read_.answer(*state.state);
+    request_->sources().scheduler()->Post([self = shared_from_this(), read, state = std::move(state)] {
+      HttpResponse response = read->answer(*state.state);
       AddMeta(state, &response);
       RunOn(self->thread_, [self, response = std::move(response)]() mutable { self->Answer(std::move(response)); });
     });
@@ -133,16 +140,20 @@ class BlockingRead final : public HttpExchange, public Waiter, public std::enabl
 
   void Fail(const absl::Status& error) {
     awaiting_.reset();
-    // Of what begins with a prefix or makes up a query, Consul hides what a caller may not read, and refuses nothing.
-    const bool key_denied = read_.target.kind == consul::TargetKind::kKey && absl::IsPermissionDenied(error);
-    if (read_.fall_back == nullptr || key_denied) return Refuse(error);
+    if (absl::IsPermissionDenied(error) && read_->where_hidden != nullptr) {
+      read_ = read_->where_hidden;
+      return Wait();
+    }
+    const bool key_denied = read_->target.kind == consul::TargetKind::kKey && absl::IsPermissionDenied(error);
+    if (read_->fall_back == nullptr || key_denied) return Refuse(error);
     answered_ = true;
-    read_.fall_back(request_, error);
+    read_->fall_back(request_, error);
   }
 
   const SharedRequest request_;
-  const HubRead read_;
-  const bool attaches_;
+  // Whatever is under way goes on with the one that it began with.
+  SharedRead read_;
+  const Way way_;
   // Null once the exchange is over.
   HttpConnection* connection_;
   consul::ReaderThread* const thread_;
@@ -153,18 +164,17 @@ class BlockingRead final : public HttpExchange, public Waiter, public std::enabl
 }  // namespace
 
 void ServeBlocking(const SharedRequest& request, HubRead read) {
-  std::make_shared<BlockingRead>(request, std::move(read), true)->Start();
+  std::make_shared<BlockingRead>(request, std::move(read), BlockingRead::Way::kWait)->Start();
 }
 
 void ServeCached(const SharedRequest& request, HubRead read) {
   read.how.index = 0;
-  // It does not wait, and may be answered where too many do.
-  std::make_shared<BlockingRead>(request, std::move(read), false)->Start();
+  std::make_shared<BlockingRead>(request, std::move(read), BlockingRead::Way::kCached)->Start();
 }
 
 void ServeLastKnown(const SharedRequest& request, HubRead read) {
   read.how.index = 0;
-  std::make_shared<BlockingRead>(request, std::move(read), false)->Start();
+  std::make_shared<BlockingRead>(request, std::move(read), BlockingRead::Way::kLastKnown)->Start();
 }
 
 }  // namespace meshgate::server::consul_api

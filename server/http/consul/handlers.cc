@@ -61,6 +61,11 @@ void ReadThroughHub(const SharedRequest& request, HubRead read) {
   if (read.how.index > 0 || read.how.mode == consul::ReadMode::kStale || read.how.cached) {
     // Consul has its own words for what it refuses.
     read.fall_back = [token](const SharedRequest& again, const absl::Status&) { PassOnWhole(again, token); };
+    if (read.target.kind == TargetKind::kPrefix) {
+      HubRead hidden = QueryRead(*request, read.how);
+      hidden.fall_back = read.fall_back;
+      read.where_hidden = std::make_shared<const HubRead>(std::move(hidden));
+    }
     return read.how.index > 0 ? ServeBlocking(request, std::move(read)) : ServeCached(request, std::move(read));
   }
   PassOnOr(request, token, [read = std::move(read)](const SharedRequest& again, HttpResponse original) {
