@@ -8,7 +8,7 @@
 #include "consul/base/errors.h"
 #include "consul/validate.h"
 #include "google/protobuf/struct.pb.h"
-#include "google/protobuf/util/json_util.h"
+#include "server/http/api/json.h"
 #include "server/http/consul/field_name.h"
 
 namespace meshgate::server::consul_api {
@@ -182,11 +182,7 @@ class Scan {
 
 absl::StatusOr<Struct> Parse(const std::string& body) {
   Struct parsed;
-  const auto status = google::protobuf::util::JsonStringToMessage(body, &parsed);
-  if (!status.ok()) {
-    return InvalidField("body", absl::StrCat("is not a JSON object that can be looked through: ",
-                                             std::string(status.message().data(), status.message().size())));
-  }
+  if (absl::Status status = api::FromJson(body, &parsed); !status.ok()) return status;
   return parsed;
 }
 

@@ -9,8 +9,8 @@
 #include "absl/time/time.h"
 #include "consul/base/errors.h"
 #include "google/protobuf/struct.pb.h"
-#include "google/protobuf/util/json_util.h"
 #include "google/protobuf/util/time_util.h"
+#include "server/http/api/json.h"
 #include "server/http/consul/field_name.h"
 #include "server/http/consul/store_handlers.h"
 #include "server/http/consul/store_reply.h"
@@ -211,10 +211,8 @@ absl::Status ReadService(const Value& value, v1::RegisterRequest* request) {
 
 absl::StatusOr<Value> ParseBody(const std::string& body) {
   Value parsed;
-  const auto status = google::protobuf::util::JsonStringToMessage(body, &parsed);
-  if (status.ok()) return parsed;
-  return InvalidField("body",
-                      absl::StrCat("is not JSON: ", std::string(status.message().data(), status.message().size())));
+  if (absl::Status status = api::FromJson(body, &parsed); !status.ok()) return status;
+  return parsed;
 }
 
 // Consul says nothing where it has done what it was asked.

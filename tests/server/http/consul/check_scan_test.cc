@@ -13,6 +13,7 @@ namespace {
 
 using consul::CheckAllowList;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // Of the service 10.0.0.5, with `rest` beside it.
 std::string Service(const std::string& rest) { return R"({"Name":"web","Address":"10.0.0.5",)" + rest + "}"; }
@@ -236,6 +237,16 @@ TEST_F(CheckScanTest, CheckOfItsOwn) {
   EXPECT_FALSE(scan("[]").ok());
   allowed_ = CheckAllowList::OfThisHost();
   EXPECT_TRUE(scan(R"({"Name":"a","http":"http://localhost:8080/"})").ok());
+}
+
+// Would break if what somebody sent by mistake, a token among it, stood in the log, where errors are.
+TEST_F(CheckScanTest, ErrorsHoldNoValues) {
+  for (const char* body :
+       {R"({"Token":"canary"x})", R"({"Token":"canary","Port":canary})", R"({"Token":"canary"} x)",
+        R"({"Token":"canary)", "{\"Token\":\"canary\xff\"}", R"({"Check":{"HTTP":"ftp://canary/"}})"}) {
+    EXPECT_FALSE(Scan(body).ok()) << body;
+    EXPECT_THAT(std::string(Scan(body).message()), Not(HasSubstr("canary"))) << body;
+  }
 }
 
 // Would break if who is refused were not told which field it is.

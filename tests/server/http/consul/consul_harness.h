@@ -16,7 +16,10 @@ namespace meshgate::server::consul_api {
 // Consul's API on handlers, a real hub, and a backend and a relay that the test answers. Connections are the test's.
 class ConsulHarness : public ApiHarness {
  protected:
-  ~ConsulHarness() override {
+  ~ConsulHarness() override { Shutdown(); }
+
+  // Ends what is under way. For those who have something that it uses; twice is as once.
+  void Shutdown() {
     hub_.Shutdown();
     backend_.Shutdown();
     Settle();
@@ -66,6 +69,8 @@ class ConsulHarness : public ApiHarness {
     return MakeError(absl::StatusCode::kUnavailable, reason::kConsulUnavailable, "Consul is away");
   }
 
+  // Null: nobody is asked for permission. Before serving.
+  auth::Guard* guard_ = nullptr;
   // Null: nobody counts. Before serving.
   limits::Limits* limits_ = nullptr;
   testing::FakeRelay relay_;
@@ -80,6 +85,7 @@ class ConsulHarness : public ApiHarness {
     sources.relay = relay;
     sources.environment = environment_;
     sources.environment.limits = limits_;
+    sources.environment.guard = guard_;
     sources.waiters = &waiters_;
     sources.config = &config_;
     sources.registry = &registry_;
