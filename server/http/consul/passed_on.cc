@@ -107,7 +107,10 @@ class PassedOn final : public HttpExchange,
 
   // ---- Waiter
   void EndWait() override {
-    RunOn(thread_, [self = shared_from_this()] { self->call_->Cancel(); });
+    RunOn(thread_, [self = shared_from_this()] {
+      self->Cancel(MakeError(absl::StatusCode::kUnavailable, reason::kDraining,
+                             "the gateway is draining; ask again, elsewhere or in a moment"));
+    });
   }
 
   // ---- consul::RelaySink, on the relay's thread.
@@ -176,8 +179,9 @@ class PassedOn final : public HttpExchange,
 
   void OnTimer() override {
     if (std::exchange(late_, true)) {
-      if (!responded_) call_->Cancel();
-      return;
+      if (responded_) return;
+      return Cancel(MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline,
+                              "Consul has not answered in time; try again"));
     }
     OnNews();
     if (!responded_ && !closed_) connection_->WakeAfter(BeginsWithin(*request_));
@@ -193,6 +197,11 @@ class PassedOn final : public HttpExchange,
 
  private:
   static constexpr size_t kPiece = 64 << 10;
+
+  void Cancel(absl::Status why) {
+    why_cancelled_ = std::move(why);
+    call_->Cancel();
+  }
 
   void Tell() {
     RunOn(thread_, [self = shared_from_this()] { self->OnNews(); });
@@ -212,7 +221,7 @@ class PassedOn final : public HttpExchange,
       const bool whole = end_.has_value();
       if (!whole && !(head_.has_value() && streams_ && (late_ || held_ > kMaxWhole))) return;
       // Nothing of it has been given.
-      if (whole) error = *end_;
+      if (whole) error = absl::IsCancelled(*end_) && !why_cancelled_.ok() ? why_cancelled_ : *end_;
       if (error.ok()) response = ResponseOf(*head_);
       response.streamed = !whole;
       if (whole && error.ok()) {
@@ -237,6 +246,7 @@ class PassedOn final : public HttpExchange,
   bool streams_;
   const IfAway if_away_;
   bool closed_ = false;
+  absl::Status why_cancelled_;
   std::shared_ptr<consul::RelayCall> call_;
   bool late_ = false;
   bool responded_ = false;

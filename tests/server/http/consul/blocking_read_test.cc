@@ -148,10 +148,11 @@ TEST_F(BlockingReadTest, AnErrorOfTheHub) {
   Settle();
   const auto sent = relay_.Take();
   ASSERT_NE(sent, nullptr);
-  EXPECT_EQ(sent->request.target, "/v1/health/service/web?filter=%22&index=5&wait=16s");
+  // As a read that does not wait once more.
+  EXPECT_EQ(sent->request.target, "/v1/health/service/web?filter=%22");
   EXPECT_EQ(sent->request.token, "mine");
-  EXPECT_TRUE(sent->request.waits);
-  EXPECT_EQ(sent->request.timeout, absl::Seconds(16 + 1 + 15));
+  EXPECT_FALSE(sent->request.waits);
+  EXPECT_EQ(sent->request.timeout, absl::Seconds(60));
   sent->Answer(400, "Failed to create boolean expression: x");
   Settle();
   ASSERT_TRUE(connection->answered());
@@ -218,13 +219,17 @@ TEST_F(BlockingReadTest, StaleAndCached) {
   Publish({Entry("a", "v", 7)}, 7);
   ASSERT_TRUE(first->answered());
   EXPECT_EQ(Get("GET", "/v1/kv/a?stale").status, 200);
-  EXPECT_EQ(Index(Get("GET", "/v1/kv/a?cached")), "7");
   EXPECT_EQ(relay_.count(), 0);
   EXPECT_EQ(Get("HEAD", "/v1/kv/a?stale").status, 200);
   // Not for those who want to know for sure.
   FakeConnection* const consistent = Start("GET", "/v1/kv/a?consistent&cached&index=5");
   EXPECT_FALSE(consistent->answered());
   EXPECT_EQ(relay_.count(), 1);
+  // Agents keep no keys, only what is asked about services and nodes.
+  EXPECT_FALSE(Start("GET", "/v1/kv/a?cached")->answered());
+  EXPECT_EQ(relay_.count(), 2);
+  Start("GET", "/v1/health/service/web?cached");
+  EXPECT_EQ(relay_.count(), 2);
 }
 
 }  // namespace
