@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
@@ -15,7 +16,8 @@
 
 namespace meshgate::testing {
 
-// A Relay without a Consul: keeps what is sent, and answers what the test says, on the test's thread. Thread-safe.
+// A Relay without a Consul: keeps what is sent, and answers what the test says, on the test's thread. Weaker than the
+// contract, what is cancelled ends only when the test says so. Thread-safe.
 class FakeRelay final : public consul::Relay {
  public:
   // One request. The test's methods are for one thread at a time.
@@ -31,8 +33,10 @@ class FakeRelay final : public consul::Relay {
     bool Body(std::string_view bytes) { return sink_->OnBody(bytes); }
     void End(const absl::Status& status = absl::OkStatus()) {
       sink_->OnEnd(status);
-      sink_ = nullptr;
+      Forget();
     }
+    // A sink and its call hold each other until its end.
+    void Forget() { sink_ = nullptr; }
     void Answer(int status, std::string_view body, consul::HeaderList headers = {}) {
       Head(status, std::move(headers));
       if (!body.empty()) Body(body);
@@ -85,12 +89,27 @@ class FakeRelay final : public consul::Relay {
     int resumed_ ABSL_GUARDED_BY(mu_) = 0;
   };
 
+  ~FakeRelay() override { Shutdown(); }
+
+  // Tells nobody anything any more. What sinks need is still there.
+  void Shutdown() {
+    std::vector<std::weak_ptr<Sent>> all;
+    {
+      MutexLock lock(mu_);
+      all.swap(all_);
+    }
+    for (const auto& weak : all) {
+      if (const auto sent = weak.lock()) sent->Forget();
+    }
+  }
+
   // ---- consul::Relay
   std::shared_ptr<consul::RelayCall> Send(consul::RelayRequest request,
                                           std::shared_ptr<consul::RelaySink> sink) override {
     auto sent = std::make_shared<Sent>(std::move(request), std::move(sink));
     MutexLock lock(mu_);
     waiting_.push_back(sent);
+    all_.push_back(sent);
     ++count_;
     changed_.NotifyAll();
     return sent;
@@ -127,6 +146,7 @@ class FakeRelay final : public consul::Relay {
   mutable Mutex mu_;
   CondVar changed_;
   std::deque<std::shared_ptr<Sent>> waiting_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::weak_ptr<Sent>> all_ ABSL_GUARDED_BY(mu_);
   int count_ ABSL_GUARDED_BY(mu_) = 0;
 };
 

@@ -24,6 +24,7 @@ class ConsulHarness : public ApiHarness {
     backend_.Shutdown();
     Settle();
     connections_.clear();
+    relay_.Shutdown();
   }
 
   // With Consul behind the gateway, or with the embedded store. Once, first.

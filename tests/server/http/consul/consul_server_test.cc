@@ -51,6 +51,7 @@ class ConsulServerTest : public ::testing::Test {
     hub_.Shutdown();
     backend_.Shutdown();
     EXPECT_TRUE(HasFailure() || WaitFor([this] { return calls_.open() == 0; })) << "a call that never ends";
+    relay_.Shutdown();
     scheduler_.Stop();
   }
 
