@@ -94,6 +94,11 @@ class Guard {
   void ConfirmEmpty(const SharedIdentity& identity, const consul::Target& target,
                     absl::AnyInvocable<void(absl::Status)> done);
 
+  // Whether the caller is still somebody, for what was read with its own token some time ago: UNAUTHENTICATED
+  // (TOKEN_UNKNOWN) where that is gone. Says nothing of what it may read.
+  void ConfirmKnown(const SharedIdentity& identity, const std::string& datacenter,
+                    absl::AnyInvocable<void(absl::Status)> done);
+
   // Whether the caller may make this write. OK where Consul decides about that.
   absl::Status MayWriteKey(const SharedIdentity& identity, const KeyWrite& write) const;
 

@@ -188,4 +188,12 @@ void Guard::ConfirmEmpty(const SharedIdentity& identity, const consul::Target& t
       });
 }
 
+void Guard::ConfirmKnown(const SharedIdentity& identity, const std::string& datacenter,
+                         absl::AnyInvocable<void(absl::Status)> done) {
+  // Whatever it is answered, it is the token's.
+  authorizer_->Check(
+      identity, datacenter, {{{consul::Permission::Kind::kReadService, ""}}}, Authorizer::Grace::kLastKnown, nullptr,
+      [done = std::move(done)](absl::StatusOr<std::vector<bool>> allowed) mutable { done(allowed.status()); });
+}
+
 }  // namespace meshgate::server::auth

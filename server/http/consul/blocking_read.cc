@@ -99,9 +99,16 @@ class BlockingRead final : public HttpExchange, public Waiter, public std::enabl
   void OnState(const SharedRead& read, absl::StatusOr<consul::CachedState> state) {
     if (!state.ok()) return OnError(state.status());
     auth::Guard* const guard = request_->sources().guard();
-    if (guard == nullptr || read->target.kind == consul::TargetKind::kQuery) return OnSeen(read, *std::move(state));
+    if (guard == nullptr) return OnSeen(read, *std::move(state));
     consul::CachedState cached = *std::move(state);
     const auth::SharedIdentity identity = request_->caller().identity;
+    // Consul has left out what its token may not read, but may have answered before that was gone.
+    if (read->target.kind == consul::TargetKind::kQuery) {
+      return guard->ConfirmKnown(identity, read->target.datacenter,
+                                 [self = shared_from_this(), read, cached](const absl::Status& known) {
+                                   known.ok() ? self->OnSeen(read, cached) : self->OnError(known);
+                                 });
+    }
     guard->Filter(identity, read->target, cached, {},
                   [self = shared_from_this(), read, cached](absl::StatusOr<consul::SharedState> seen) mutable {
                     if (!seen.ok()) return self->OnError(seen.status());
