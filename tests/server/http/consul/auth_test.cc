@@ -86,7 +86,11 @@ TEST_F(AuthTest, NothingIsLent) {
     ASSERT_NE(mine, nullptr) << target;
     EXPECT_EQ(mine->request.token, "mine") << target;
   }
+  // Strangers start no query; what it tells is up to Consul, whatever it lets the caller see elsewhere.
   Start("GET", "/v1/health/service/web?stale");
+  EXPECT_EQ(LastCall().method, Method::kAuthorize);
+  ASSERT_TRUE(backend_.AnswerAuthorize({false}));
+  Settle();
   EXPECT_EQ(LastCall().method, Method::kReadQuery);
   EXPECT_EQ(LastCall().read.token, "");
 }
