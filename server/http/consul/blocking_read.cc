@@ -38,16 +38,19 @@ class BlockingRead final : public HttpExchange, public Waiter, public std::enabl
     if (way_ == Way::kWait && !connection_->Attach(shared_from_this())) return Refuse(TooManyWait());
     auth::Guard* const guard = request_->sources().guard();
     if (guard == nullptr) return Wait();
-    // Consul decides about each query by itself, but strangers start none.
-    const bool query = read_->target.kind == consul::TargetKind::kQuery;
-    const consul::Target asked = query ? consul::Target{consul::TargetKind::kCatalog, "", "", ""} : read_->target;
-    guard->Admit(request_->caller().identity, asked, [self = shared_from_this(), query](absl::Status admitted) {
-      RunOn(self->thread_, [self, query, admitted = std::move(admitted)] {
+    const auto admitted = [self = shared_from_this()](absl::Status status) {
+      RunOn(self->thread_, [self, status = std::move(status)] {
         if (self->over()) return;
-        if (query ? absl::IsUnauthenticated(admitted) : !admitted.ok()) return self->Fail(admitted);
+        if (!status.ok()) return self->Fail(status);
         self->Wait();
       });
-    });
+    };
+    const auth::SharedIdentity& identity = request_->caller().identity;
+    // Consul decides about each query by itself, but strangers start none.
+    if (read_->target.kind == consul::TargetKind::kQuery) {
+      return guard->ConfirmKnown(identity, read_->target.datacenter, admitted);
+    }
+    guard->Admit(identity, read_->target, admitted);
   }
 
   // ---- HttpExchange
