@@ -105,7 +105,7 @@ absl::StatusOr<ReadHow> HowToRead(const Parameters& parameters) {
 std::string CanonicalQuery(const std::string& path, const Parameters& parameters) {
   std::vector<std::pair<std::string, std::string>> what;
   for (const auto& [name, value] : parameters.all()) {
-    if (Holds(kNotWhat, name)) continue;
+    if (name.empty() || Holds(kNotWhat, name)) continue;
     const bool flag = value.empty() || (name == "passing" && (value == "1" || value == "true"));
     what.emplace_back(name, flag ? "" : value);
   }
