@@ -101,6 +101,7 @@ class BlockingRead final : public HttpExchange, public Waiter, public std::enabl
   // ---- On the scheduler, or on the connection's thread where the hub knows at once.
   void OnState(const SharedRead& read, absl::StatusOr<consul::CachedState> state) {
     if (!state.ok()) return OnError(state.status());
+    if (read->only_when) return OnError(absl::OkStatus());
     auth::Guard* const guard = request_->sources().guard();
     if (guard == nullptr) return OnSeen(read, *std::move(state));
     consul::CachedState cached = *std::move(state);
@@ -130,6 +131,7 @@ class BlockingRead final : public HttpExchange, public Waiter, public std::enabl
     });
   }
 
+  // Or OK, where somebody else answers.
   void OnError(const absl::Status& error) {
     RunOn(thread_, [self = shared_from_this(), error] {
       if (!self->over()) self->Fail(error);

@@ -22,6 +22,8 @@ struct HubRead {
   std::function<HttpResponse(const consul::State&)> answer;
   // Takes the request over with the hub's error. Null: that is the answer.
   std::function<void(const SharedRequest&, const absl::Status&)> fall_back;
+  // The hub only says when: `fall_back` then takes the request over, with OK.
+  bool only_when = false;
   // Where Consul hides what a caller may not read and refuses nothing: what to read for whoever may see nothing of it.
   std::shared_ptr<const HubRead> where_hidden;
 };

@@ -57,7 +57,15 @@ HubRead QueryRead(const Request& request, const ReadHow& how) {
 // answer.
 void ReadThroughHub(const SharedRequest& request, HubRead read) {
   const consul::CallToken token = request->token(/*lends=*/true);
-  if (read.how.mode == consul::ReadMode::kConsistent || NamesAnotherTenant(*request)) return PassOn(request, token);
+  const bool consistent = read.how.mode == consul::ReadMode::kConsistent;
+  if (NamesAnotherTenant(*request) || (consistent && read.how.index == 0)) return PassOn(request, token);
+  if (consistent) {
+    // Whoever holds a lock asks so, for as long as it does: the hub says when there is something new, Consul what.
+    if (read.target.kind != TargetKind::kKey) read = QueryRead(*request, read.how);
+    read.only_when = true;
+    read.fall_back = [token](const SharedRequest& again, const absl::Status&) { PassOnWhole(again, token); };
+    return ServeBlocking(request, std::move(read));
+  }
   if (read.how.index > 0 || read.how.mode == consul::ReadMode::kStale || read.how.cached) {
     // Consul has its own words for what it refuses.
     read.fall_back = [token](const SharedRequest& again, const absl::Status&) { PassOnWhole(again, token); };

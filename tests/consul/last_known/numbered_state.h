@@ -59,6 +59,9 @@ inline SharedState NumberedState(TargetKind kind, uint64_t n) {
     case TargetKind::kCatalog:
       for (size_t i = 0; i < count; ++i) state->services.push_back({absl::StrCat("service-", 100 + i), {"tag", text}});
       break;
+    // Kept in memory alone.
+    case TargetKind::kQuery:
+      break;
   }
   return state;
 }

@@ -222,7 +222,7 @@ TEST_F(BlockingReadTest, StaleAndCached) {
   EXPECT_EQ(relay_.count(), 0);
   EXPECT_EQ(Get("HEAD", "/v1/kv/a?stale").status, 200);
   // Not for those who want to know for sure.
-  FakeConnection* const consistent = Start("GET", "/v1/kv/a?consistent&cached&index=5");
+  FakeConnection* const consistent = Start("GET", "/v1/kv/a?consistent&cached");
   EXPECT_FALSE(consistent->answered());
   EXPECT_EQ(relay_.count(), 1);
   // Agents keep no keys, only what is asked about services and nodes.
@@ -230,6 +230,26 @@ TEST_F(BlockingReadTest, StaleAndCached) {
   EXPECT_EQ(relay_.count(), 2);
   Start("GET", "/v1/health/service/web?cached");
   EXPECT_EQ(relay_.count(), 2);
+}
+
+// Whoever holds a lock asks so for as long as it does (api.Lock of Consul's Go client). Would break if each of them
+// kept one of the few places at Consul, or were told what is not Consul's own word.
+TEST_F(BlockingReadTest, ConsistentOnesWaitForTheHubAndAskConsul) {
+  ServeConsul();
+  FakeConnection* const connection = Start("GET", "/v1/kv/a?index=7&consistent&wait=5m");
+  Publish({Entry("a", "v", 7)}, 7);
+  EXPECT_FALSE(connection->answered());
+  EXPECT_EQ(relay_.count(), 0);
+  Publish({Entry("a", "w", 8)}, 8);
+  const auto sent = relay_.Take();
+  ASSERT_NE(sent, nullptr);
+  EXPECT_EQ(sent->request.target, "/v1/kv/a?consistent");
+  EXPECT_FALSE(sent->request.waits);
+  sent->Answer(200, "[9]", {{"X-Consul-Index", "9"}});
+  Settle();
+  ASSERT_TRUE(connection->answered());
+  EXPECT_EQ(connection->response().body, "[9]");
+  EXPECT_EQ(Index(connection->response()), "9");
 }
 
 }  // namespace

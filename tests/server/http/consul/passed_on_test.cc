@@ -86,7 +86,7 @@ TEST_F(PassedOnTest, Times) {
   };
   EXPECT_EQ(time("/v1/agent/service/a?hash=af&wait=16s"), std::make_pair(true, absl::Seconds(32)));
   EXPECT_EQ(time("/v1/acl/tokens?index=5&wait=32s"), std::make_pair(true, absl::Seconds(49)));
-  EXPECT_EQ(time("/v1/kv/a?consistent&index=5&wait=16s"), std::make_pair(true, absl::Seconds(32)));
+  EXPECT_EQ(time("/v1/kv/a?consistent"), std::make_pair(false, absl::Seconds(60)));
   EXPECT_EQ(time("/v1/agent/self"), std::make_pair(false, absl::Seconds(60)));
   EXPECT_TRUE(time("/v1/agent/monitor?loglevel=debug").first);
   EXPECT_EQ(Pass("HEAD", "/v1/kv/a").second->request.method, "GET");
