@@ -156,7 +156,8 @@ bool Measure(const Config& config, const Kind& kind) {
   const absl::Duration patience = absl::Seconds(config.Or(config.patience_seconds, 60, 30));
   std::vector<std::string> flags = {"--log_level=warn"};
   // Descriptors that one port may use are not the other's.
-  if (kind.events) flags.push_back(absl::StrCat("--http_max_connections=", streams + 100));
+  // One in sixteen is kept for calls.
+  if (kind.events) flags.push_back(absl::StrCat("--http_max_connections=", streams + streams / 8 + 100));
   GatewayProcess gateway(std::move(flags));
   if (!gateway.listening()) return false;
   const pid_t pid = gateway.process().pid();
