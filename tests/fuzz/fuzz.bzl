@@ -1,6 +1,6 @@
 """Fuzz targets."""
 
-def fuzz_target(name, deps):
+def fuzz_target(name, deps, tags = []):
     """A test that runs NAME.cc over its corpus, corpus/NAME; with --config=fuzz, a fuzzer (tests/fuzz/run.sh)."""
     native.cc_test(
         name = name,
@@ -12,7 +12,7 @@ def fuzz_target(name, deps):
             ":libfuzzer": ["-fsanitize=fuzzer"],
             "//conditions:default": [],
         }),
-        tags = ["fuzz"],
+        tags = ["fuzz"] + tags,
         deps = deps + [":input"] + select({
             ":libfuzzer": [],
             "//conditions:default": [":replay"],
