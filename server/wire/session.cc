@@ -1,7 +1,9 @@
 #include "server/wire/session.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "server/wire/event_loop.h"
 
@@ -168,7 +170,12 @@ bool Session::CloseSome(size_t most) {
   // Nobody sends any more.
   inside_ = true;
   failed_ = true;
-  for (; most > 0 && !streams_.empty(); --most) End(*streams_.begin());
+  // Not the first again and again: to find it in a set from which thousands have gone is a search.
+  std::vector<Stream*> some;
+  some.reserve(std::min(most, streams_.size()));
+  for (auto stream = streams_.begin(); stream != streams_.end() && some.size() < most; ++stream)
+    some.push_back(*stream);
+  for (Stream* stream : some) End(stream);
   return streams_.empty();
 }
 
