@@ -79,7 +79,10 @@ SharedMessage Feed::Next(Mark& mark, absl::Time now, int64_t& merged) {
   if (before.sequence != 0 && before.epoch == epoch_) {
     int64_t seen = 0;
     auto changes = ChangesSince(before.sequence, seen);
-    if (changes.has_value()) {
+    // A state that equals the reader's, as nothing equals nothing, may be one from before a loss of data.
+    const bool leads_back = changes.has_value() && before.resume.has_value() &&
+                            ShowEarlierTime(kind_, *changes, *state_, before.resume->index, *state_);
+    if (changes.has_value() && !leads_back) {
       merged += seen - static_cast<int64_t>(changes->size());
       if (!changes->empty()) {
         // For a single key the difference is the same from wherever a reader comes.

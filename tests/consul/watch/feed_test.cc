@@ -297,6 +297,21 @@ TEST_F(FeedTest, ResumesOnAnotherGateway) {
   EXPECT_THAT(Events(response), IsEmpty());
 }
 
+// A reader that has seen a store come back empty goes on at a gateway that has not: what is lost would come back to it
+// without a word, because nothing equals the nothing of that gateway's past.
+TEST_F(FeedTest, IsNotLedBackByAStateThatEqualsOneFromBeforeALoss) {
+  Publish({}, 11);
+  Publish({Entry("a", "1", 12)}, 12);
+  Publish({Entry("a", "1", 12), Entry("b", "1", 30)}, 207);
+  feed_.SetStale(kNow);
+  Feed other(TargetKind::kPrefix, View{}, 8, 1 << 16);
+  other.Publish(Entries({}), nullptr, 25, kNow, /*continuity_lost=*/true);
+  Feed::Mark back = Resuming(Parse(other.Next(mark_, kNow, merged_)));
+  const auto response = Parse(Next(back));
+  EXPECT_TRUE(response.snapshot());
+  EXPECT_THAT(Events(response), ElementsAre("+a=1", "+b=1"));
+}
+
 // A state that is not known any more, or never was, is answered with everything.
 TEST_F(FeedTest, ResumesAnUnknownStateWithASnapshot) {
   Publish({Entry("a", "0", 1)}, 1);
