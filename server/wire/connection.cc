@@ -1,9 +1,5 @@
 #include "server/wire/connection.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <random>
 #include <utility>
@@ -43,14 +39,6 @@ absl::Duration Jittered(absl::Duration age) {
   return age * std::uniform_real_distribution<double>(1 - kAgeJitter, 1 + kAgeJitter)(random);
 }
 
-void SetUp(int fd, absl::Duration user_timeout) {
-  // They fail on a Unix socket, which needs neither.
-  const int on = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  const auto millis = static_cast<unsigned int>(absl::ToInt64Milliseconds(user_timeout));
-  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &millis, sizeof millis);
-}
-
 }  // namespace
 
 Connection::Connection(EventLoop* loop, int fd, std::string peer, const ConnectionOptions* options,
@@ -73,9 +61,8 @@ void Connection::Start() {
     Log(LogLevel::kWarn, "a connection is closed: the kernel has no memory to watch it", {{"peer", session_.peer()}});
     return Close();
   }
-  SetUp(socket_.fd(), options_->keepalive_timeout);
-  if (!shaking_hands()) Flush();
-  if (!closed_) socket_.WaitReadable();
+  // In plain text, too, the client speaks first: many that come only to go are not worth a send.
+  socket_.WaitReadable();
 }
 
 // Readiness, not bytes: a connection that waits has no buffer.
@@ -90,8 +77,13 @@ void Connection::ReadMore() {
   loop_->Tick();
   std::vector<char>& buffer = loop_->read_buffer();
   error_code error;
-  const size_t size = socket_.Read(buffer.data(), read_bytes_, &error);
+  size_t size = socket_.Read(buffer.data(), read_bytes_, &error);
   if (error && error != boost::asio::error::would_block) return Close();
+  // What is behind the last bytes is to be known before they are answered.
+  if (!error && size < read_bytes_ && socket_.reads_short()) {
+    size += socket_.Read(buffer.data() + size, read_bytes_ - size, &error);
+    at_end_ = error && error != boost::asio::error::would_block;
+  }
   if (size > 0) heard_ = loop_->now();
   if (size == read_bytes_) read_bytes_ = std::min(2 * read_bytes_, buffer.size());
   Take({buffer.data(), size});
@@ -134,13 +126,15 @@ void Connection::Take(std::string_view bytes) {
   loop_->deliveries().Flush(loop_->now());
   if (closing_ && !writing_ && !flush_due_) Close();
   if (closed_ || closing_) return;
-  if (!more) return socket_.WaitReadable();
+  if (!more) return at_end_ ? void() : socket_.WaitReadable();
   boost::asio::post(loop_->io(), [self = shared_from_this()] {
     if (self->closed_) return;
     self->loop_->Tick();
     self->Take(std::string_view(self->untaken_).substr(self->untaken_at_));
   });
 }
+
+bool Connection::CameForNothing() const { return heard_all() && session_.uncalled() && !session_.failed(); }
 
 void Connection::FlushSoon() {
   if (closed_ || std::exchange(flush_due_, true)) return;
@@ -149,6 +143,7 @@ void Connection::FlushSoon() {
 
 void Connection::Flush() {
   flush_due_ = false;
+  spoken_ = true;
   loop_->Tick();
   const absl::Time begun = loop_->now();
   while (!writing_ && !closed_) {
@@ -156,8 +151,9 @@ void Connection::Flush() {
     std::string& out = loop_->scratch();
     out.clear();
     if (!session_.Produce(&out, kSendBytes)) return Close();
+    if (CameForNothing()) return Close();
     if (out.empty() && (tls_ == nullptr || !tls_->HasToSay())) {
-      if (session_.Done() || closing_) Close();
+      if (session_.Done() || closing_ || heard_all()) Close();
       return;
     }
     if (tls_ == nullptr) {
@@ -216,6 +212,8 @@ void Connection::GoAway() {
 void Connection::OnSweep() {
   if (closed_) return;
   if (shaking_hands()) return CheckHandshake();
+  if (!spoken_) Flush();
+  if (closed_) return;
   if (writing_ && loop_->now() - writing_since_ >= loop_->write_timeout()) return CutOff(Cut::kSlowReader);
   CheckAge();
   CheckKeepalive();

@@ -73,6 +73,10 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   // Takes what was read, as much as there is time for, and says what there is to say to it. Others have their turn
   // before the rest.
   void Take(std::string_view bytes);
+  // The peer has made no call and no error, and sends no more: it is not told that its settings and pings have come.
+  bool CameForNothing() const;
+  // The peer sends no more, and all that it has sent was taken.
+  bool heard_all() const { return at_end_ && !HasMore(untaken_); }
   bool HasMore(std::string_view bytes) const { return !bytes.empty() || (tls_ != nullptr && tls_->HasMore()); }
   // The next piece of what was read, taken off the front of it and, into `buffer`, decrypted; empty where it was no
   // data. nullopt: the peer has ended the connection, or broken it.
@@ -108,6 +112,10 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   // Read, and not taken yet from `untaken_at_` on.
   std::string untaken_;
   size_t untaken_at_ = 0;
+  // There is nothing behind what was read: once that was taken and answered, the connection is closed.
+  bool at_end_ = false;
+  // Flush() was here. Where a peer waits to be greeted, as Envoy does before its first call, a sweep sees to it.
+  bool spoken_ = false;
   bool writing_ = false;
   absl::Time writing_since_;
   bool flush_due_ = false;

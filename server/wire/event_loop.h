@@ -70,6 +70,8 @@ class EventLoop final : public consul::ReaderThread {
   // When what is being done began: read once for a batch.
   absl::Time now() const { return now_; }
   void Tick() { now_ = clock_->Now(); }
+  // Stop() has come by: nothing that begins now would be told anything.
+  bool stopping() const { return stopping_; }
   // For what takes too long to be done here.
   Scheduler* clock() const { return clock_; }
 

@@ -1,6 +1,6 @@
 #include "server/wire/front.h"
 
-#include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <thread>
@@ -9,6 +9,12 @@
 #include "server/log.h"
 
 namespace meshgate::server::wire {
+namespace {
+
+// Taken, and not begun with, for each loop: more wait in the kernel, which holds them for less.
+constexpr int kOnTheirWay = 16;
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Front>> Front::Start(const FrontOptions& options, Scheduler* clock,
                                                     consul::WatchReporter* watches, CallFactory calls) {
@@ -30,9 +36,9 @@ Front::~Front() { Stop(); }
 
 absl::Status Front::Listen() {
   for (const std::string& address : options_.listen) {
-    auto listener = std::make_shared<Listener>(
-        loops_.front().get(),
-        [this](Listener::Protocol::socket socket, std::string peer) { OnAccept(std::move(socket), std::move(peer)); });
+    auto listener =
+        std::make_shared<Listener>(loops_.front().get(), options_.connection.keepalive_timeout,
+                                   [this](int fd, std::string peer) { return OnAccept(fd, std::move(peer)); });
     if (absl::Status status = listener->Open(address); !status.ok()) return status;
     addresses_.push_back(listener->address());
     listeners_.push_back(std::move(listener));
@@ -41,7 +47,7 @@ absl::Status Front::Listen() {
   return absl::OkStatus();
 }
 
-void Front::OnAccept(Listener::Protocol::socket socket, std::string peer) {
+bool Front::OnAccept(int fd, std::string peer) {
   const bool full = connections_ >= options_.max_connections;
   if (full != std::exchange(full_, full) && full) {
     Log(LogLevel::kWarn, "connections are refused: there are as many as may be",
@@ -49,32 +55,42 @@ void Front::OnAccept(Listener::Protocol::socket socket, std::string peer) {
   }
   if (full) {
     if (reporter_ != nullptr) reporter_->OnRefused();
-    return;
+    close(fd);
+    return true;
   }
   tls::HandshakeBudget::Place place;
   if (options_.connection.tls != nullptr) {
     place = options_.connection.tls->Admit(peer);
-    if (!place) return;
+    if (!place) {
+      close(fd);
+      return false;
+    }
   }
-  boost::system::error_code error;
-  socket.non_blocking(true, error);
-  const int fd = error ? -1 : socket.release(error);
-  if (error) return;
-  fcntl(fd, F_SETFD, FD_CLOEXEC);
   ++connections_;
+  ++on_their_way_;
   if (reporter_ != nullptr) reporter_->OnConnections(+1);
   EventLoop* const loop = loops_[next_++ % loops_.size()].get();
   // From the acceptor's loop to its own.
   loop->Post([this, loop, fd, peer = std::move(peer), place = std::move(place)]() mutable {
+    --on_their_way_;
+    if (loop->stopping()) {
+      close(fd);
+      return OnClosed();
+    }
     auto connection = std::make_shared<Connection>(loop, fd, std::move(peer), &options_.connection, &calls_,
-                                                   std::move(place), [this] {
-                                                     if (--connections_ > 0) return;
-                                                     MutexLock lock(mu_);
-                                                     changed_.NotifyAll();
-                                                   });
+                                                   std::move(place), [this] { OnClosed(); });
     loop->Add(connection);
     connection->Start();
   });
+  // Handshakes take the loops long, and each has a place of few.
+  return options_.connection.tls == nullptr && on_their_way_ < kOnTheirWay * static_cast<int>(loops_.size());
+}
+
+void Front::OnClosed() {
+  if (reporter_ != nullptr) reporter_->OnConnections(-1);
+  if (--connections_ > 0) return;
+  MutexLock lock(mu_);
+  changed_.NotifyAll();
 }
 
 void Front::BeginDrain() {

@@ -56,7 +56,10 @@ class Front {
   Front(const FrontOptions& options, Scheduler* clock, consul::WatchReporter* watches, CallFactory calls);
 
   absl::Status Listen();
-  void OnAccept(Listener::Protocol::socket socket, std::string peer);
+  // Whether more may be taken at once.
+  bool OnAccept(int fd, std::string peer);
+  // On any loop.
+  void OnClosed();
 
   const FrontOptions options_;
   metrics::ConnectionReporter* const reporter_;
@@ -65,6 +68,8 @@ class Front {
   std::vector<std::shared_ptr<Listener>> listeners_;
   std::vector<std::string> addresses_;
   std::atomic<int> connections_{0};
+  // Of these, on their way to their loops.
+  std::atomic<int> on_their_way_{0};
   // Of the listeners' loop.
   size_t next_ = 0;
   bool full_ = false;

@@ -1,9 +1,14 @@
 #include "server/wire/listener.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -23,20 +28,47 @@ constexpr char kUnix[] = "unix:";
 // Without a descriptor to be had the next try fails, too.
 constexpr std::chrono::milliseconds kAcceptRetry{100};
 
+// Taken at a time, before what else there is to do has its turn.
+constexpr int kAcceptsPerTurn = 16;
+
 std::string Written(const tcp::endpoint& endpoint) {
   const std::string address = endpoint.address().to_string();
   if (endpoint.address().is_v6()) return absl::StrCat("[", address, "]:", endpoint.port());
   return absl::StrCat(address, ":", endpoint.port());
 }
 
-std::string PeerOf(const Listener::Protocol::socket& socket) {
-  error_code error;
-  const auto generic = socket.remote_endpoint(error);
-  if (error || generic.protocol().family() == AF_UNIX) return kUnix;
+std::string PeerOf(const sockaddr_storage& address, socklen_t size) {
+  if (address.ss_family != AF_INET && address.ss_family != AF_INET6) return kUnix;
   tcp::endpoint endpoint;
-  endpoint.resize(generic.size());
-  memcpy(endpoint.data(), generic.data(), generic.size());
+  endpoint.resize(size);
+  memcpy(endpoint.data(), &address, size);
   return absl::StrCat(endpoint.address().is_v6() ? "ipv6:" : "ipv4:", Written(endpoint));
+}
+
+// Whether accept(2) has failed for what was wrong with one connection alone, as that page has it.
+bool IsOfOneConnection(int error) {
+  switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case ENETDOWN:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void SetUpTcp(int fd, absl::Duration user_timeout) {
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  const auto millis = static_cast<unsigned int>(absl::ToInt64Milliseconds(user_timeout));
+  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &millis, sizeof millis);
 }
 
 absl::Status CannotListen(const std::string& address, const error_code& error) {
@@ -46,8 +78,12 @@ absl::Status CannotListen(const std::string& address, const error_code& error) {
 
 }  // namespace
 
-Listener::Listener(EventLoop* loop, OnAccept on_accept)
-    : loop_(loop), on_accept_(std::move(on_accept)), acceptor_(loop->io()), retry_(loop->io()) {}
+Listener::Listener(EventLoop* loop, absl::Duration user_timeout, OnAccept on_accept)
+    : loop_(loop),
+      user_timeout_(user_timeout),
+      on_accept_(std::move(on_accept)),
+      acceptor_(loop->io()),
+      retry_(loop->io()) {}
 
 absl::Status Listener::Open(const std::string& address) {
   if (absl::StartsWith(address, kUnix)) return OpenUnix(address.substr(sizeof(kUnix) - 1));
@@ -71,6 +107,8 @@ absl::Status Listener::OpenTcp(const std::string& host, const std::string& port)
     const tcp::endpoint endpoint = entry.endpoint();
     acceptor_.close();
     acceptor_.open(Protocol(endpoint.protocol()), error);
+    if (!error) acceptor_.native_non_blocking(true, error);
+    if (!error) SetUpTcp(acceptor_.native_handle(), user_timeout_);
     // Not SO_REUSEPORT: two processes on one port would share its connections without anybody noticing.
     if (!error) acceptor_.set_option(boost::asio::socket_base::reuse_address(true), error);
     if (!error) acceptor_.bind(Protocol::endpoint(endpoint), error);
@@ -98,6 +136,7 @@ absl::Status Listener::OpenUnix(const std::string& path) {
   const boost::asio::local::stream_protocol::endpoint endpoint(path);
   error_code error;
   acceptor_.open(Protocol(endpoint.protocol()), error);
+  if (!error) acceptor_.native_non_blocking(true, error);
   if (!error) acceptor_.bind(Protocol::endpoint(endpoint), error);
   if (!error) acceptor_.listen(boost::asio::socket_base::max_listen_connections, error);
   return error ? CannotListen(address_, error) : absl::OkStatus();
@@ -106,6 +145,8 @@ absl::Status Listener::OpenUnix(const std::string& path) {
 void Listener::Start() { Accept(); }
 
 void Listener::Close() {
+  // Another process may have the name of a Unix socket by now.
+  if (!acceptor_.is_open()) return;
   error_code ignored;
   acceptor_.close(ignored);
   retry_.cancel();
@@ -113,23 +154,36 @@ void Listener::Close() {
 }
 
 void Listener::Accept() {
-  acceptor_.async_accept([self = shared_from_this()](const error_code& error, Protocol::socket socket) {
+  acceptor_.async_wait(boost::asio::socket_base::wait_read, [self = shared_from_this()](const error_code& error) {
     if (!self->acceptor_.is_open()) return;
-    if (!error) {
-      self->failing_ = false;
-      std::string peer = PeerOf(socket);
-      self->on_accept_(std::move(socket), std::move(peer));
-      return self->Accept();
-    }
-    if (!std::exchange(self->failing_, true)) {
-      const std::string why = error.message();
-      Log(LogLevel::kWarn, "cannot take a connection; trying on", {{"address", self->address_}, {"error", why}});
-    }
+    if (!error && self->AcceptSome()) return self->Accept();
     self->retry_.expires_after(kAcceptRetry);
     self->retry_.async_wait([self](const error_code& cancelled) {
       if (!cancelled && self->acceptor_.is_open()) self->Accept();
     });
   });
+}
+
+bool Listener::AcceptSome() {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    sockaddr_storage address = {};
+    socklen_t size = sizeof address;
+    const int fd =
+        accept4(acceptor_.native_handle(), reinterpret_cast<sockaddr*>(&address), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      failing_ = false;
+      if (!on_accept_(fd, PeerOf(address, size))) return true;
+      continue;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return true;
+    if (IsOfOneConnection(errno)) continue;
+    if (!std::exchange(failing_, true)) {
+      const std::string why = error_code(errno, boost::system::system_category()).message();
+      Log(LogLevel::kWarn, "cannot take a connection; trying on", {{"address", address_}, {"error", why}});
+    }
+    return false;
+  }
+  return true;
 }
 
 }  // namespace meshgate::server::wire

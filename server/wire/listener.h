@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "boost/asio/basic_socket_acceptor.hpp"
 #include "boost/asio/generic/stream_protocol.hpp"
 #include "boost/asio/steady_timer.hpp"
@@ -19,10 +20,14 @@ class Listener : public std::enable_shared_from_this<Listener> {
  public:
   using Protocol = boost::asio::generic::stream_protocol;
 
-  // Each new connection with its peer's address, as gRPC writes one ("ipv4:127.0.0.1:41234", "unix:").
-  using OnAccept = std::function<void(Protocol::socket socket, std::string peer)>;
+  // Each new connection, a non-blocking socket that is the callee's to close, with its peer's address, as gRPC writes
+  // one ("ipv4:127.0.0.1:41234", "unix:"). Returns whether the next may follow at once; else it waits, in the kernel,
+  // until what else there is to do has had its turn.
+  using OnAccept = std::function<bool(int fd, std::string peer)>;
 
-  Listener(EventLoop* loop, OnAccept on_accept);
+  // Connections take over what the kernel lets them have from the port: no delay of what is small, and `user_timeout`,
+  // how long their peer may leave what it was sent unacknowledged.
+  Listener(EventLoop* loop, absl::Duration user_timeout, OnAccept on_accept);
 
   // HOST:PORT, [ADDRESS]:PORT or unix:PATH. Says in a sentence what is wrong.
   absl::Status Open(const std::string& address);
@@ -31,14 +36,18 @@ class Listener : public std::enable_shared_from_this<Listener> {
 
   // ---- On the loop, or before it runs.
   void Start();
+  // Idempotent.
   void Close();
 
  private:
   absl::Status OpenTcp(const std::string& host, const std::string& port);
   absl::Status OpenUnix(const std::string& path);
   void Accept();
+  // Those that wait, up to a number. False: there is no taking any for now.
+  bool AcceptSome();
 
   EventLoop* const loop_;
+  const absl::Duration user_timeout_;
   const OnAccept on_accept_;
   boost::asio::basic_socket_acceptor<Protocol> acceptor_;
   boost::asio::steady_timer retry_;

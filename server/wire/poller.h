@@ -77,6 +77,9 @@ class PolledSocket {
   // False where the kernel has no memory to watch it: nobody is ever called.
   bool watched() const { return watched_; }
 
+  // A Read() that takes less than it may has not taken all: there is an end behind it, or a mark of urgent bytes.
+  bool reads_short() const { return reads_short_; }
+
   // Both return how much, at once; boost::asio::error::would_block where that is nothing for now, eof where nothing
   // will come any more.
   size_t Read(char* data, size_t size, boost::system::error_code* error);
@@ -101,8 +104,7 @@ class PolledSocket {
   int fd_;
   // An edge has come, and what it stands for was not taken whole.
   bool readable_ = false;
-  // A read that takes less than it may has not taken all: what stopped it, the end or a mark of urgent bytes, brings no
-  // edge of its own.
+  // What stops a read, the end or a mark of urgent bytes, brings no edge of its own.
   bool reads_short_ = false;
   bool wants_read_ = false;
   bool wants_write_ = false;

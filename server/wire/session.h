@@ -87,6 +87,10 @@ class Session {
   void SetTlsIdentity(std::string identity) { tls_identity_ = std::move(identity); }
 
   size_t streams() const { return streams_.size(); }
+  // The peer has begun no call so far.
+  bool uncalled() const { return nghttp2_session_get_last_proc_stream_id(session_) == 0; }
+  // It is told of an error, and is to be closed then.
+  bool failed() const { return failed_; }
   // Ends every call that is open, now.
   void CutAll(const Ending& ending);
   // The connection is gone, and every stream with it: ends `most` of them, and returns whether all have ended. Nothing

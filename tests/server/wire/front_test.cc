@@ -163,6 +163,32 @@ TEST_F(FrontTest, APeerThatDoesNotGreetIsClosed) {
   EXPECT_TRUE(peer.closed());
 }
 
+// Would break if a proxy that connects ahead of its first call, and greets when it is greeted, were taken for silent.
+TEST_F(FrontTest, APeerThatWaitsIsGreeted) {
+  Start();
+  H2Socket peer(front_->addresses().at(0));
+  EXPECT_TRUE(peer.UntilInSilence([&] { return peer.client().settled(); }));
+}
+
+// Would break if operators were told of connections that are gone, or that were refused.
+TEST_F(FrontTest, CountsTheConnectionsThatAreOpen) {
+  struct Reporter final : metrics::ConnectionReporter {
+    void OnConnections(int delta) override { open += delta; }
+    std::atomic<int> open{0};
+  } reporter;
+  options_.connection.reporter = &reporter;
+  options_.max_connections = 2;
+  Start();
+  auto first = ConnectAndSettle(), second = ConnectAndSettle();
+  auto third = Connect();
+  EXPECT_FALSE(third->UntilInSilence([] { return false; }));
+  EXPECT_EQ(reporter.open, 2);
+  first.reset();
+  EXPECT_TRUE(Eventually([&] { return reporter.open == 1; }));
+  front_.reset();
+  EXPECT_EQ(reporter.open, 0);
+}
+
 // Would break if one that has nothing to say, and answers, were closed.
 TEST_F(FrontTest, AnAnswerKeepsAConnection) {
   Start();
