@@ -55,6 +55,8 @@ class Chromium:
         try:
             self.call("Browser.close")
             self._process.wait(processes.BOUND)
+        except (AssertionError, OSError, subprocess.TimeoutExpired):
+            pass  # Then it is ended without being asked.
         finally:
             self._process.kill()
             self._process.wait()

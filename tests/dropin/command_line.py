@@ -9,7 +9,7 @@ SERVICE = json.dumps({"service": {
 TWO_SERVICES = json.dumps({"services": [
     {"name": "db", "id": "db-1", "port": 5432, "weights": {"passing": 3, "warning": 1}},
     {"name": "db", "id": "db-2", "port": 5433, "checks": [
-        {"id": "db-2-http", "name": "asks", "http": "http://127.0.0.1:1/", "interval": "1h"},
+        {"id": "db-2-http", "name": "asks", "http": "http://127.0.0.1:1/", "interval": "10000h"},
         {"id": "db-2-ttl", "name": "says", "ttl": "1h", "status": "passing"}]}]})
 
 
@@ -148,7 +148,7 @@ def services(world):
     world.run("consul services deregister -id=plain")
     world.run("consul services deregister -id=missing")
     world.run("consul services deregister db.json")
-    world.settle("/v1/catalog/services", "^(?!.*(plain|db))")
+    world.settle("/v1/catalog/services", "(?s)^(?!.*(plain|db))")
     world.run("consul catalog services")
 
 
@@ -159,7 +159,7 @@ def maintenance(world):
     world.settle("/v1/health/service/web", "_service_maintenance")
     world.http("GET", "/v1/health/service/web")
     world.run("consul maint -disable -service=web-1")
-    world.settle("/v1/health/service/web", "^(?!.*_service_maintenance)")
+    world.settle("/v1/health/service/web", "(?s)^(?!.*_service_maintenance)")
     world.run("consul maint")
     world.run("consul maint -enable -service=missing", status=1)
     world.run("consul maint -enable")

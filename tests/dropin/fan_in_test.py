@@ -11,6 +11,7 @@ import os
 import re
 import resource
 import sys
+import time
 import unittest
 
 import cases
@@ -74,7 +75,7 @@ class Reader:
 
 
 async def all_of(readers):
-    return await asyncio.wait_for(asyncio.gather(*(reader.answer() for reader in readers)), processes.BOUND)
+    return await asyncio.wait_for(asyncio.gather(*(reader.answer() for reader in readers)), 4 * processes.BOUND)
 
 
 class FanInTest(unittest.IsolatedAsyncioTestCase):
@@ -102,8 +103,8 @@ class FanInTest(unittest.IsolatedAsyncioTestCase):
         return readers
 
     def blocking_queries(self):
-        """How many of the key Consul was asked so far."""
-        return len([head for head in self.proxy.requests() if re.match(rf"GET {KEY}\?\S*index=[1-9]", head)])
+        """Of the key, that Consul was asked so far."""
+        return [head.split()[1] for head in self.proxy.requests() if re.match(rf"GET {KEY}\?\S*index=[1-9]", head)]
 
     async def test_a_thousand_blocking_queries_are_one(self):
         """Each reader would cost Consul a connection, of which it gives a host 200."""
@@ -114,16 +115,18 @@ class FanInTest(unittest.IsolatedAsyncioTestCase):
         # Reads that do not wait are Consul's to answer, over connections that are kept for the next ones.
         index = self.check(await all_of(readers), "one")
         before = len(connections_to(self.agent.port))
+        begun = time.monotonic()
         for count, value in enumerate(["two", "three", "four"], 1):
             for i, reader in enumerate(readers):
                 # `consul watch` leaves how long to Consul, libraries say it.
                 reader.ask(f"{KEY}?index={index}" + ("&wait=300000ms" if i % 2 else ""))
             answers = asyncio.create_task(all_of(readers))
             await asyncio.sleep(0)
-            await_true(lambda: sum(connections_to(self.gateway.port)) == 0 and self.blocking_queries() >= count,
+            await_true(lambda: sum(connections_to(self.gateway.port)) == 0 and len(self.blocking_queries()) >= count,
                        "the gateway has read all that it was asked, and asks Consul")
-            # Since the one before was answered there has been one.
-            self.assertEqual(self.blocking_queries(), count)
+            # Since the one before was answered there has been one, and one more where that had waited for a second.
+            most = count + int(time.monotonic() - begun)
+            self.assertLessEqual(len(self.blocking_queries()), most, self.blocking_queries())
             # Some of those for calls may be open.
             self.assertLessEqual(len(connections_to(self.agent.port)), before + 1)
             self.assertFalse(answers.done())

@@ -150,7 +150,7 @@ def catalog_and_health(world):
         world.http("GET", f"/v1/{path}")
     world.http("PUT", "/v1/agent/service/deregister/api-1")
     world.http("PUT", "/v1/agent/service/deregister/api-1")
-    world.settle("/v1/catalog/services", "^(?!.*api)")
+    world.settle("/v1/catalog/services", "(?s)^(?!.*api)")
     world.http("GET", "/v1/health/service/api")
 
 

@@ -139,13 +139,17 @@ TEST_F(RelayTest, SlowReadersHoldUpNobodyElseOverTls) {
   options.ca_file = certificates->ca_file;
   Connect(options);
   std::vector<Sent> slow;
+  RelayRequest many = To("GET", "/v1/kv/many?recurse");
+  many.timeout = absl::InfiniteDuration();
   for (int i = 0; i < 4; ++i) {
-    slow.push_back(Send(To("GET", "/v1/kv/many?recurse"), [](std::string_view) { return false; }));
+    slow.push_back(Send(many, [](std::string_view) { return false; }));
     ASSERT_TRUE(slow.back().sink->WaitForRefusal(1));
   }
   for (int i = 0; i < 5; ++i) {
     Pending<absl::StatusOr<Answer<std::vector<KvEntry>>>> read;
-    backend_->ReadPrefix("many/", {}, read.Callback());
+    ReadOptions within;
+    within.timeout = kBound;
+    backend_->ReadPrefix("many/", within, read.Callback());
     auto answer = read.Get(kBound);
     ASSERT_TRUE(answer.has_value() && answer->ok()) << (answer.has_value() ? answer->status().ToString() : "none");
     EXPECT_EQ((*answer)->value.size(), static_cast<size_t>(kValues));

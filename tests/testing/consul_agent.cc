@@ -17,6 +17,9 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <mutex>
+#include <random>
+#include <set>
 #include <sstream>
 #include <thread>
 #include <utility>
@@ -34,6 +37,25 @@ constexpr char kBinary[] = "consul";
 constexpr auto kReadyWithin = std::chrono::seconds(30);
 constexpr auto kStoppedWithin = std::chrono::seconds(20);
 constexpr auto kPoll = std::chrono::milliseconds(20);
+
+// Below those that the kernel gives to whoever connects: one that is chosen, or whose agent is dead for a while, is not
+// taken by a connection.
+constexpr uint16_t kFirstPort = 10'000;
+constexpr uint16_t kLastPort = 32'767;
+
+bool IsFree(uint16_t port) {
+  for (const int type : {SOCK_STREAM, SOCK_DGRAM}) {
+    const int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const bool bound = bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    close(fd);
+    if (!bound) return false;
+  }
+  return true;
+}
 
 std::string MakeFolder() {
   const char* base = std::getenv("TEST_TMPDIR");
@@ -62,20 +84,17 @@ size_t Append(char* data, size_t size, size_t count, void* out) {
 }  // namespace
 
 std::vector<uint16_t> FreePorts(int count) {
-  // They stay bound until all are known.
-  std::vector<int> sockets;
+  static auto* const given = new std::set<uint16_t>;
+  static std::mt19937 random{std::random_device{}()};
+  static std::mutex mu;
+  const std::lock_guard<std::mutex> lock(mu);
   std::vector<uint16_t> ports;
-  for (int i = 0; i < count; ++i) {
-    sockets.push_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(address);
-    EXPECT_EQ(bind(sockets.back(), reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(getsockname(sockets.back(), reinterpret_cast<sockaddr*>(&address), &size), 0);
-    ports.push_back(ntohs(address.sin_port));
+  while (ports.size() < static_cast<size_t>(count)) {
+    const auto port = std::uniform_int_distribution<uint16_t>(kFirstPort, kLastPort)(random);
+    if (given->count(port) > 0 || !IsFree(port)) continue;
+    given->insert(port);
+    ports.push_back(port);
   }
-  for (const int fd : sockets) close(fd);
   return ports;
 }
 

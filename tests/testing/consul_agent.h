@@ -10,7 +10,7 @@
 
 namespace meshgate::testing {
 
-// Free ports of 127.0.0.1, all different.
+// Free ports of 127.0.0.1, none of which this process was given before.
 std::vector<uint16_t> FreePorts(int count);
 
 // One `consul agent -dev` on free loopback ports: in memory, leader of itself, ready when the constructor returns (a

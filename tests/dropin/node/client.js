@@ -141,7 +141,7 @@ async function services() {
   }));
   await step('agent.service.register with checks', () => agent.service.register({
     name: 'web', id: 'web-2', port: 8002, checks: [
-      {http: 'http://127.0.0.1:1/', interval: '1h'}, {ttl: '1h', status: 'passing'}],
+      {http: 'http://127.0.0.1:1/', interval: '10000h'}, {ttl: '1h', status: 'passing'}],
   }));
   await settle(() => health.service('web'), (list) => list.length === 2 && isListed(list));
   await step('agent.service.list', () => agent.service.list());
@@ -248,6 +248,7 @@ async function main() {
   await step('status.leader', () => consul.status.leader());
   await step('status.peers', () => consul.status.peers());
   await step('event.fire', () => consul.event.fire('deploy', 'payload'));
+  await settle(() => consul.event.list('deploy'), (list) => list.length === 1);
   await step('event.list', () => consul.event.list('deploy'));
   await step('query.list', () => consul.query.list());
   await step('agent.self', () => consul.agent.self().then((self) => Object.keys(self)));

@@ -80,7 +80,10 @@ TEST(GuardThreadsTest, EachStreamIsToldInTheEnd) {
         }
         return true;
       };
-      while (!told() && absl::Now() < until) executor.RunReady();
+      while (!told() && absl::Now() < until) {
+        executor.RunReady();
+        std::this_thread::yield();
+      }
       EXPECT_TRUE(told());
       for (const auto& stream : streams) EXPECT_FALSE(stream->end().has_value());
     });

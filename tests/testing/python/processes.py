@@ -5,6 +5,7 @@ They are ended by who started them, and die with the thread that did, so start t
 import ctypes
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -23,13 +24,28 @@ def temp_dir():
     return tempfile.mkdtemp(dir=os.environ.get("TEST_TMPDIR"))
 
 
+_given = set()
+
+
 def free_ports(count):
-    """Ports that nobody uses, all different: they stay bound until all are known."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
+    """Ports that nobody uses, none of them given before, and below those that the kernel gives to whoever connects."""
+    ports = []
+    while len(ports) < count:
+        port = random.randrange(10_000, 32_768)
+        if port not in _given and _is_free(port):
+            _given.add(port)
+            ports.append(port)
     return ports
+
+
+def _is_free(port):
+    for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM:
+        with socket.socket(socket.AF_INET, kind) as bound:
+            try:
+                bound.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+    return True
 
 
 def await_true(condition, what):

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <future>
 #include <memory>
 #include <string>
@@ -120,7 +121,14 @@ class ConsulServerTest : public ::testing::Test {
   }
 
   metrics::Registry metrics_{"test", "test"};
-  consul::WatchReporter reporter_;
+  // Reads that have come to wait at the hub.
+  class Waits final : public consul::WatchReporter {
+   public:
+    void OnCacheRequest(CacheResult result) override { count += result == CacheResult::kMiss ? 1 : 0; }
+    std::atomic<int> count{0};
+  };
+
+  Waits reporter_;
   metrics::HoldReporter hold_reporter_;
   ThreadPoolScheduler scheduler_{1, "test"};
   testing::FakeBackend backend_{&scheduler_};
@@ -240,7 +248,7 @@ TEST_F(ConsulServerTest, KeepsConnectionsForOthers) {
   client_->Send(Request("/v1/kv/a?index=1&wait=10m"));
   RawClient second(server_->address());
   second.Send(Request("/v1/kv/a?index=1&wait=10m"));
-  ASSERT_TRUE(WaitFor([this] { return calls_.open() == 2; }));
+  ASSERT_TRUE(WaitFor([this] { return reporter_.count == 2; }));
   RawClient third(server_->address());
   const auto refused = third.Get("/v1/kv/a?index=1&wait=10m");
   EXPECT_EQ(refused.status, 429);
