@@ -79,9 +79,11 @@ SharedMessage Feed::Next(Mark& mark, absl::Time now, int64_t& merged) {
   if (before.sequence != 0 && before.epoch == epoch_) {
     int64_t seen = 0;
     auto changes = ChangesSince(before.sequence, seen);
-    // A state that equals the reader's, as nothing equals nothing, may be one from before a loss of data.
-    const bool leads_back = changes.has_value() && before.resume.has_value() &&
-                            ShowEarlierTime(kind_, *changes, *state_, before.resume->index, *state_);
+    // A state that equals the reader's may be one from before a loss of data. Nothing always does, and to lead from it
+    // takes all there is anyway.
+    const bool leads_back =
+        changes.has_value() && !changes->empty() && before.resume.has_value() &&
+        (before.resume->digest == Digest() || ShowEarlierTime(kind_, *changes, *state_, before.resume->index, *state_));
     if (changes.has_value() && !leads_back) {
       merged += seen - static_cast<int64_t>(changes->size());
       if (!changes->empty()) {

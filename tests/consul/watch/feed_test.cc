@@ -306,10 +306,35 @@ TEST_F(FeedTest, IsNotLedBackByAStateThatEqualsOneFromBeforeALoss) {
   feed_.SetStale(kNow);
   Feed other(TargetKind::kPrefix, View{}, 8, 1 << 16);
   other.Publish(Entries({}), nullptr, 25, kNow, /*continuity_lost=*/true);
-  Feed::Mark back = Resuming(Parse(other.Next(mark_, kNow, merged_)));
-  const auto response = Parse(Next(back));
+  const Feed::Mark back = Resuming(Parse(other.Next(mark_, kNow, merged_)));
+  Feed::Mark mark = back;
+  auto response = Parse(Next(mark));
   EXPECT_TRUE(response.snapshot());
   EXPECT_THAT(Events(response), ElementsAre("+a=1", "+b=1"));
+  // Of what there is now, nothing need be as old.
+  Publish({Entry("b", "1", 30)}, 208);
+  mark = back;
+  response = Parse(Next(mark));
+  EXPECT_TRUE(response.snapshot());
+  EXPECT_THAT(Events(response), ElementsAre("+b=1"));
+}
+
+// The same of instances, whose indexes say nothing.
+TEST(ServiceFeedTest, IsNotLedBackByAStateThatEqualsOneFromBeforeALoss) {
+  Feed one(TargetKind::kService, View{}, 8, 1 << 16), other(TargetKind::kService, View{}, 8, 1 << 16);
+  one.Publish(Instances({}), nullptr, 11, kNow, false);
+  one.Publish(Instances({Web("w1", Health::kPassing)}), nullptr, 207, kNow, false);
+  one.SetStale(kNow);
+  other.Publish(Instances({}), nullptr, 25, kNow, /*continuity_lost=*/true);
+  Feed::Mark mark;
+  int64_t merged = 0;
+  const auto token = ResumeToken::Parse(ParseService(other.Next(mark, kNow, merged)).resume_token());
+  ASSERT_TRUE(token.has_value());
+  Feed::Mark back;
+  back.resume = *token;
+  const auto response = ParseService(one.Next(back, kNow, merged));
+  EXPECT_TRUE(response.snapshot());
+  EXPECT_THAT(Events(response), ElementsAre("+w1"));
 }
 
 // A state that is not known any more, or never was, is answered with everything.
