@@ -23,7 +23,7 @@ constexpr double kAgeJitter = 0.1;
 
 // After so long others on the loop have their turn. A piece is what is taken without a look at the clock: few bytes can
 // ask for much, a thousand times as many where they are compressed.
-constexpr absl::Duration kTurn = absl::Microseconds(250);
+constexpr absl::Duration kTurn = absl::Microseconds(100);
 constexpr size_t kLeastPieceBytes = 64;
 // So many streams may all have to do with a single frame.
 constexpr size_t kManyStreams = 256;
@@ -78,15 +78,21 @@ void Connection::ReadMore() {
   std::vector<char>& buffer = loop_->read_buffer();
   error_code error;
   size_t size = socket_.Read(buffer.data(), read_bytes_, &error);
-  if (error && error != boost::asio::error::would_block) return Close();
+  if (error && error != boost::asio::error::would_block) {
+    // Who sends no more may still be reading what was said.
+    at_end_ = error == boost::asio::error::eof && (writing_ || flush_due_);
+    return at_end_ ? void() : Close();
+  }
   // What is behind the last bytes is to be known before they are answered.
   if (!error && size < read_bytes_ && socket_.reads_short()) {
     size += socket_.Read(buffer.data() + size, read_bytes_ - size, &error);
-    at_end_ = error && error != boost::asio::error::would_block;
+    at_end_ = error == boost::asio::error::eof;
   }
   if (size > 0) heard_ = loop_->now();
   if (size == read_bytes_) read_bytes_ = std::min(2 * read_bytes_, buffer.size());
+  const bool broken = error && error != boost::asio::error::would_block && !at_end_;
   Take({buffer.data(), size});
+  if (broken) Close();
 }
 
 void Connection::Take(std::string_view bytes) {
@@ -153,7 +159,9 @@ void Connection::Flush() {
     if (!session_.Produce(&out, kSendBytes)) return Close();
     if (CameForNothing()) return Close();
     if (out.empty() && (tls_ == nullptr || !tls_->HasToSay())) {
-      if (session_.Done() || closing_ || heard_all()) Close();
+      if (session_.Done() || closing_ || (heard_all() && session_.streams() == 0)) return Close();
+      // Calls that are not answered within a turn are given up.
+      if (heard_all()) socket_.WaitReadable();
       return;
     }
     if (tls_ == nullptr) {
@@ -212,7 +220,7 @@ void Connection::GoAway() {
 void Connection::OnSweep() {
   if (closed_) return;
   if (shaking_hands()) return CheckHandshake();
-  if (!spoken_) Flush();
+  if (!spoken_ && loop_->MayGreet()) Flush();
   if (closed_) return;
   if (writing_ && loop_->now() - writing_since_ >= loop_->write_timeout()) return CutOff(Cut::kSlowReader);
   CheckAge();

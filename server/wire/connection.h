@@ -112,7 +112,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   // Read, and not taken yet from `untaken_at_` on.
   std::string untaken_;
   size_t untaken_at_ = 0;
-  // There is nothing behind what was read: once that was taken and answered, the connection is closed.
+  // There is nothing behind what was read.
   bool at_end_ = false;
   // Flush() was here. Where a peer waits to be greeted, as Envoy does before its first call, a sweep sees to it.
   bool spoken_ = false;

@@ -21,6 +21,8 @@ constexpr size_t kReadBytes = 64 << 10;
 
 // Of keepalive, connection age and stalled writes; each is late by so much at most.
 constexpr absl::Duration kSweepEvery = absl::Milliseconds(250);
+// Each takes some 10 us.
+constexpr int kGreetingsPerSweep = 50;
 
 // The kernel lets others wait for so long while a loop has much to do, where it takes a thread's word for it
 // (Linux 6.12; older ones have it be some 3 ms): what the loops of one process wait for is mostly each other.
@@ -222,6 +224,7 @@ void EventLoop::ArmSweep() {
 
 void EventLoop::Sweep() {
   Tick();
+  greetings_left_ = kGreetingsPerSweep;
   while (TimedList::Entry* oldest = writing_.oldest()) {
     const absl::Duration stalled = now_ - oldest->since();
     if (stalled < write_timeout()) break;

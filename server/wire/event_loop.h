@@ -89,6 +89,8 @@ class EventLoop final : public consul::ReaderThread {
   void RemoveDeadline(Stream* stream, absl::Time deadline) { deadlines_.erase({deadline, stream}); }
   // Streams with a message in flight.
   TimedList& writing() { return writing_; }
+  // Whether a sweep may greet one more peer that waits for that.
+  bool MayGreet() { return greetings_left_-- > 0; }
   // From now on readers are waited for no longer than a drain may take.
   void Hurry();
   absl::Duration write_timeout() const;
@@ -141,6 +143,7 @@ class EventLoop final : public consul::ReaderThread {
   absl::Time deadline_armed_ = absl::InfiniteFuture();
   boost::asio::steady_timer sweep_timer_;
   bool stopping_ = false;
+  int greetings_left_ = 0;
   TimedList writing_;
   MemoryBudget held_;
   consul::NextMemo memo_;

@@ -11,7 +11,7 @@
 namespace meshgate::server::wire {
 namespace {
 
-// Taken, and not begun with, for each loop: more wait in the kernel, which holds them for less.
+// Taken, and not begun with, for each loop: more than that are taken one by one.
 constexpr int kOnTheirWay = 16;
 
 }  // namespace

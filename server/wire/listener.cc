@@ -139,18 +139,21 @@ absl::Status Listener::OpenUnix(const std::string& path) {
   if (!error) acceptor_.native_non_blocking(true, error);
   if (!error) acceptor_.bind(Protocol::endpoint(endpoint), error);
   if (!error) acceptor_.listen(boost::asio::socket_base::max_listen_connections, error);
+  if (!error) stat(path.c_str(), &bound_);
   return error ? CannotListen(address_, error) : absl::OkStatus();
 }
 
 void Listener::Start() { Accept(); }
 
 void Listener::Close() {
-  // Another process may have the name of a Unix socket by now.
   if (!acceptor_.is_open()) return;
   error_code ignored;
   acceptor_.close(ignored);
   retry_.cancel();
-  if (absl::StartsWith(address_, kUnix)) unlink(address_.c_str() + sizeof(kUnix) - 1);
+  if (!absl::StartsWith(address_, kUnix)) return;
+  const char* const path = address_.c_str() + sizeof(kUnix) - 1;
+  struct stat now = {};
+  if (stat(path, &now) == 0 && now.st_dev == bound_.st_dev && now.st_ino == bound_.st_ino) unlink(path);
 }
 
 void Listener::Accept() {

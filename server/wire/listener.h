@@ -1,6 +1,8 @@
 #ifndef MESHGATE_SERVER_WIRE_LISTENER_H_
 #define MESHGATE_SERVER_WIRE_LISTENER_H_
 
+#include <sys/stat.h>
+
 #include <functional>
 #include <memory>
 #include <string>
@@ -21,8 +23,8 @@ class Listener : public std::enable_shared_from_this<Listener> {
   using Protocol = boost::asio::generic::stream_protocol;
 
   // Each new connection, a non-blocking socket that is the callee's to close, with its peer's address, as gRPC writes
-  // one ("ipv4:127.0.0.1:41234", "unix:"). Returns whether the next may follow at once; else it waits, in the kernel,
-  // until what else there is to do has had its turn.
+  // one ("ipv4:127.0.0.1:41234", "unix:"). Returns whether the next may follow at once, rather than when what else
+  // there is to do has had its turn.
   using OnAccept = std::function<bool(int fd, std::string peer)>;
 
   // Connections take over what the kernel lets them have from the port: no delay of what is small, and `user_timeout`,
@@ -52,6 +54,8 @@ class Listener : public std::enable_shared_from_this<Listener> {
   boost::asio::basic_socket_acceptor<Protocol> acceptor_;
   boost::asio::steady_timer retry_;
   std::string address_;
+  // Of a Unix socket's name: another process may have taken the name meanwhile.
+  struct stat bound_ = {};
   bool failing_ = false;
 };
 

@@ -20,19 +20,24 @@ namespace {
 
 using testing::H2Client;
 
-// Answers at once.
+// Answers at once or, at /later, when what else there is to do has had its turn.
 class Answered final : public Call {
  public:
-  explicit Answered(Stream* stream) : stream_(stream) {}
+  Answered(EventLoop* loop, Stream* stream) : loop_(loop), stream_(stream), later_(stream->head().path == "/later") {}
 
   void OnMessage(std::string) override {}
-  void OnHalfClose() override { stream_->Finish({}); }
+  void OnHalfClose() override {
+    if (!later_) return stream_->Finish({});
+    loop_->Post([this] { stream_->Finish({}); });
+  }
   SharedBytes NextMessage() override { return nullptr; }
   Ending OnStalled(absl::Duration) override { return {}; }
   void OnClosed(Why) override {}
 
  private:
+  EventLoop* const loop_;
   Stream* const stream_;
+  const bool later_;
 };
 
 class ConnectionTest : public ::testing::Test {
@@ -45,6 +50,8 @@ class ConnectionTest : public ::testing::Test {
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) abort();
     EXPECT_EQ(write(fds[1], bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
     shutdown(fds[1], SHUT_WR);
+    const timeval patience = {30, 0};
+    setsockopt(fds[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     const int flags = fcntl(fds[0], F_GETFL);
     fcntl(fds[0], F_SETFL, flags | O_NONBLOCK);
     auto connection =
@@ -65,7 +72,7 @@ class ConnectionTest : public ::testing::Test {
   consul::WatchReporter watches_;
   EventLoop loop_{&clock_, &watches_, {}};
   ConnectionOptions options_;
-  CallFactory calls_ = [](Stream* stream) { return std::make_shared<Answered>(stream); };
+  CallFactory calls_ = [this](Stream* stream) { return std::make_shared<Answered>(&loop_, stream); };
 };
 
 // Ten thousand connections a second that are opened and closed would each cost a send that nobody reads.
@@ -76,10 +83,14 @@ TEST_F(ConnectionTest, NothingIsSaidToAPeerThatHasGreetedAndGone) {
 // Who asks and closes its side, as `nc -N` does, would go without an answer.
 TEST_F(ConnectionTest, ACallIsAnsweredThoughItsPeerSendsNoMore) {
   H2Client client;
-  const int32_t call = client.Begin(H2Client::Call("/answered"));
-  client.End(call);
+  const int32_t first = client.Begin(H2Client::Call("/answered"));
+  client.End(first);
+  // As streams are refused.
+  const int32_t second = client.Begin(H2Client::Call("/later"));
+  client.End(second);
   client.Receive(AnswerTo(client.Output()));
-  EXPECT_EQ(client.response(call).code(), "0");
+  EXPECT_EQ(client.response(first).code(), "0");
+  EXPECT_EQ(client.response(second).code(), "0");
 }
 
 // Who breaks the protocol would not be told how.
