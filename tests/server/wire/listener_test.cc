@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "consul/base/mutex.h"
+#include "server/log.h"
 #include "tests/testing/manual_scheduler.h"
 
 namespace meshgate::server::wire {
@@ -27,6 +28,10 @@ namespace {
 class ListenerTest : public ::testing::Test {
  protected:
   ListenerTest() {
+    SetUpLog(LogLevel::kWarn, LogFormat::kText, [this](std::string_view) {
+      MutexLock lock(mu_);
+      ++warnings_;
+    });
     if (absl::Status status = listener_->Open("127.0.0.1:0"); !status.ok()) ADD_FAILURE() << status;
     listener_->Start();
     loop_.Start();
@@ -37,6 +42,7 @@ class ListenerTest : public ::testing::Test {
     for (const int fd : clients_) close(fd);
     MutexLock lock(mu_);
     for (const auto& [fd, peer] : taken_) close(fd);
+    SetUpLog(LogLevel::kWarn, LogFormat::kText);
   }
 
   // A client's socket, and its address as the listener should tell it.
@@ -84,6 +90,7 @@ class ListenerTest : public ::testing::Test {
   Mutex mu_;
   CondVar changed_;
   std::vector<std::pair<int, std::string>> taken_ ABSL_GUARDED_BY(mu_);
+  int warnings_ ABSL_GUARDED_BY(mu_) = 0;
   // Whether the next may follow at once.
   bool at_once_ ABSL_GUARDED_BY(mu_) = true;
   const std::shared_ptr<Listener> listener_ =
@@ -157,6 +164,8 @@ TEST_F(ListenerTest, GoesOnOnceThereAreDescriptors) {
   const auto taken = Taken(2);
   ASSERT_EQ(taken.size(), 2u);
   EXPECT_EQ(taken[1].second, peer);
+  MutexLock lock(mu_);
+  EXPECT_EQ(warnings_, 1);
 }
 
 // A drain closes it, and the end of the process again: by then its successor may listen there.
