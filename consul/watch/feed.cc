@@ -72,19 +72,16 @@ SharedMessage Feed::Next(Mark& mark, absl::Time now, int64_t& merged) {
   if (before.resume.has_value()) {
     // An equal state of the past is not the one that a reader ahead of us holds.
     const bool ahead = before.resume->index > index_ && before.resume->digest != digest_;
-    before.sequence = ahead ? 0 : SequenceOf(before.resume->digest);
+    // Nor is nothing, which may be what a loss of data has left: from there a difference is all there is anyway.
+    const bool from_nothing = before.resume->digest == Digest() && digest_ != Digest();
+    before.sequence = ahead || from_nothing ? 0 : SequenceOf(before.resume->digest);
     before.epoch = epoch_;
     announce = true;
   }
   if (before.sequence != 0 && before.epoch == epoch_) {
     int64_t seen = 0;
     auto changes = ChangesSince(before.sequence, seen);
-    // A state that equals the reader's may be one from before a loss of data. Nothing always does, and to lead from it
-    // takes all there is anyway.
-    const bool leads_back =
-        changes.has_value() && !changes->empty() && before.resume.has_value() &&
-        (before.resume->digest == Digest() || ShowEarlierTime(kind_, *changes, *state_, before.resume->index, *state_));
-    if (changes.has_value() && !leads_back) {
+    if (changes.has_value()) {
       merged += seen - static_cast<int64_t>(changes->size());
       if (!changes->empty()) {
         // For a single key the difference is the same from wherever a reader comes.
