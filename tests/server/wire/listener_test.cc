@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <set>
 #include <string>
 #include <utility>
@@ -145,6 +146,8 @@ TEST_F(ListenerTest, TakesAllThatWait) {
 
 // A process that had no descriptors for a moment would take no connections ever after.
 TEST_F(ListenerTest, GoesOnOnceThereAreDescriptors) {
+  // UndefinedBehaviorSanitizer opens a pipe to look at an object, and without descriptors takes it for none.
+  if (getenv("UBSAN_OPTIONS") != nullptr) GTEST_SKIP() << "the sanitizer needs descriptors itself";
   Connect();
   ASSERT_EQ(Taken(1).size(), 1u);
   // It may be trying for another one, for which it has a descriptor meanwhile.
