@@ -22,7 +22,7 @@
 #include "server/http/error.h"
 #include "server/http/exchange.h"
 #include "server/http/http_head.h"
-#include "server/http/http_socket.h"
+#include "server/http/request_reader.h"
 
 namespace meshgate::server {
 namespace {
@@ -33,8 +33,6 @@ namespace http = beast::http;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-// At a time, of a head: most are smaller.
-constexpr size_t kReadBytes = 1024;
 // At a time, of a streamed message.
 constexpr size_t kWriteBytes = 64 << 10;
 // What an answer has at least that counts as much as the bodies of requests.
@@ -43,17 +41,13 @@ constexpr std::string_view kLineEnd = "\r\n";
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
 // Everything runs on the loop's thread, but for replies, which are posted to it.
-class Session final : public HttpSession, public HttpConnection, public HttpSocket {
+class Session final : public HttpSession, public HttpConnection, public RequestReader {
  public:
   Session(HttpSessionHost* host, HttpLoop* loop, tcp::socket socket)
-      : HttpSocket(host->options().tls.get(), std::move(socket)),
-        host_(host),
-        loop_(loop),
-        // One read more than what a head may have before it is refused.
-        buffer_(2 * size_t{host->options().max_header_bytes} + kReadBytes) {}
+      : RequestReader(host, std::move(socket)), loop_(loop) {}
   ~Session() override {
-    ReturnBody();
-    host_->Forget(this);
+    ReturnAll();
+    host()->Forget(this);
   }
 
   void Start() override { Open(); }
@@ -74,7 +68,7 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
   consul::ReaderThread* thread() override { return loop_; }
 
   bool Attach(std::shared_ptr<HttpExchange> exchange) override {
-    if (!host_->BeginWait()) return false;
+    if (!host()->BeginWait()) return false;
     exchange_ = std::move(exchange);
     // The handler has read it.
     ReturnBody();
@@ -137,98 +131,24 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
 
   void OnOpen() override { Read(); }
 
-  void Read() {
-    if (stopping()) return stream().tcp().close();
-    parser_.emplace();
-    parser_->header_limit(host_->options().max_header_bytes);
-    parser_->body_limit(host_->options().max_body_bytes);
-    head_ = false;
-    http_1_0_ = false;
-    head_bytes_ = 0;
-    stream().tcp().expires_after(absl::ToChronoMilliseconds(host_->options().read_timeout));
-    ReadHead();
-  }
-
-  // As http::async_read_header(), but that it looks at the bytes first: the parser lets folded lines pass.
-  void ReadHead() {
-    if (buffer_.size() > 0) {
-      if (HasFoldedLine(buffer_)) return OnHeader(http::error::bad_line_ending);
-      error_code error;
-      const size_t taken = parser_->put(buffer_.data(), error);
-      buffer_.consume(taken);
-      if (error && error != http::error::need_more) return OnHeader(error);
-      // The parser's own limit is for what it is given at once.
-      head_bytes_ += taken;
-      const size_t unread = parser_->is_header_done() ? 0 : buffer_.size();
-      if (head_bytes_ + unread > host_->options().max_header_bytes) return OnHeader(http::error::header_limit);
-      if (parser_->is_header_done()) return OnHeader({});
-    }
-    stream().async_read_some(buffer_.prepare(kReadBytes), [self = Self()](error_code error, size_t bytes) {
-      self->buffer_.commit(bytes);
-      if (error) return self->OnRead(error);
-      self->ReadHead();
-    });
-  }
-
-  void OnHeader(const error_code& error) {
-    if (error) return OnRead(error);
-    const auto& message = parser_->get();
-    if (auto refused = RefuseHead(message); refused.has_value()) return Refuse(*std::move(refused));
-    keep_alive_ = message.keep_alive();
-    head_ = message.method() == http::verb::head;
-    http_1_0_ = message.version() == 10;
-    // Now: what follows a body in chunks would become headers, past every proxy that has looked at them.
-    request_ = RequestOf(message);
-    const bool waits = message.version() == 11 && beast::iequals(message[http::field::expect], "100-continue");
-    if (!waits || parser_->is_done()) return ReadBody();
-    // The client keeps the body back until it knows that it is wanted; its size has been looked at.
-    static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-    asio::async_write(stream(), asio::buffer(kContinue.data(), kContinue.size()),
-                      [self = Self()](error_code failed, size_t) {
-                        if (failed) return self->End();
-                        self->ReadBody();
-                      });
-  }
-
-  void ReadBody() {
-    if (parser_->is_done()) return OnRead({});
-    http::async_read_some(stream(), buffer_, *parser_, [self = Self()](error_code error, size_t) {
-      if (error) return self->OnRead(error);
-      // What is announced and does not come counts for nothing.
-      if (!self->HoldBody(self->parser_->get().body().size())) return self->Refuse(TooMuchAtOnce());
-      self->ReadBody();
-    });
-  }
-
-  void OnRead(const error_code& error) {
-    if (error) {
-      auto answer = AnswerTo(error);
-      if (!answer.has_value()) return End();
-      return Refuse(*std::move(answer));
-    }
-    HttpRequest request = std::exchange(request_, {});
+  // ---- RequestReader
+  void OnRequest(HttpRequest request) override {
+    keep_alive_ = keep_alive();
     reads_api_ = (request.method == "GET" || request.method == "HEAD") && IsApi(request.path);
-    request.body = std::move(parser_->get().body());
-    request.peer = peer();
-    request.tls_identity = tls_identity();
     request.connection = this;
-    parser_.reset();
-    // Of no use to a connection that is silent from here on.
-    if (buffer_.size() == 0) buffer_.shrink_to_fit();
     busy_ = true;
-    stream().tcp().expires_never();
-    host_->router().Handle(std::move(request), Reply(Self()));
+    host()->router().Handle(std::move(request), Reply(Self()));
   }
 
-  // Answers what has not been read to its end.
-  void Refuse(HttpResponse response) {
-    parser_.reset();
-    ReturnBody();
+  void OnBadRequest(HttpResponse refusal) override {
     keep_alive_ = false;
     linger_ = true;
-    Write(std::move(response));
+    Write(std::move(refusal));
   }
 
+  void OnNoRequest() override { End(); }
+
+  // ---- Responses.
   void Answer(HttpResponse response) {
     // The peer has gone meanwhile.
     if (gone_) return End();
@@ -237,7 +157,7 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
     EndExchange(HttpExchange::Why::kDone);
     const size_t size = response.body.size();
     // What was done has to be said, and probes are not callers.
-    if (size > kSmallAnswer && !host_->HoldAnswer(size, /*anyway=*/!reads_api_))
+    if (size > kSmallAnswer && !host()->HoldAnswer(size, /*anyway=*/!reads_api_))
       return WriteTooMuch(std::move(response));
     if (size > kSmallAnswer) held_answer_ = size;
     Write(std::move(response));
@@ -254,7 +174,7 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
 
   void Write(HttpResponse response) {
     busy_ = true;
-    if (stopping() || host_->draining()) keep_alive_ = false;
+    if (stopping() || host()->draining()) keep_alive_ = false;
     response_.emplace(static_cast<http::status>(response.status), 11);
     response_->set(http::field::server, "meshgate");
     if (!response.content_type.empty()) response_->set(http::field::content_type, response.content_type);
@@ -262,10 +182,10 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
     for (const auto& [name, value] : response.headers) response_->insert(name, value);
     response_->keep_alive(keep_alive_);
     // Taken for granted from HTTP/1.1 on alone.
-    if (keep_alive_ && http_1_0_) response_->set(http::field::connection, "keep-alive");
+    if (keep_alive_ && is_http_1_0()) response_->set(http::field::connection, "keep-alive");
     if (response.status != 304 && response.status != 204) response_->content_length(response.body.size());
-    if (!head_) response_->body() = std::move(response.body);
-    stream().tcp().expires_after(absl::ToChronoMilliseconds(host_->options().write_timeout));
+    if (!is_head()) response_->body() = std::move(response.body);
+    stream().tcp().expires_after(absl::ToChronoMilliseconds(host()->options().write_timeout));
     http::async_write(stream(), *response_, [self = Self()](error_code error, size_t) { self->OnWritten(error); });
   }
 
@@ -276,12 +196,12 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
 
   // ---- Streamed responses.
   void StartStream(HttpResponse response) {
-    if (stopping() || host_->draining()) keep_alive_ = false;
+    if (stopping() || host()->draining()) keep_alive_ = false;
     // A client of that age knows the end of a body by the end of the connection.
-    if (http_1_0_) keep_alive_ = false;
-    chunk_ = std::make_shared<const std::string>(StreamHead(response, keep_alive_, !http_1_0_));
-    streaming_ = !head_;
-    WriteBuffers(std::array<asio::const_buffer, 1>{asio::buffer(*chunk_)}, /*last=*/head_);
+    if (is_http_1_0()) keep_alive_ = false;
+    chunk_ = std::make_shared<const std::string>(StreamHead(response, keep_alive_, !is_http_1_0()));
+    streaming_ = !is_head();
+    WriteBuffers(std::array<asio::const_buffer, 1>{asio::buffer(*chunk_)}, /*last=*/is_head());
   }
 
   void WritePiece() {
@@ -303,7 +223,7 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
     }
     if (exchange_ == nullptr || (piece.bytes == nullptr && !piece.last)) return;
     chunk_ = piece.bytes != nullptr ? std::move(piece.bytes) : std::make_shared<const std::string>();
-    if (http_1_0_) return WriteBuffers(std::array<asio::const_buffer, 1>{asio::buffer(*chunk_)}, piece.last);
+    if (is_http_1_0()) return WriteBuffers(std::array<asio::const_buffer, 1>{asio::buffer(*chunk_)}, piece.last);
     chunk_head_.clear();
     // An empty chunk is the last one.
     if (!chunk_->empty()) absl::StrAppend(&chunk_head_, absl::Hex(chunk_->size()), "\r\n");
@@ -320,7 +240,7 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
     // A reader has that time for each part of a message: one that is large may take long on its way.
     const auto next_part = [self = Self()](const error_code& error, size_t) -> size_t {
       if (error) return 0;
-      self->stream().tcp().expires_after(absl::ToChronoMilliseconds(self->host_->options().stream_write_timeout));
+      self->stream().tcp().expires_after(absl::ToChronoMilliseconds(self->host()->options().stream_write_timeout));
       return kWriteBytes;
     };
     asio::async_write(stream(), buffers, next_part, [self = Self(), last](error_code error, size_t) {
@@ -346,13 +266,13 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
     const auto exchange = std::exchange(exchange_, nullptr);
     const auto self = std::exchange(self_, nullptr);
     if (exchange == nullptr) return;
-    host_->EndWait();
+    host()->EndWait();
     exchange->OnClosed(why);
   }
 
   // Notices that the peer goes. Does not read what it sends: that is the next request.
   void WatchPeer() {
-    if (buffer_.size() > 0) return;
+    if (unread().size() > 0) return;
     watching_ = true;
     if (stream().ssl() == nullptr) {
       stream().tcp().socket().async_wait(tcp::socket::wait_read,
@@ -360,13 +280,13 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
       return;
     }
     // The socket does not tell what is inside.
-    stream().async_read_some(buffer_.prepare(1),
+    stream().async_read_some(unread().prepare(1),
                              [self = Self()](error_code error, size_t bytes) { self->OnPeer(error, bytes); });
   }
 
   void OnPeer(const error_code& error, size_t bytes) {
     watching_ = false;
-    buffer_.commit(bytes);
+    unread().commit(bytes);
     // By ourselves, and whoever closes knows why.
     if (std::exchange(end_next_, false)) return End();
     if (error == asio::error::operation_aborted && !read_next_) return;
@@ -388,7 +308,7 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
   // A response has been sent.
   void Next(const error_code& error) {
     busy_ = false;
-    ReturnBody();
+    ReturnAll();
     if (error || !keep_alive_) return End();
     if (!watching_) return Read();
     read_next_ = true;
@@ -408,35 +328,19 @@ class Session final : public HttpSession, public HttpConnection, public HttpSock
     Close(std::exchange(linger_, false), gone_);
   }
 
-  // Whether a body of so many bytes may be held; what is held of it already counts.
-  bool HoldBody(uint64_t bytes) {
-    if (bytes <= held_) return true;
-    if (!host_->HoldBody(bytes - held_)) return false;
-    held_ = bytes;
-    return true;
-  }
-  void ReturnBody() {
-    host_->ReturnBody(std::exchange(held_, 0));
-    host_->ReturnAnswer(std::exchange(held_answer_, 0));
+  void ReturnAll() {
+    ReturnBody();
+    host()->ReturnAnswer(std::exchange(held_answer_, 0));
   }
 
-  HttpSessionHost* const host_;
   HttpLoop* const loop_;
-  beast::flat_buffer buffer_;
-  std::optional<RequestParser> parser_;
   std::optional<http::response<http::string_body>> response_;
-  // Of the request that is being read: its head, and how many bytes that has so far.
-  HttpRequest request_;
-  size_t head_bytes_ = 0;
-  uint64_t held_ = 0;
   uint64_t held_answer_ = 0;
   // Of the request that is being answered.
   bool reads_api_ = false;
-  bool keep_alive_ = false;
-  bool head_ = false;
-  bool http_1_0_ = false;
-  bool busy_ = false;    // A request is being handled or its response written.
-  bool linger_ = false;  // The peer may still be sending what is not read.
+  bool keep_alive_ = false;  // Another may follow.
+  bool busy_ = false;        // A request is being handled or its response written.
+  bool linger_ = false;      // The peer may still be sending what is not read.
 
   // ---- While there is an exchange.
   std::shared_ptr<HttpExchange> exchange_;
