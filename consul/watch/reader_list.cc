@@ -1,15 +1,18 @@
 #include "consul/watch/reader_list.h"
 
+#include <iterator>
+
+#include "consul/base/prefetch.h"
+
 namespace meshgate::consul {
 namespace {
 
 // Woken at a time, before the thread looks at its clock.
 constexpr int kAtOnce = 16;
 
-// So far ahead a subscriber is fetched from memory, and what it will touch. Of many thousands next to nothing is in a
-// processor's cache, and waiting for memory is half of what waking them takes.
-constexpr size_t kFetchAhead = 8;
-constexpr size_t kPrepareAhead = 4;
+// So many turns before its own a subscriber is fetched from memory, and then, in steps, what it will touch.
+constexpr size_t kFetchAhead = 24;
+constexpr size_t kPrepareAhead[] = {16, 8};
 
 }  // namespace
 
@@ -38,14 +41,26 @@ void ReaderList::Remove(Member* member) {
   entries_.pop_back();
 }
 
+void ReaderList::PrepareAhead(size_t turn) const {
+  const auto later = [&](size_t ahead) -> Subscriber* {
+    return turn >= ahead && turn - ahead < due_ ? entries_[turn - ahead].subscriber : nullptr;
+  };
+  if (Subscriber* const subscriber = later(kFetchAhead)) Prefetch(subscriber, Subscriber::kPreparedBytes);
+  for (size_t step = 0; step < std::size(kPrepareAhead); ++step) {
+    if (Subscriber* const subscriber = later(kPrepareAhead[step])) subscriber->PrepareToWake(static_cast<int>(step));
+  }
+}
+
 bool ReaderList::Run() {
   // Word that comes meanwhile is heard when all have been woken, behind whatever else the thread has to do: changes may
   // come faster than they can be told.
-  if (due_ == 0 && asked_.exchange(false)) due_ = entries_.size();
+  if (due_ == 0 && asked_.exchange(false)) {
+    due_ = entries_.size();
+    for (size_t turn = due_ + kFetchAhead; turn > due_; --turn) PrepareAhead(turn - 1);
+  }
   for (int i = 0; i < kAtOnce && due_ > 0; ++i) {
     --due_;
-    if (due_ >= kFetchAhead) __builtin_prefetch(entries_[due_ - kFetchAhead].subscriber);
-    if (due_ >= kPrepareAhead) entries_[due_ - kPrepareAhead].subscriber->PrepareToWake();
+    PrepareAhead(due_);
     // May leave inside, others too.
     entries_[due_].subscriber->Wake();
   }

@@ -46,6 +46,8 @@ class ReaderList final : public Work, public std::enable_shared_from_this<Reader
   };
 
   void Put(const Entry& entry, size_t place);
+  // Before the turn of the one at `turn`: has those whose turn comes later prepared.
+  void PrepareAhead(size_t turn) const;
 
   ReaderThread* const thread_;
   // Word is left and not heard yet.

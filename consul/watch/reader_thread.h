@@ -3,6 +3,7 @@
 #define MESHGATE_CONSUL_WATCH_READER_THREAD_H_
 
 #include <atomic>
+#include <cstddef>
 #include <memory>
 
 namespace meshgate::consul {
@@ -32,8 +33,11 @@ class Subscriber {
   virtual ReaderThread* thread() = 0;
   // Subscription::Next() may have something. On its thread, possibly many times for one change. Must not block.
   virtual void Wake() = 0;
-  // Wake() comes soon: the place to fetch into the processor's cache what it will touch. On its thread.
-  virtual void PrepareToWake() {}
+  // Wake() comes soon, and so much of the subscriber is in the processor's cache: the place to Prefetch() what else it
+  // will touch. Step 0: what the subscriber's members point to; step 1, when that is there: what those point to. On its
+  // thread; it may be left out.
+  static constexpr size_t kPreparedBytes = 192;
+  virtual void PrepareToWake(int step) const {}
 };
 
 // A way to one subscriber from other threads.

@@ -40,6 +40,7 @@ class Topic::Reader final : public Subscription, public ReaderList::Member {
 
 std::unique_ptr<Subscription> Topic::Subscribe(const View& view, std::optional<ResumeToken> resume,
                                                Subscriber* subscriber) {
+  static_assert(sizeof(Reader) <= Subscription::kPreparedBytes);
   reporter_->OnStreams(target_.kind, +1);
   std::unique_ptr<Reader> reader;
   uint64_t catch_up = 0;

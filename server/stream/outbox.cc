@@ -20,6 +20,8 @@ bool IsCallersMistake(const absl::Status& status) {
 
 }  // namespace
 
+static_assert(sizeof(Outbox) <= consul::Subscriber::kPreparedBytes);
+
 Outbox::Outbox(consul::ReaderThread* thread, Listener* listener, Scheduler* scheduler, consul::WatchReporter* reporter)
     : thread_(thread), scheduler_(scheduler), reporter_(reporter), listener_(listener) {}
 
@@ -44,6 +46,14 @@ void Outbox::WakeSoon() {
 void Outbox::Wake() {
   woken_ = true;
   if (listener_ != nullptr) listener_->OnReady();
+}
+
+void Outbox::PrepareToWake(int step) const {
+  if (step == 0) {
+    Prefetch(listener_, Listener::kPreparedBytes);
+  } else if (listener_ != nullptr) {
+    listener_->PrepareReady();
+  }
 }
 
 bool Outbox::Run() {

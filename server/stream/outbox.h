@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "consul/base/mutex.h"
+#include "consul/base/prefetch.h"
 #include "consul/base/scheduler.h"
 #include "consul/reporter.h"
 #include "consul/watch/hub.h"
@@ -28,6 +29,10 @@ class Outbox final : public consul::Subscriber, public consul::Work, public std:
     virtual ~Listener() = default;
     // Take() may have something.
     virtual void OnReady() = 0;
+    // OnReady() comes soon: the place to Prefetch() what it will touch beside the listener.
+    virtual void PrepareReady() const {}
+    // Of a listener, what is there by then.
+    static constexpr size_t kPreparedBytes = 32;
   };
 
   // All outlive the outbox, but for the listener, which Close() lets go of.
@@ -53,6 +58,8 @@ class Outbox final : public consul::Subscriber, public consul::Work, public std:
     std::optional<absl::Status> end;
   };
   Taken Take(consul::NextMemo* memo);
+  // Take() comes soon: has what it will touch beside the outbox fetched.
+  void PrepareToTake() const { Prefetch(subscription_.get(), consul::Subscription::kPreparedBytes); }
   // Take() may have something.
   bool MayHave() const { return woken_ || progress_due_ || ended_; }
   // Take() would give the end.
@@ -69,7 +76,7 @@ class Outbox final : public consul::Subscriber, public consul::Work, public std:
  private:
   // From the hub.
   void Wake() override;
-  void PrepareToWake() override { __builtin_prefetch(listener_); }
+  void PrepareToWake(int step) const override;
   // After WakeSoon(), End() and the time of a progress message.
   bool Run() override;
 

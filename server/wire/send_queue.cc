@@ -1,7 +1,9 @@
 #include "server/wire/send_queue.h"
 
 #include <algorithm>
+#include <array>
 
+#include "consul/base/prefetch.h"
 #include "server/wire/stream.h"
 
 namespace meshgate::server::wire {
@@ -40,10 +42,51 @@ bool SendQueue::OnInitialWindow(uint32_t size, const absl::flat_hash_set<Stream*
   return initial_window_ + most_credit_ <= kMaxWindow;
 }
 
+// Has the streams whose turn comes next fetched from memory, and then, in steps, what their frames will touch; the
+// first few, and those that are added meanwhile, come too soon for that. Meanwhile no stream is destroyed, or moved but
+// for the one whose turn it is: nghttp2 closes streams and opens windows as it is given bytes, and a frame only
+// submits.
+class SendQueue::Ahead {
+ public:
+  explicit Ahead(List* list) : next_(list->begin()), end_(list->end()) {
+    for (size_t i = 0; i < kStreams && next_ != end_; ++i) Step();
+  }
+
+  // Before the turn of each, while it is still in the list.
+  void Step() {
+    Stream* stream = nullptr;
+    if (next_ != end_) {
+      stream = static_cast<Stream*>(&*next_);
+      // To learn which one is behind it is to wait for it: it is fetched when the one before it comes.
+      if (++next_ != end_) Prefetch(static_cast<Stream*>(&*next_), sizeof *stream);
+    }
+    streams_[newest_ = (newest_ + 1) % kStreams] = stream;
+    for (int step = 0; step < Stream::kPrepareSteps; ++step) {
+      const size_t age = kBetween * (static_cast<size_t>(step) + 1);
+      Stream* const later = streams_[(newest_ + kStreams - age) % kStreams];
+      if (later != nullptr) later->PrepareFrame(step);
+    }
+  }
+
+ private:
+  static constexpr size_t kStreams = 8;
+  // Turns between one step and the next: as long as memory takes.
+  static constexpr size_t kBetween = 2;
+  static_assert(kBetween * Stream::kPrepareSteps < kStreams);
+
+  List::iterator next_;
+  const List::iterator end_;
+  std::array<Stream*, kStreams> streams_ = {};
+  size_t newest_ = 0;
+};
+
 size_t SendQueue::Produce(std::string* out, size_t enough, size_t most) {
+  if (sendable_.empty() || window_ <= 0) return 0;
   size_t frames = 0;
+  Ahead ahead(&sendable_);
   while (!sendable_.empty() && window_ > 0 && frames < most && out->size() < enough) {
     QueuedStream& queued = sendable_.front();
+    ahead.Step();
     sendable_.pop_front();
     const int64_t room = std::min({initial_window_ + queued.credit_, window_, static_cast<int64_t>(kFrameBytes)});
     if (room <= 0) {

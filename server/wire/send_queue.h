@@ -46,6 +46,8 @@ class SendQueue {
   size_t Produce(std::string* out, size_t enough, size_t most);
 
  private:
+  class Ahead;
+
   static constexpr int64_t kMaxWindow = std::numeric_limits<int32_t>::max();
   static constexpr int64_t kDefaultWindow = 65535;
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "consul/base/prefetch.h"
 #include "server/wire/event_loop.h"
 #include "server/wire/session.h"
 
@@ -245,9 +246,8 @@ void Stream::Finish(Ending ending) {
 }
 
 SharedBytes Stream::Ask() {
-  const std::shared_ptr<Call> call = call_;
   asking_ = true;
-  SharedBytes message = call->NextMessage();
+  SharedBytes message = call_->NextMessage();
   asking_ = false;
   return message;
 }
@@ -307,6 +307,11 @@ void Stream::RefuseHttp(int status, std::string_view text) {
   // As it is, without a prefix.
   sent_ = kPrefixBytes;
   Ready();
+}
+
+void Stream::PrepareFrame(int step) const {
+  if (call_ == nullptr || message_ != nullptr) return;
+  step == 0 ? Prefetch(call_.get(), Call::kPreparedBytes) : call_->PrepareNext(step - 1);
 }
 
 size_t Stream::AppendFrame(size_t room, std::string* out) {

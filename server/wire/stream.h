@@ -97,6 +97,9 @@ class Stream final : public TimedList::Entry, public QueuedStream {
   // Appends a frame of DATA with at most `room` bytes of what there is to send, and returns with how many; 0: there is
   // nothing.
   size_t AppendFrame(size_t room, std::string* out);
+  // AppendFrame() comes soon: has what it will touch beside the stream fetched, one pointer further with each step.
+  static constexpr int kPrepareSteps = 3;
+  void PrepareFrame(int step) const;
   // AppendFrame() may have something.
   bool MayHaveMore() const { return !ended_ && (message_ != nullptr || (call_ != nullptr && call_->HasMore())); }
 

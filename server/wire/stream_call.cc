@@ -17,6 +17,8 @@ consul::WatchReporter* Unreported() {
 
 }  // namespace
 
+static_assert(sizeof(StreamCall) <= Call::kPreparedBytes);
+
 StreamCall::StreamCall(Stream* stream, const MethodInfo* method, const NativeEnvironment& environment,
                        consul::WatchReporter* reporter)
     : NativeCall(stream, method, environment),
@@ -39,6 +41,10 @@ SharedBytes StreamCall::NextMessage() {
   loop_->deliveries().Add(scope_.reporter(), outbox_->kind(), taken.message->received, loop_->now());
   const std::string* const bytes = &taken.message->bytes;
   return SharedBytes(std::move(taken.message), bytes);
+}
+
+void StreamCall::PrepareNext(int step) const {
+  step == 0 ? Prefetch(outbox_.get(), sizeof *outbox_) : outbox_->PrepareToTake();
 }
 
 void StreamCall::OnReady() {

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "consul/base/prefetch.h"
 #include "server/hold/hold_stream.h"
 #include "server/stream/outbox.h"
 #include "server/wire/native_call.h"
@@ -15,13 +16,15 @@ namespace meshgate::server::wire {
 // A call that sends what an outbox has, as long as that has something.
 //
 // What a reader that does not read costs: this, and a reference to one message where it stopped in the middle of one.
-class StreamCall : public NativeCall, public Outbox::Listener {
+class StreamCall : public Outbox::Listener, public NativeCall {
  public:
   SharedBytes NextMessage() override;
+  void PrepareNext(int step) const override;
   bool HasMore() const override { return outbox_->MayHave(); }
   void OnClosed(Why why) override;
   // From the outbox.
   void OnReady() override;
+  void PrepareReady() const override { Prefetch(stream_, sizeof *stream_); }
 
  protected:
   // Sends the response's headers at once: the caller learns that the stream stands, however long the first message

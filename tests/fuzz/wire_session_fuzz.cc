@@ -48,6 +48,7 @@ class FuzzCall final : public Call {
     --to_send_;
     return std::make_shared<const std::string>(choices_->OneIn(4) ? 100'000 : choices_->Below(30), 'x');
   }
+  void PrepareNext(int) const override { MESHGATE_FUZZ_CHECK(stream_ != nullptr); }
   Ending OnStalled(absl::Duration) override {
     MESHGATE_FUZZ_CHECK(stream_ != nullptr);
     return {14, "stalled", {}};
@@ -103,7 +104,7 @@ void Run(Input input) {
   SessionOptions options;
   options.max_request_bytes = 64 << 10;
   options.max_header_bytes = 1 << 10;
-  options.max_streams = 8;
+  options.max_streams = 24;
   std::vector<std::shared_ptr<FuzzCall>> calls;
   const CallFactory factory = [&](Stream* stream) {
     calls.push_back(std::make_shared<FuzzCall>(stream, &choices));

@@ -2,15 +2,20 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace meshgate::consul {
 namespace {
 
+using ::testing::_;
 using ::testing::Each;
+using ::testing::ElementsAre;
 using ::testing::Le;
+using ::testing::Pair;
 using ::testing::SizeIs;
 
 class Queue final : public ReaderThread {
@@ -23,23 +28,31 @@ class ReaderListTest : public ::testing::Test {
  protected:
   class Reader final : public Subscriber {
    public:
-    explicit Reader(ReaderThread* thread) : member(this), thread_(thread) {}
+    Reader(ReaderThread* thread, int* turn) : member(this), thread_(thread), turn_(turn) {}
     ReaderThread* thread() override { return thread_; }
     void Wake() override {
       ++wakes;
+      woken_at = (*turn_)++;
       if (on_wake) on_wake();
     }
+
+    void PrepareToWake(int step) const override { prepared.emplace_back(step, *turn_); }
 
     ReaderList::Member member;
     std::function<void()> on_wake;
     int wakes = 0;
+    // In how many wakes of others, from the first one on.
+    int woken_at = -1;
+    // The steps, and when.
+    mutable std::vector<std::pair<int, int>> prepared;
 
    private:
     ReaderThread* const thread_;
+    int* const turn_;
   };
 
   Reader& Add() {
-    readers_.push_back(std::make_unique<Reader>(&thread_));
+    readers_.push_back(std::make_unique<Reader>(&thread_, &turn_));
     list_->Add(&readers_.back()->member);
     return *readers_.back();
   }
@@ -60,6 +73,7 @@ class ReaderListTest : public ::testing::Test {
   }
 
   Queue thread_;
+  int turn_ = 0;
   std::shared_ptr<ReaderList> list_ = std::make_shared<ReaderList>(&thread_);
   std::vector<std::unique_ptr<Reader>> readers_;
 };
@@ -75,6 +89,24 @@ TEST_F(ReaderListTest, WordIsLeftOnceAndHeardByAll) {
   list_->WakeSoon();
   Drain();
   EXPECT_THAT(wakes(), Each(2));
+}
+
+// Would break if each of thousands were waited for until it has come from memory.
+TEST_F(ReaderListTest, ThoseThatComeLaterArePreparedMeanwhile) {
+  for (const size_t count : {1u, 7u, 8u, 9u, 100u}) {
+    while (readers_.size() < count) Add();
+    turn_ = 0;
+    for (const auto& reader : readers_) reader->prepared.clear();
+    list_->WakeSoon();
+    Drain();
+    for (const auto& reader : readers_) {
+      ASSERT_THAT(reader->prepared, ElementsAre(Pair(0, _), Pair(1, _)));
+      const int first = reader->prepared[0].second, second = reader->prepared[1].second;
+      // Before anybody is woken there are no turns to count.
+      EXPECT_LE(first, std::max(0, reader->woken_at - 16));
+      EXPECT_LE(second, std::max(0, reader->woken_at - 8));
+    }
+  }
 }
 
 // Would break if a change that comes while the one before is being told were lost to those who were told already.

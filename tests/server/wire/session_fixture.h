@@ -33,8 +33,13 @@ class ScriptedCall final : public Call {
     EXPECT_FALSE(half_closed) << "twice";
     half_closed = true;
   }
+  void PrepareNext(int step) const override {
+    EXPECT_TRUE(closed.empty()) << "after the end";
+    prepared.emplace_back(step, turns);
+  }
   SharedBytes NextMessage() override {
-    ++asked;
+    if (++asked == 1) asked_at = turns;
+    ++turns;
     if (to_send.empty()) return nullptr;
     auto message = std::make_shared<const std::string>(std::move(to_send.front()));
     to_send.pop_front();
@@ -63,6 +68,12 @@ class ScriptedCall final : public Call {
   bool half_closed = false;
   std::deque<std::string> to_send;
   int asked = 0;
+  // How many times any of them was asked.
+  static inline int turns = 0;
+  // Which one of these was the first of this one.
+  int asked_at = -1;
+  // The steps, and at which turn.
+  mutable std::vector<std::pair<int, int>> prepared;
   std::vector<Why> closed;
 };
 

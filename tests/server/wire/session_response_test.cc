@@ -1,7 +1,10 @@
 // What a session sends, and when.
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "tests/server/wire/session_fixture.h"
 
@@ -12,6 +15,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::Pair;
+using ::testing::SizeIs;
 using ::testing::StartsWith;
 
 class SessionResponseTest : public SessionFixture {
@@ -102,6 +106,39 @@ TEST_F(SessionResponseTest, LargeMessages) {
   }
   EXPECT_THAT(response(id).messages(), ElementsAre(large, "small", large));
   EXPECT_EQ(response(id).code(), "0");
+}
+
+// Would break if each of thousands of calls were waited for until it has come from memory.
+TEST_F(SessionResponseTest, CallsArePreparedBeforeTheirTurn) {
+  Open();
+  for (int i = 0; i < 50; ++i) BeginCall();
+  for (const auto& each : calls_) each->Say("x");
+  const int begun = ScriptedCall::turns;
+  Pump();
+  for (const auto& each : calls_) {
+    // They are asked again whether there is more.
+    ASSERT_GE(each->prepared.size(), 2u);
+    EXPECT_EQ(each->prepared[0].first, 0);
+    EXPECT_EQ(each->prepared[1].first, 1);
+    // Of the first ones there is nobody before whose turn they could be prepared.
+    EXPECT_LE(each->prepared[0].second, std::max(begun, each->asked_at - 4));
+    EXPECT_LE(each->prepared[1].second, std::max(begun, each->asked_at - 2));
+  }
+}
+
+// Would break if one that has gone were prepared, or one that ends kept others from their turn.
+TEST_F(SessionResponseTest, CallsEndBetweenOthers) {
+  Open();
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 50; ++i) ids.push_back(BeginCall());
+  for (const auto& each : calls_) each->Say("x");
+  for (size_t i = 0; i < calls_.size(); i += 3) calls_[i]->stream().Cut({14, "cut", {}});
+  for (size_t i = 1; i < calls_.size(); i += 3) calls_[i]->stream().Finish({});
+  Pump();
+  for (size_t i = 0; i < calls_.size(); ++i) {
+    EXPECT_THAT(response(ids[i]).messages(), SizeIs(i % 3 == 0 ? 0 : 1));
+    EXPECT_EQ(calls_[i]->closed.size(), i % 3 == 2 ? 0u : 1u);
+  }
 }
 
 // Would break if an end waited for a reader that does not read.
