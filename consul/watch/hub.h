@@ -59,9 +59,9 @@ class Subscription {
   // nothing now, Wake() comes when there is. An error ends the stream: this target can't be watched (for example
   // INVALID_ARGUMENT, a filter that does not parse). `memo` may be null.
   virtual absl::StatusOr<SharedMessage> Next(NextMemo* memo) = 0;
-  // Of a subscription, what is worth a Prefetch() before Next().
-  static constexpr size_t kPreparedBytes = 192;
   absl::StatusOr<SharedMessage> Next() { return Next(nullptr); }
+  // So much of a subscription is worth a Prefetch() before.
+  static constexpr size_t kPreparedBytes = 192;
 
   // A message without events that says the reader is up to date as of its mark. Null before the first message.
   virtual SharedMessage Progress() = 0;

@@ -56,7 +56,8 @@ bool ReaderList::Run() {
   // come faster than they can be told.
   if (due_ == 0 && asked_.exchange(false)) {
     due_ = entries_.size();
-    for (size_t turn = due_ + kFetchAhead; turn > due_; --turn) PrepareAhead(turn - 1);
+    // As if so many turns had come before. One alone is there as soon as what could be fetched for it.
+    for (size_t turn = due_ + kFetchAhead; turn > due_ && due_ > 1; --turn) PrepareAhead(turn - 1);
   }
   for (int i = 0; i < kAtOnce && due_ > 0; ++i) {
     --due_;

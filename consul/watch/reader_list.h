@@ -46,7 +46,8 @@ class ReaderList final : public Work, public std::enable_shared_from_this<Reader
   };
 
   void Put(const Entry& entry, size_t place);
-  // Before the turn of the one at `turn`: has those whose turn comes later prepared.
+  // Before the turn of the one at `turn`: has those whose turn comes later, which are in front of it, prepared. Before
+  // the first turn of all, as if there were more behind the last one.
   void PrepareAhead(size_t turn) const;
 
   ReaderThread* const thread_;

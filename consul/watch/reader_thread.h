@@ -35,7 +35,7 @@ class Subscriber {
   virtual void Wake() = 0;
   // Wake() comes soon, and so much of the subscriber is in the processor's cache: the place to Prefetch() what else it
   // will touch. Step 0: what the subscriber's members point to; step 1, when that is there: what those point to. On its
-  // thread; it may be left out.
+  // thread; each step may be left out.
   static constexpr size_t kPreparedBytes = 192;
   virtual void PrepareToWake(int step) const {}
 };

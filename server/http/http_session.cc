@@ -16,7 +16,6 @@
 #include <string_view>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "consul/base/errors.h"
 #include "server/http/error.h"

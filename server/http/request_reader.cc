@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/time/time.h"
+
 namespace meshgate::server {
 namespace {
 
@@ -30,8 +32,7 @@ void RequestReader::Read() {
   parser_.emplace();
   parser_->header_limit(host_->options().max_header_bytes);
   parser_->body_limit(host_->options().max_body_bytes);
-  is_head_ = false;
-  is_http_1_0_ = false;
+  keep_alive_ = is_head_ = is_http_1_0_ = false;
   head_bytes_ = 0;
   stream().tcp().expires_after(absl::ToChronoMilliseconds(host_->options().read_timeout));
   ReadHead();

@@ -24,13 +24,13 @@ class RequestReader : public HttpSocket {
   // `host` lives until it is told to forget the session, before which ReturnBody() has to come.
   RequestReader(HttpSessionHost* host, boost::asio::ip::tcp::socket socket);
 
-  // Reads the next one, and calls one of these three.
+  // Reads the next one, and calls one of these three; where the connection is stopping it closes it.
   void Read();
   // Its body counts as held until ReturnBody().
   virtual void OnRequest(HttpRequest request) = 0;
   // It is none that can be handled, and not read to its end: what is to be answered.
   virtual void OnBadRequest(HttpResponse refusal) = 0;
-  // None comes: the peer has gone, or was too slow.
+  // None comes: the peer has gone or was too slow, or the connection was closed.
   virtual void OnNoRequest() = 0;
 
   void ReturnBody() { host_->ReturnBody(std::exchange(held_, 0)); }

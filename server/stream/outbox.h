@@ -3,6 +3,7 @@
 #define MESHGATE_SERVER_STREAM_OUTBOX_H_
 
 #include <atomic>
+#include <cstddef>
 #include <memory>
 #include <optional>
 
@@ -29,10 +30,10 @@ class Outbox final : public consul::Subscriber, public consul::Work, public std:
     virtual ~Listener() = default;
     // Take() may have something.
     virtual void OnReady() = 0;
-    // OnReady() comes soon: the place to Prefetch() what it will touch beside the listener.
-    virtual void PrepareReady() const {}
-    // Of a listener, what is there by then.
+    // OnReady() comes soon, and so much of the listener, from its start, is in the processor's cache: the place to
+    // Prefetch() what else it will touch.
     static constexpr size_t kPreparedBytes = 32;
+    virtual void PrepareReady() const {}
   };
 
   // All outlive the outbox, but for the listener, which Close() lets go of.

@@ -55,7 +55,7 @@ class Call {
   virtual void OnHalfClose() = 0;
 
   // The peer has room: the next message of the response, or null. After Stream::Ready() it is asked again. A call that
-  // is asked may end the stream, of which it is never told inside: OnClosed() comes later.
+  // is asked may end the stream by Stream::Finish(). OnClosed() never comes inside.
   virtual SharedBytes NextMessage() = 0;
   // NextMessage() comes soon, and so much of the call is in the processor's cache: the place to Prefetch() what else it
   // will touch. Step 0: what the call's members point to; step 1, when that is there: what those point to. It may be

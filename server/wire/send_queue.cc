@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 
 #include "consul/base/prefetch.h"
 #include "server/wire/stream.h"
@@ -42,17 +43,23 @@ bool SendQueue::OnInitialWindow(uint32_t size, const absl::flat_hash_set<Stream*
   return initial_window_ + most_credit_ <= kMaxWindow;
 }
 
-// Has the streams whose turn comes next fetched from memory, and then, in steps, what their frames will touch; the
-// first few, and those that are added meanwhile, come too soon for that. Meanwhile no stream is destroyed, or moved but
-// for the one whose turn it is: nghttp2 closes streams and opens windows as it is given bytes, and a frame only
-// submits.
+// Has the streams whose turn comes next fetched from memory, and then, in steps, what their frames will touch. Those
+// that are added meanwhile may be left out. It rests on this: while frames are produced no stream is destroyed, or
+// moved but for the one whose turn it is. nghttp2 closes streams as it is given bytes or asked for some, windows open
+// as bytes come, and a frame does neither: what it ends is only submitted.
 class SendQueue::Ahead {
  public:
   explicit Ahead(List* list) : next_(list->begin()), end_(list->end()) {
-    for (size_t i = 0; i < kStreams && next_ != end_; ++i) Step();
+    // One alone is there as soon as what could be fetched for it.
+    if (next_ == end_ || std::next(next_) == end_) {
+      next_ = end_;
+      return;
+    }
+    // As if so many turns had come before.
+    for (size_t i = 0; i < kStreams; ++i) Step();
   }
 
-  // Before the turn of each, while it is still in the list.
+  // Before the turn of each.
   void Step() {
     Stream* stream = nullptr;
     if (next_ != end_) {

@@ -16,6 +16,8 @@ namespace meshgate::server::wire {
 // A call that sends what an outbox has, as long as that has something.
 //
 // What a reader that does not read costs: this, and a reference to one message where it stopped in the middle of one.
+//
+// The listener comes first, and `stream_` soon after it: within Listener::kPreparedBytes.
 class StreamCall : public Outbox::Listener, public NativeCall {
  public:
   SharedBytes NextMessage() override;
@@ -24,7 +26,10 @@ class StreamCall : public Outbox::Listener, public NativeCall {
   void OnClosed(Why why) override;
   // From the outbox.
   void OnReady() override;
-  void PrepareReady() const override { Prefetch(stream_, sizeof *stream_); }
+  void PrepareReady() const override {
+    Prefetch(stream_, sizeof *stream_);
+    Prefetch(&outbox_, sizeof outbox_);
+  }
 
  protected:
   // Sends the response's headers at once: the caller learns that the stream stands, however long the first message

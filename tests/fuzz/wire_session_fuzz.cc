@@ -20,7 +20,9 @@ constexpr char kHello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
 
 class FuzzCall final : public Call {
  public:
-  FuzzCall(Stream* stream, Choices* choices) : stream_(stream), choices_(choices) {
+  using All = std::vector<std::shared_ptr<FuzzCall>>;
+
+  FuzzCall(Stream* stream, Choices* choices, const All* all) : stream_(stream), choices_(choices), all_(all) {
     if (choices_->OneIn(4)) stream->SetHeaders({{"x-request-id", "1"}});
     if (choices_->OneIn(4)) stream->SendHeaders({{"x-more-bin", "AAAA"}});
     if (!choices_->OneIn(16)) return;
@@ -44,6 +46,8 @@ class FuzzCall final : public Call {
   SharedBytes NextMessage() override {
     MESHGATE_FUZZ_CHECK(stream_ != nullptr);
     if (choices_->OneIn(16)) stream_->Finish({0, "", {}});
+    // What it does may end others, too.
+    if (choices_->OneIn(16)) (*all_)[choices_->Below(static_cast<uint32_t>(all_->size()))]->ActInside(this);
     if (to_send_ == 0) return nullptr;
     --to_send_;
     return std::make_shared<const std::string>(choices_->OneIn(4) ? 100'000 : choices_->Below(30), 'x');
@@ -56,6 +60,19 @@ class FuzzCall final : public Call {
   void OnClosed(Why) override {
     MESHGATE_FUZZ_CHECK(stream_ != nullptr);
     stream_ = nullptr;
+  }
+
+  // Another one does something to it, while that is asked for a message.
+  void ActInside(const FuzzCall* asked) {
+    if (stream_ == nullptr || this == asked) return;
+    switch (choices_->Below(3)) {
+      case 0:
+        return stream_->Finish({0, "", {}});
+      case 1:
+        return stream_->Cut({14, "cut", {}});
+      default:
+        return Say();
+    }
   }
 
   // Something happens to the call that its peer has no part in.
@@ -90,6 +107,7 @@ class FuzzCall final : public Call {
 
   Stream* stream_;
   Choices* const choices_;
+  const All* const all_;
   uint32_t to_send_ = 0;
 };
 
@@ -105,9 +123,9 @@ void Run(Input input) {
   options.max_request_bytes = 64 << 10;
   options.max_header_bytes = 1 << 10;
   options.max_streams = 24;
-  std::vector<std::shared_ptr<FuzzCall>> calls;
+  FuzzCall::All calls;
   const CallFactory factory = [&](Stream* stream) {
-    calls.push_back(std::make_shared<FuzzCall>(stream, &choices));
+    calls.push_back(std::make_shared<FuzzCall>(stream, &choices, &calls));
     return calls.back();
   };
   {

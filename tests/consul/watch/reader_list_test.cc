@@ -14,6 +14,7 @@ namespace {
 using ::testing::_;
 using ::testing::Each;
 using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 using ::testing::Le;
 using ::testing::Pair;
 using ::testing::SizeIs;
@@ -41,7 +42,7 @@ class ReaderListTest : public ::testing::Test {
     ReaderList::Member member;
     std::function<void()> on_wake;
     int wakes = 0;
-    // In how many wakes of others, from the first one on.
+    // How many had been woken before it in this round.
     int woken_at = -1;
     // The steps, and when.
     mutable std::vector<std::pair<int, int>> prepared;
@@ -93,7 +94,7 @@ TEST_F(ReaderListTest, WordIsLeftOnceAndHeardByAll) {
 
 // Would break if each of thousands were waited for until it has come from memory.
 TEST_F(ReaderListTest, ThoseThatComeLaterArePreparedMeanwhile) {
-  for (const size_t count : {1u, 7u, 8u, 9u, 100u}) {
+  for (const size_t count : {2u, 7u, 8u, 9u, 15u, 16u, 17u, 23u, 24u, 25u, 100u}) {
     while (readers_.size() < count) Add();
     turn_ = 0;
     for (const auto& reader : readers_) reader->prepared.clear();
@@ -103,8 +104,8 @@ TEST_F(ReaderListTest, ThoseThatComeLaterArePreparedMeanwhile) {
       ASSERT_THAT(reader->prepared, ElementsAre(Pair(0, _), Pair(1, _)));
       const int first = reader->prepared[0].second, second = reader->prepared[1].second;
       // Before anybody is woken there are no turns to count.
-      EXPECT_LE(first, std::max(0, reader->woken_at - 16));
-      EXPECT_LE(second, std::max(0, reader->woken_at - 8));
+      EXPECT_EQ(first, std::max(0, reader->woken_at - 16));
+      EXPECT_EQ(second, std::max(0, reader->woken_at - 8));
     }
   }
 }
@@ -150,9 +151,14 @@ TEST_F(ReaderListTest, ReadersComeAndGoMeanwhile) {
   list_->WakeSoon();
   Drain();
   for (size_t i = 0; i < 64; ++i) EXPECT_EQ(readers_[i]->wakes, i == 3 ? 0 : 1) << i;
+  // Nor is one touched that has left, or is not due.
+  EXPECT_THAT(readers_[3]->prepared, IsEmpty());
+  EXPECT_THAT(readers_[64]->prepared, IsEmpty());
+  EXPECT_THAT(readers_[63]->prepared, SizeIs(2));
   list_->WakeSoon();
   Drain();
   EXPECT_EQ(readers_[63]->wakes, 1);
+  EXPECT_THAT(readers_[63]->prepared, SizeIs(2));
   EXPECT_EQ(readers_[64]->wakes, 1);
 }
 

@@ -40,6 +40,7 @@ class ScriptedCall final : public Call {
   SharedBytes NextMessage() override {
     if (++asked == 1) asked_at = turns;
     ++turns;
+    if (on_next) std::exchange(on_next, nullptr)();
     if (to_send.empty()) return nullptr;
     auto message = std::make_shared<const std::string>(std::move(to_send.front()));
     to_send.pop_front();
@@ -65,12 +66,14 @@ class ScriptedCall final : public Call {
   const RequestHead head;
   std::vector<std::string> received;
   std::function<void()> on_message;
+  // Once, inside NextMessage().
+  std::function<void()> on_next;
   bool half_closed = false;
   std::deque<std::string> to_send;
   int asked = 0;
   // How many times any of them was asked.
   static inline int turns = 0;
-  // Which one of these was the first of this one.
+  // `turns` when it was asked first.
   int asked_at = -1;
   // The steps, and at which turn.
   mutable std::vector<std::pair<int, int>> prepared;

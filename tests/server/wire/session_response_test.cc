@@ -110,34 +110,47 @@ TEST_F(SessionResponseTest, LargeMessages) {
 
 // Would break if each of thousands of calls were waited for until it has come from memory.
 TEST_F(SessionResponseTest, CallsArePreparedBeforeTheirTurn) {
-  Open();
-  for (int i = 0; i < 50; ++i) BeginCall();
-  for (const auto& each : calls_) each->Say("x");
-  const int begun = ScriptedCall::turns;
-  Pump();
-  for (const auto& each : calls_) {
-    // They are asked again whether there is more.
-    ASSERT_GE(each->prepared.size(), 2u);
-    EXPECT_EQ(each->prepared[0].first, 0);
-    EXPECT_EQ(each->prepared[1].first, 1);
-    // Of the first ones there is nobody before whose turn they could be prepared.
-    EXPECT_LE(each->prepared[0].second, std::max(begun, each->asked_at - 4));
-    EXPECT_LE(each->prepared[1].second, std::max(begun, each->asked_at - 2));
+  for (const size_t count : {1u, 2u, 3u, 5u, 7u, 8u, 9u, 50u}) {
+    SCOPED_TRACE(count);
+    Open();
+    while (calls_.size() < count) BeginCall();
+    for (const auto& each : calls_) each->Say("x");
+    const int begun = ScriptedCall::turns;
+    Pump();
+    for (const auto& each : calls_) {
+      if (count == 1) {
+        EXPECT_THAT(each->prepared, IsEmpty()) << "for nothing";
+        continue;
+      }
+      // They are asked again whether there is more.
+      ASSERT_GE(each->prepared.size(), 2u);
+      // Of the first ones there is nobody before whose turn they could be prepared.
+      EXPECT_THAT(each->prepared[0], Pair(0, std::max(begun, each->asked_at - 4)));
+      EXPECT_THAT(each->prepared[1], Pair(1, std::max(begun, each->asked_at - 2)));
+    }
   }
 }
 
-// Would break if one that has gone were prepared, or one that ends kept others from their turn.
-TEST_F(SessionResponseTest, CallsEndBetweenOthers) {
-  Open();
+// Would break if what one call does to others while it is asked kept any from their turn, or had one asked that is
+// over.
+TEST_F(SessionResponseTest, OneEndsOthersWhileItIsAsked) {
   std::vector<int32_t> ids;
   for (int i = 0; i < 50; ++i) ids.push_back(BeginCall());
   for (const auto& each : calls_) each->Say("x");
-  for (size_t i = 0; i < calls_.size(); i += 3) calls_[i]->stream().Cut({14, "cut", {}});
-  for (size_t i = 1; i < calls_.size(); i += 3) calls_[i]->stream().Finish({});
+  call(10).on_next = [&] {
+    for (const size_t i : {11, 13, 19, 49}) call(i).stream().Cut({14, "cut", {}});
+    for (const size_t i : {9, 12, 20}) call(i).stream().Finish({});
+    call(3).Say("y");
+    call(10).stream().Finish({});
+  };
   Pump();
   for (size_t i = 0; i < calls_.size(); ++i) {
-    EXPECT_THAT(response(ids[i]).messages(), SizeIs(i % 3 == 0 ? 0 : 1));
-    EXPECT_EQ(calls_[i]->closed.size(), i % 3 == 2 ? 0u : 1u);
+    SCOPED_TRACE(i);
+    const bool cut = i == 11 || i == 13 || i == 19 || i == 49;
+    const bool finished = i == 9 || i == 10 || i == 12 || i == 20;
+    EXPECT_THAT(response(ids[i]).messages(), SizeIs(cut ? 0 : i == 3 ? 2 : 1));
+    EXPECT_EQ(response(ids[i]).code(), cut ? "14" : finished ? "0" : "");
+    EXPECT_EQ(calls_[i]->closed.size(), cut || finished ? 1u : 0u);
   }
 }
 
