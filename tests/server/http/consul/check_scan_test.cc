@@ -205,14 +205,13 @@ TEST_F(CheckScanTest, NotJson) {
 // Would break if a few kilobytes could exhaust the stack.
 TEST_F(CheckScanTest, Deep) {
   for (const int depth : {200, 100'000}) {
-    std::string lists, sidecars;
+    std::string lists, sidecars, objects;
     for (int i = 0; i < depth; ++i) lists += "[";
     for (int i = 0; i < depth; ++i) sidecars += R"({"Connect":{"SidecarService":)";
+    for (int i = 0; i < depth; ++i) objects += R"({"a":)";
     ExpectRefused(Service("\"Meta\":" + lists));
     ExpectRefused(sidecars);
-    std::string closed = "5";
-    for (int i = 0; i < depth; ++i) closed = "{\"a\":" + closed;
-    ExpectRefused(closed + std::string(static_cast<size_t>(depth), '}'));
+    ExpectRefused(objects + "5" + std::string(static_cast<size_t>(depth), '}'));
     if (depth > 1000) break;
   }
 }
